@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# THE flag table: one row per instruction set. Kernels of a row are compiled with its flags, in the
+# namespace simdnorm::<name>, with xsimd renamed to xsimd_<name>, so that no inline function of one
+# instruction set can be linked into another (docs/hacking.md, "Leakage").
+#
+# A row needs <name>.cpp in kernels/targets/ and <name>.hpp in kernels/lanes/.
+
+set(SIMDNORM_ISAS scalar)
+set(SIMDNORM_FLAGS_scalar "")
+
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
+  list(APPEND SIMDNORM_ISAS avx2 avx512)
+  set(SIMDNORM_FLAGS_avx2 -mavx2 -mfma -mf16c)
+  set(SIMDNORM_FLAGS_avx512 -mavx512f -mavx512cd -mavx512dq -mavx512bw -mavx512vl -mfma -mf16c
+                            -mprefer-vector-width=512)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 14)
+    # False alarms out of _mm512_reduce_* and _mm512_undefined_*: GCC bug 105593.
+    list(APPEND SIMDNORM_FLAGS_avx512 -Wno-maybe-uninitialized -Wno-uninitialized)
+  endif()
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64|ARM64)$")
+  list(APPEND SIMDNORM_ISAS neon)
+  set(SIMDNORM_FLAGS_neon "")
+endif()
+
+# What every kernel file is compiled with, whatever the instruction set: no contraction (fma is
+# always written out, so that every target rounds alike), nothing with linkage from the C++ runtime.
+set(SIMDNORM_KERNEL_FLAGS -ffp-contract=off -fno-math-errno -fno-exceptions -fno-rtti -fno-lto
+                          -fno-threadsafe-statics)
+
+# simdnorm_add_isa_objects(<out>): an object library per row; their names are put into <out>.
+function(simdnorm_add_isa_objects out)
+  set(names)
+  foreach(isa IN LISTS SIMDNORM_ISAS)
+    set(target simdnorm_${isa})
+    add_library(${target} OBJECT kernels/targets/${isa}.cpp)
+    target_compile_options(${target} PRIVATE ${SIMDNORM_KERNEL_FLAGS} ${SIMDNORM_FLAGS_${isa}}
+                           ${SIMDNORM_WARNINGS} $<$<CONFIG:Release,RelWithDebInfo>:-O3>)
+    target_compile_definitions(${target} PRIVATE SIMDNORM_ISA=${isa} xsimd=xsimd_${isa})
+    target_include_directories(${target} PRIVATE include kernels)
+    target_include_directories(${target} SYSTEM PRIVATE ${SIMDNORM_XSIMD_INCLUDE_DIR})
+    set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON CXX_VISIBILITY_PRESET hidden
+                          VISIBILITY_INLINES_HIDDEN ON INTERPROCEDURAL_OPTIMIZATION OFF)
+    list(APPEND names ${target})
+  endforeach()
+  set(${out} ${names} PARENT_SCOPE)
+endfunction()

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Norms whose statistics belong to one row: layer_norm, rms_norm.
+#pragma once
+
+#include "simdnorm/types.hpp"
+
+namespace simdnorm {
+
+/// See simdnorm_layer_norm_options. Empty spans are "not given" or "not wanted".
+struct layer_norm_options {
+  double epsilon = 1e-5;
+  std::span<const float> gamma{}, beta{};
+  std::span<float> mean_out{}, rstd_out{};
+  padding pad{};
+  const executor* exec = nullptr;
+};
+
+/// y = (x - mean) / sqrt(variance + epsilon) * gamma + beta, row by row; y may be x.
+[[nodiscard]] inline status layer_norm(matrix_view<const float> x, matrix_view<float> y,
+                                       const layer_norm_options& options = {}) noexcept {
+  simdnorm_layer_norm_options c = simdnorm_layer_norm_defaults();
+  c.epsilon = options.epsilon;
+  c.gamma = detail::c_vector(options.gamma);
+  c.beta = detail::c_vector(options.beta);
+  c.mean = detail::c_vector(options.mean_out);
+  c.rstd = detail::c_vector(options.rstd_out);
+  c.padding = options.pad.c;
+  c.executor = options.exec;
+  const simdnorm_const_matrix cx = detail::c_view(x);
+  const simdnorm_matrix cy = detail::c_view(y);
+  return static_cast<status>(simdnorm_layer_norm(&cx, &cy, &c));
+}
+
+/// See simdnorm_rms_norm_options.
+struct rms_norm_options {
+  double epsilon = 1e-5;
+  std::span<const float> weight{};
+  std::span<float> rstd_out{};
+  padding pad{};
+  const executor* exec = nullptr;
+};
+
+/// y = x / sqrt(mean(x^2) + epsilon) * weight, row by row; y may be x.
+[[nodiscard]] inline status rms_norm(matrix_view<const float> x, matrix_view<float> y,
+                                     const rms_norm_options& options = {}) noexcept {
+  simdnorm_rms_norm_options c = simdnorm_rms_norm_defaults();
+  c.epsilon = options.epsilon;
+  c.weight = detail::c_vector(options.weight);
+  c.rstd = detail::c_vector(options.rstd_out);
+  c.padding = options.pad.c;
+  c.executor = options.exec;
+  const simdnorm_const_matrix cx = detail::c_view(x);
+  const simdnorm_matrix cy = detail::c_view(y);
+  return static_cast<status>(simdnorm_rms_norm(&cx, &cy, &c));
+}
+
+}  // namespace simdnorm

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Element types, status, views, padding and executors of the C++ front. Everything converts to the
+// C structs of simdnorm.h and costs nothing at run time.
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <type_traits>
+
+#include "simdnorm/simdnorm.h"
+
+namespace simdnorm {
+
+/// The statuses of simdnorm.h; `if (status s = layer_norm(...); s != status::ok) ...`.
+enum class status : simdnorm_status {
+  ok = SIMDNORM_OK,
+  null_pointer = SIMDNORM_NULL_POINTER,
+  invalid_shape = SIMDNORM_INVALID_SHAPE,
+  invalid_stride = SIMDNORM_INVALID_STRIDE,
+  overlap = SIMDNORM_OVERLAP,
+  invalid_epsilon = SIMDNORM_INVALID_EPSILON,
+  invalid_momentum = SIMDNORM_INVALID_MOMENTUM,
+  invalid_range = SIMDNORM_INVALID_RANGE,
+  invalid_padding = SIMDNORM_INVALID_PADDING,
+  invalid_length = SIMDNORM_INVALID_LENGTH,
+  unsupported_type = SIMDNORM_UNSUPPORTED_TYPE,
+  invalid_struct = SIMDNORM_INVALID_STRUCT,
+  invalid_state = SIMDNORM_INVALID_STATE,
+  invalid_executor = SIMDNORM_INVALID_EXECUTOR,
+  executor_failed = SIMDNORM_EXECUTOR_FAILED,
+  unknown_isa = SIMDNORM_UNKNOWN_ISA,
+  isa_unavailable = SIMDNORM_ISA_UNAVAILABLE,
+  misaligned = SIMDNORM_MISALIGNED,
+};
+
+/// A short English sentence.
+[[nodiscard]] inline std::string_view to_string(status s) noexcept {
+  return simdnorm_status_string(static_cast<simdnorm_status>(s));
+}
+
+/// The element types that have kernels.
+template <class T>
+concept element = std::same_as<std::remove_const_t<T>, float>;
+
+template <element T>
+inline constexpr simdnorm_type type_of = SIMDNORM_F32;
+
+/// rows x cols elements; element (i, j) is at data + i * row_stride + j.
+template <element T>
+struct matrix_view {
+  T* data = nullptr;
+  std::size_t rows = 0, cols = 0;
+  std::ptrdiff_t row_stride = 0;
+
+  constexpr matrix_view() noexcept = default;
+  /// Contiguous rows.
+  constexpr matrix_view(T* data, std::size_t rows, std::size_t cols) noexcept
+      : data(data), rows(rows), cols(cols), row_stride(static_cast<std::ptrdiff_t>(cols)) {}
+  /// Rows that start row_stride elements apart.
+  constexpr matrix_view(T* data, std::size_t rows, std::size_t cols, std::ptrdiff_t row_stride) noexcept
+      : data(data), rows(rows), cols(cols), row_stride(row_stride) {}
+
+  /// A writable view is also a readable one.
+  constexpr operator matrix_view<const T>() const noexcept
+    requires(!std::is_const_v<T>)
+  {
+    return {data, rows, cols, row_stride};
+  }
+};
+
+namespace detail {
+
+inline simdnorm_const_matrix c_view(const matrix_view<const float>& m) noexcept {
+  return {m.data, m.rows, m.cols, m.row_stride, type_of<float>};
+}
+inline simdnorm_matrix c_view(const matrix_view<float>& m) noexcept {
+  return {m.data, m.rows, m.cols, m.row_stride, type_of<float>};
+}
+inline simdnorm_const_vector c_vector(std::span<const float> v) noexcept {
+  return {v.data(), v.size(), type_of<float>};
+}
+inline simdnorm_vector c_vector(std::span<float> v) noexcept { return {v.data(), v.size(), type_of<float>}; }
+
+}  // namespace detail
+
+/// What happens to outputs at padded places.
+enum class fill : simdnorm_padding_fill { zero = SIMDNORM_FILL_ZERO, keep = SIMDNORM_FILL_KEEP };
+
+/// Which elements are real; the default is all of them. A padded element is never read.
+struct padding {
+  simdnorm_padding c{};
+
+  /// The first lengths[i] columns of row i are real (row norms).
+  template <class Index>
+    requires std::same_as<Index, std::int32_t> || std::same_as<Index, std::int64_t>
+  [[nodiscard]] static padding row_lengths(std::span<const Index> lengths, fill f = fill::zero) noexcept {
+    return {make(SIMDNORM_PADDING_ROW_LENGTHS, lengths.data(), lengths.size(), 0, index_type<Index>, f)};
+  }
+  /// Non-zero marks a real row.
+  [[nodiscard]] static padding row_mask(std::span<const std::uint8_t> mask, fill f = fill::zero) noexcept {
+    return {make(SIMDNORM_PADDING_ROW_MASK, mask.data(), mask.size(), 0, SIMDNORM_I32, f)};
+  }
+  /// A [batch, tokens, features] tensor: the first lengths[b] tokens of sequence b are real.
+  template <class Index>
+    requires std::same_as<Index, std::int32_t> || std::same_as<Index, std::int64_t>
+  [[nodiscard]] static padding sequence_lengths(std::span<const Index> lengths, std::size_t tokens,
+                                                fill f = fill::zero) noexcept {
+    return {make(SIMDNORM_PADDING_SEQUENCE_LENGTHS, lengths.data(), lengths.size(), tokens, index_type<Index>, f)};
+  }
+
+ private:
+  template <class Index>
+  static constexpr simdnorm_index_type index_type = sizeof(Index) == 8 ? SIMDNORM_I64 : SIMDNORM_I32;
+
+  static simdnorm_padding make(simdnorm_padding_kind kind, const void* data, std::size_t size, std::size_t tokens,
+                               simdnorm_index_type index, fill f) noexcept {
+    simdnorm_padding p{};
+    p.data = data;
+    p.size = size;
+    p.tokens = tokens;
+    p.kind = kind;
+    p.index_type = index;
+    p.fill = static_cast<simdnorm_padding_fill>(f);
+    return p;
+  }
+};
+
+/// Null: the calling thread does all the work. See simdnorm_executor for what run() promises, and
+/// threads.hpp for one that is ready to use.
+using executor = simdnorm_executor;
+
+}  // namespace simdnorm

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What runtime/ and the kernels share: plain structs of arguments and the table of function
+// pointers. Both sides of the one law include this file, so it holds data only: no inline
+// function, no xsimd, no standard container.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "simdnorm/simdnorm.h"
+
+namespace simdnorm {
+
+// Rows [row_first, row_last) x columns [col_first, col_last) of one call.
+struct block {
+  size_t row_first, row_last;
+  size_t col_first, col_last;
+};
+
+// A checked row-wise call; shared by all its blocks.
+struct row_norm_arguments {
+  const void* x;
+  void* y;
+  ptrdiff_t x_stride, y_stride;
+  size_t cols;
+  const void* gamma;  // weight of rms_norm; null: ones
+  const void* beta;   // null: zeros
+  float* mean;        // null: not wanted
+  float* rstd;        // null: not wanted
+  double epsilon;
+  simdnorm_padding padding;
+};
+
+// Valid rows are folded in blocks of this many; the size of a block is part of the definition of
+// the result (docs/numerics.md). Blocks are folded into spans, spans into the total.
+enum : size_t { rows_per_block = 64, blocks_per_span = 64, rows_per_span = rows_per_block * blocks_per_span };
+
+// Column-wise work is done in strips of at most this many columns, so that a strip's parameters fit
+// on the stack of the caller (column_parameters below: 36 bytes a column).
+enum : size_t { columns_per_strip = 256 };
+
+// Moments of the columns of a strip; entry 0 belongs to the strip's first column. Every column has
+// seen the same rows, hence one count.
+struct column_fold {
+  uint64_t count;
+  double* mean;
+  double* m2;
+};
+
+// Folds the next `valid_rows` valid rows, from row block.row_first on (rows before block.row_last
+// are all there is), into `fold`, one block of rows_per_block at a time; the last may be shorter.
+struct column_moments_arguments {
+  const void* x;
+  ptrdiff_t x_stride;
+  simdnorm_padding padding;
+  size_t valid_rows;
+  column_fold* fold;
+};
+
+// min[j] = min(min[j], ...) over the valid rows of the block. NaN in a column gives NaN. The caller
+// starts with +inf and -inf; zeros come out as +0 or -0 (the caller settles on +0).
+struct column_extremes_arguments {
+  const void* x;
+  ptrdiff_t x_stride;
+  simdnorm_padding padding;
+  float* min;
+  float* max;
+};
+
+// y = (x - shift) * scale + offset. A column with exact[j] != 0 is computed from the doubles
+// instead: its f32 parameters would overflow, underflow or lose the result.
+struct column_parameters {
+  float shift[columns_per_strip];
+  float scale[columns_per_strip];
+  float offset[columns_per_strip];
+  double exact_shift[columns_per_strip];
+  double exact_scale[columns_per_strip];
+  double exact_offset[columns_per_strip];
+  uint8_t exact[columns_per_strip];
+  uint8_t any_exact;
+};
+
+struct column_affine_arguments {
+  const void* x;
+  void* y;
+  ptrdiff_t x_stride, y_stride;
+  simdnorm_padding padding;
+  const column_parameters* parameters;  // entry 0 belongs to block.col_first
+};
+
+// parameters of y = (x - mean) / sqrt(variance + epsilon) * gamma + beta for a strip; entry 0 of
+// mean and variance belongs to block.col_first, gamma and beta are whole.
+struct column_normalizer_arguments {
+  const double* mean;
+  const double* variance;
+  const void* gamma;  // null: ones
+  const void* beta;   // null: zeros
+  double epsilon;
+  column_parameters* parameters;
+};
+
+struct kernel_table {
+#define SIMDNORM_KERNEL(family, dtype, arguments) void (*family##_##dtype)(const arguments&, const block&) noexcept;
+#include "kernel_list.inc"
+#undef SIMDNORM_KERNEL
+};
+
+}  // namespace simdnorm
