@@ -51,7 +51,10 @@ inline simdnorm_column_options c_options(const column_options& options) noexcept
 class column_accumulator {
  public:
   /// Throws std::bad_alloc; the only function of this front that throws.
-  explicit column_accumulator(std::size_t cols) : cols_(cols), memory_(bytes() + 64) { bind(); init(); }
+  explicit column_accumulator(std::size_t cols) : cols_(cols), memory_(bytes() + 64) {
+    bind();
+    init();
+  }
   column_accumulator(const column_accumulator& other) : cols_(other.cols_), memory_(other.memory_.size()) {
     bind();
     copy_from(other);
@@ -173,8 +176,8 @@ inline simdnorm_batch_norm_options c_options(const batch_norm_options& options) 
 }
 
 /// mean and scale (standard deviation, 1 for a constant column) of every column.
-[[nodiscard]] inline status standardize_fit(matrix_view<const float> x, std::span<double> mean,
-                                            std::span<double> scale, const column_options& options = {}) noexcept {
+[[nodiscard]] inline status standardize_fit(matrix_view<const float> x, std::span<double> mean, std::span<double> scale,
+                                            const column_options& options = {}) noexcept {
   if (mean.size() != x.cols || scale.size() != x.cols) return status::invalid_shape;
   const simdnorm_column_options c = detail::c_options(options);
   const simdnorm_const_matrix cx = detail::c_view(x);

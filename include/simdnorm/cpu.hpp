@@ -37,13 +37,17 @@ enum class isa : simdnorm_isa {
   return s;
 }
 
-[[nodiscard]] inline std::string_view isa_reason() noexcept { return simdnorm_isa_reason(); }
+[[nodiscard]] inline std::string_view isa_reason() noexcept {
+  return simdnorm_isa_reason();
+}
 [[nodiscard]] inline status limit_isa(isa i) noexcept {
   return static_cast<status>(simdnorm_isa_limit(static_cast<simdnorm_isa>(i)));
 }
 [[nodiscard]] inline status force_isa(isa i) noexcept {
   return static_cast<status>(simdnorm_isa_force(static_cast<simdnorm_isa>(i)));
 }
-inline void reset_isa() noexcept { simdnorm_isa_reset(); }
+inline void reset_isa() noexcept {
+  simdnorm_isa_reset();
+}
 
 }  // namespace simdnorm

@@ -16,8 +16,8 @@ extern "C" {
 /* Makes an executor for `threads` threads, the calling one included; 0: as many as the process may
  * use (affinity mask and container limit). Destroy it after the last call that uses it.
  * SIMDNORM_EXECUTOR_FAILED where threads cannot be had. */
-SIMDNORM_API simdnorm_status simdnorm_executor_create(size_t threads, simdnorm_executor **out);
-SIMDNORM_API void simdnorm_executor_destroy(simdnorm_executor *executor);
+SIMDNORM_API simdnorm_status simdnorm_executor_create(size_t threads, simdnorm_executor** out);
+SIMDNORM_API void simdnorm_executor_destroy(simdnorm_executor* executor);
 
 #ifdef __cplusplus
 }

@@ -44,7 +44,8 @@ enum class status : simdnorm_status {
 
 /// The element types that have kernels.
 template <class T>
-concept element = std::same_as<std::remove_const_t<T>, float>;
+concept element = std::same_as < std::remove_const_t<T>,
+float > ;
 
 template <element T>
 inline constexpr simdnorm_type type_of = SIMDNORM_F32;
@@ -65,9 +66,7 @@ struct matrix_view {
       : data(data), rows(rows), cols(cols), row_stride(row_stride) {}
 
   /// A writable view is also a readable one.
-  constexpr operator matrix_view<const T>() const noexcept
-    requires(!std::is_const_v<T>)
-  {
+  constexpr operator matrix_view<const T>() const noexcept requires(!std::is_const_v<T>) {
     return {data, rows, cols, row_stride};
   }
 };
@@ -83,7 +82,9 @@ inline simdnorm_matrix c_view(const matrix_view<float>& m) noexcept {
 inline simdnorm_const_vector c_vector(std::span<const float> v) noexcept {
   return {v.data(), v.size(), type_of<float>};
 }
-inline simdnorm_vector c_vector(std::span<float> v) noexcept { return {v.data(), v.size(), type_of<float>}; }
+inline simdnorm_vector c_vector(std::span<float> v) noexcept {
+  return {v.data(), v.size(), type_of<float>};
+}
 
 }  // namespace detail
 
@@ -96,7 +97,7 @@ struct padding {
 
   /// The first lengths[i] columns of row i are real (row norms).
   template <class Index>
-    requires std::same_as<Index, std::int32_t> || std::same_as<Index, std::int64_t>
+  requires std::same_as<Index, std::int32_t> || std::same_as<Index, std::int64_t>
   [[nodiscard]] static padding row_lengths(std::span<const Index> lengths, fill f = fill::zero) noexcept {
     return {make(SIMDNORM_PADDING_ROW_LENGTHS, lengths.data(), lengths.size(), 0, index_type<Index>, f)};
   }
@@ -106,7 +107,7 @@ struct padding {
   }
   /// A [batch, tokens, features] tensor: the first lengths[b] tokens of sequence b are real.
   template <class Index>
-    requires std::same_as<Index, std::int32_t> || std::same_as<Index, std::int64_t>
+  requires std::same_as<Index, std::int32_t> || std::same_as<Index, std::int64_t>
   [[nodiscard]] static padding sequence_lengths(std::span<const Index> lengths, std::size_t tokens,
                                                 fill f = fill::zero) noexcept {
     return {make(SIMDNORM_PADDING_SEQUENCE_LENGTHS, lengths.data(), lengths.size(), tokens, index_type<Index>, f)};

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// column_affine: y = (x - shift) * scale + offset, every column by its own parameters; and
+// column_normalizer, which makes them of mean, variance, gamma and beta.
+#pragma once
+
+#include "column/column.hpp"
+
+namespace simdnorm::SIMDNORM_ISA {
+namespace {
+
+template <class L>
+inline void column_affine(const column_affine_arguments& a, const block& b) {
+  using f32 = typename L::f32;
+  const column_parameters& p = *a.parameters;
+  const size_t cols = b.col_last - b.col_first;
+  const auto y_row = [&](size_t row) {
+    return static_cast<float*>(a.y) + static_cast<ptrdiff_t>(row) * a.y_stride + b.col_first;
+  };
+
+  // Columns that f32 parameters cannot do: few, if any. Their results are worked out before the
+  // row is written (y may be x) and put in their places afterwards.
+  size_t exact_columns[columns_per_strip];
+  size_t exact_count = 0;
+  if (p.any_exact) {
+    for (size_t c = 0; c < cols; ++c) {
+      if (p.exact[c]) exact_columns[exact_count++] = c;
+    }
+  }
+
+  size_t padded_from = b.row_first;
+  const auto pad_until = [&](size_t row) {
+    if (a.padding.fill == SIMDNORM_FILL_ZERO) {
+      for (size_t i = padded_from; i < row; ++i) __builtin_memset(y_row(i), 0, cols * sizeof(float));
+    }
+  };
+  while (padded_from < b.row_last) {
+    const row_run run = next_real_run(a.padding, padded_from, b.row_last);
+    pad_until(run.first);
+    for (size_t i = run.first; i < run.last; ++i) {
+      const float* x = static_cast<const float*>(a.x) + static_cast<ptrdiff_t>(i) * a.x_stride + b.col_first;
+      float* y = y_row(i);
+      float exact[columns_per_strip];
+      for (size_t k = 0; k < exact_count; ++k) {
+        const size_t c = exact_columns[k];
+        const double v = (static_cast<double>(x[c]) - p.exact_shift[c]) * p.exact_scale[c] + p.exact_offset[c];
+        exact[k] = v == v ? static_cast<float>(v) : __builtin_nanf("");
+      }
+      for_columns<L>(cols, [&](size_t j, size_t width, auto load) {
+        const f32 v = L::canonical(L::fma(load(x) - load(p.shift), load(p.scale), load(p.offset)));
+        if (width == L::width) {
+          L::store(y + j, v);
+        } else {
+          L::store_n(y + j, v, width);
+        }
+      });
+      for (size_t k = 0; k < exact_count; ++k) y[exact_columns[k]] = exact[k];
+    }
+    padded_from = run.last;
+  }
+}
+
+// With hi = f32(mean), lo = mean - hi, s = rstd * gamma: (x - hi) * f32(s) + f32(beta - lo * s).
+// What rounding the mean lost moves into the offset.
+template <class L>
+inline void column_normalizer(const column_normalizer_arguments& a, const block& b) {
+  column_parameters& p = *a.parameters;
+  const auto* gamma = static_cast<const float*>(a.gamma);
+  const auto* beta = static_cast<const float*>(a.beta);
+  const size_t cols = b.col_last - b.col_first;
+  int any = 0;
+  for (size_t c = 0; c < cols; ++c) {
+    const double g = gamma ? static_cast<double>(gamma[b.col_first + c]) : 1.0;
+    const double t = beta ? static_cast<double>(beta[b.col_first + c]) : 0.0;
+    const double variance = a.variance[c] + a.epsilon;
+    // A column without variance is exactly beta, also where epsilon is 0.
+    const double rstd = variance > 0.0 ? 1.0 / __builtin_sqrt(variance) : (variance == 0.0 ? 0.0 : variance);
+    const double scale = rstd * g;
+    const double mean = a.mean[c];
+    const float shift = static_cast<float>(mean);
+    const double low = mean - static_cast<double>(shift);
+    p.shift[c] = shift;
+    p.scale[c] = static_cast<float>(scale);
+    p.offset[c] = static_cast<float>(t - low * scale);
+    p.exact_shift[c] = mean;
+    p.exact_scale[c] = scale;
+    p.exact_offset[c] = t;
+    const double size = __builtin_fabs(scale);
+    const bool fine = (__builtin_fabs(mean) < 0x1p100) & (((size > 0x1p-100) & (size < 0x1p100)) | (size == 0.0));
+    p.exact[c] = !fine;
+    any |= !fine;
+  }
+  p.any_exact = static_cast<uint8_t>(any);
+}
+
+}  // namespace
+}  // namespace simdnorm::SIMDNORM_ISA

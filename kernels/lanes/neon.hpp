@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The vocabulary on AArch64 NEON: 4 floats a register. scalar.hpp defines what every word means.
+// xsimd's neon64 division and square root are estimates (2 ulp) and are not used.
+#pragma once
+
+#include <arm_neon.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <xsimd/xsimd.hpp>
+
+namespace simdnorm::SIMDNORM_ISA {
+namespace {
+
+struct lanes {
+  using f32 = xsimd::batch<float, xsimd::neon64>;
+  using f64 = xsimd::batch<double, xsimd::neon64>;
+  static constexpr size_t width = 4;
+  struct wide {
+    f64 part[2];
+  };
+
+  static f32 broadcast(float v) { return vdupq_n_f32(v); }
+  static f32 load(const float* p) { return vld1q_f32(p); }
+  static f32 load_n(const float* p, size_t n) { return load_n_or(p, n, broadcast(0.0f)); }
+  static f32 load_n_or(const float* p, size_t n, f32 fill) {
+    float32x4_t v = fill;
+    if (n > 0) v = vld1q_lane_f32(p, v, 0);
+    if (n > 1) v = vld1q_lane_f32(p + 1, v, 1);
+    if (n > 2) v = vld1q_lane_f32(p + 2, v, 2);
+    return v;
+  }
+  static void store(float* p, f32 v) { vst1q_f32(p, v); }
+  static void store_n(float* p, f32 v, size_t n) {
+    if (n > 0) vst1q_lane_f32(p, v, 0);
+    if (n > 1) vst1q_lane_f32(p + 1, v, 1);
+    if (n > 2) vst1q_lane_f32(p + 2, v, 2);
+  }
+
+  static f32 fma(f32 a, f32 b, f32 c) { return vfmaq_f32(c, a, b); }
+  // vminq would propagate NaN and order zeros: the words take the second operand, as x86 does.
+  static f32 min(f32 a, f32 b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
+  static f32 max(f32 a, f32 b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
+  static f32 canonical(f32 v) { return vbslq_f32(vceqq_f32(v, v), v, broadcast(__builtin_nanf(""))); }
+  static bool any_nan(f32 v) { return vminvq_u32(vceqq_f32(v, v)) == 0; }
+  static bool all_equal(f32 a, f32 b) { return vminvq_u32(vceqq_f32(a, b)) != 0; }
+
+  static f64 broadcast64(double v) { return vdupq_n_f64(v); }
+  static wide widen(f32 v) { return {{f64(vcvt_f64_f32(vget_low_f32(v))), f64(vcvt_high_f64_f32(v))}}; }
+  static f32 narrow(wide v) { return vcvt_high_f32_f64(vcvt_f32_f64(v.part[0]), v.part[1]); }
+
+  static float sum(const f32 (&v)[8]) {
+    f32 a[4];
+    for (size_t i = 0; i < 4; ++i) a[i] = v[i] + v[i + 4];
+    const float32x4_t b = (a[0] + a[2]) + (a[1] + a[3]);
+    const float32x2_t c = vadd_f32(vget_low_f32(b), vget_high_f32(b));
+    return vget_lane_f32(c, 0) + vget_lane_f32(c, 1);
+  }
+  static double sum64(const f32 (&v)[8]) {
+    wide w[8];
+    for (size_t i = 0; i < 8; ++i) w[i] = widen(v[i]);
+    return sum64(w);
+  }
+  static double sum64(const wide (&v)[8]) {
+    f64 t[4];  // lanes 0-1, 2-3, 4-5, 6-7 of the eight that remain
+    for (size_t i = 0; i < 2; ++i) {
+      for (size_t k = 0; k < 2; ++k) {
+        t[2 * i + k] = (v[i].part[k] + v[i + 2].part[k]) + (v[i + 4].part[k] + v[i + 6].part[k]);
+      }
+    }
+    const float64x2_t a = (t[0] + t[2]) + (t[1] + t[3]);
+    return vgetq_lane_f64(a, 0) + vgetq_lane_f64(a, 1);
+  }
+};
+
+}  // namespace
+}  // namespace simdnorm::SIMDNORM_ISA

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The vocabulary, and what its words mean, in plain C++: one float a register. Every instruction
+// set gives exactly these results, NaN payloads aside.
+//
+//   f32, f64          a register of `width` floats; one of doubles; + - * are element by element
+//   wide              the doubles of one f32 register, part by part
+//   load, store       `width` elements; no alignment is asked for
+//   load_n, store_n   the first n < width elements; not a byte beyond them is touched; zeros, or
+//   load_n_or         `fill`, stand in the register's other places
+//   fma(a, b, c)      a * b + c, rounded once
+//   min(a, b)         a < b ? a : b        (so b where one is NaN or both are zero)
+//   max(a, b)         a > b ? a : b
+//   canonical         NaN becomes 0x7fc00000
+//   sum(v), sum64(v)  of 32 virtual lanes, by halving: lane i gets lane i + 16's (sum), in doubles
+//                     (i + i+8) + (i+16 + i+24) first (sum64), then i + 8, 4, 2, 1
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace simdnorm::SIMDNORM_ISA {
+namespace {
+
+struct lanes {
+  using f32 = float;
+  using f64 = double;
+  static constexpr size_t width = 1;
+  struct wide {
+    f64 part[1];
+  };
+
+  static f32 broadcast(float v) { return v; }
+  static f32 load(const float* p) { return *p; }
+  static f32 load_n(const float*, size_t) { return 0.0f; }
+  static f32 load_n_or(const float*, size_t, f32 fill) { return fill; }
+  static void store(float* p, f32 v) { *p = v; }
+  static void store_n(float*, f32, size_t) {}
+
+  static f32 fma(f32 a, f32 b, f32 c) {
+#if defined(__FMA__) || defined(__aarch64__)
+    return __builtin_fmaf(a, b, c);
+#else
+    // The product of two floats is exact in double. The sum is rounded to odd (Boldo, Melquiond:
+    // Emulation of FMA and Correctly Rounded Sums, 2008), so that rounding it again to float is
+    // right; its error comes from Knuth's TwoSum. libm's fmaf would be a call per element.
+    const double p = static_cast<double>(a) * static_cast<double>(b);
+    const double d = static_cast<double>(c);
+    double s = p + d;
+    const double from_d = s - p;
+    const double error = (p - (s - from_d)) + (d - from_d);
+    uint64_t bits;
+    __builtin_memcpy(&bits, &s, sizeof bits);
+    const bool inexact = (error > 0.0) | (error < 0.0);  // false where s is infinite or NaN
+    const bool away = (error > 0.0) == (s > 0.0);
+    const uint64_t even = ~bits & 1;
+    bits += inexact ? (away ? even : 0 - even) : 0;
+    __builtin_memcpy(&s, &bits, sizeof s);
+    return static_cast<float>(s);
+#endif
+  }
+  static f32 min(f32 a, f32 b) {
+    return a < b ? a : b;
+  }
+  static f32 max(f32 a, f32 b) {
+    return a > b ? a : b;
+  }
+  static f32 canonical(f32 v) {
+    return v == v ? v : __builtin_nanf("");
+  }
+  static bool any_nan(f32 v) {
+    return v != v;
+  }
+  static bool all_equal(f32 a, f32 b) {
+    return a == b;
+  }
+
+  static f64 broadcast64(double v) {
+    return v;
+  }
+  static wide widen(f32 v) {
+    return {{static_cast<double>(v)}};
+  }
+  static f32 narrow(wide v) {
+    return static_cast<float>(v.part[0]);
+  }
+
+  static float sum(const f32 (&v)[32]) {
+    float a[16];
+    for (size_t i = 0; i < 16; ++i) a[i] = v[i] + v[i + 16];
+    for (size_t half = 8; half > 0; half /= 2) {
+      for (size_t i = 0; i < half; ++i) a[i] = a[i] + a[i + half];
+    }
+    return a[0];
+  }
+  static double sum64(const f32 (&v)[32]) {
+    wide w[32];
+    for (size_t i = 0; i < 32; ++i) w[i] = widen(v[i]);
+    return sum64(w);
+  }
+  static double sum64(const wide (&v)[32]) {
+    double a[8];
+    for (size_t i = 0; i < 8; ++i) a[i] = (v[i].part[0] + v[i + 8].part[0]) + (v[i + 16].part[0] + v[i + 24].part[0]);
+    for (size_t half = 4; half > 0; half /= 2) {
+      for (size_t i = 0; i < half; ++i) a[i] = a[i] + a[i + half];
+    }
+    return a[0];
+  }
+};
+
+}  // namespace
+}  // namespace simdnorm::SIMDNORM_ISA

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// rms_norm: one body for every instruction set. docs/numerics.md, "A row".
+#pragma once
+
+#include "row/row.hpp"
+
+namespace simdnorm::SIMDNORM_ISA {
+namespace {
+
+// Sum of squares in f32 lanes, flushed every flush_every elements and combined in doubles.
+template <class L>
+inline double row_sum_of_squares(const float* x, size_t n) {
+  using f32 = typename L::f32;
+  const f32 zero = L::broadcast(0.0f);
+  f32 squares[group<L>];
+  for (auto& s : squares) s = zero;
+  size_t done = 0;
+  do {
+    const size_t length = n - done < flush_every ? n - done : flush_every;
+    f32 s2[group<L>];
+    for (auto& s : s2) s = zero;
+    for_lanes<L>(x + done, length, zero, [&](size_t g, f32 v) { s2[g] = L::fma(v, v, s2[g]); });
+    for (size_t g = 0; g < group<L>; ++g) squares[g] = squares[g] + s2[g];
+    done += length;
+  } while (done < n);
+  return L::sum64(squares);
+}
+
+template <class L>
+inline double exact_row_sum_of_squares(const float* x, size_t n) {
+  using f64 = typename L::f64;
+  constexpr size_t parts = sizeof(typename L::wide) / sizeof(f64);
+  typename L::wide sum[group<L>];
+  for (auto& s : sum) {
+    for (auto& p : s.part) p = L::broadcast64(0.0);
+  }
+  for_lanes<L>(x, n, L::broadcast(0.0f), [&](size_t g, typename L::f32 v) {
+    const typename L::wide w = L::widen(v);
+    for (size_t k = 0; k < parts; ++k) sum[g].part[k] = sum[g].part[k] + w.part[k] * w.part[k];
+  });
+  return L::sum64(sum);
+}
+
+template <class L, affine A>
+inline void rms_norm_hostile_row(const row_norm_arguments& a, size_t row, const float* x, float* y, size_t n) {
+  constexpr size_t parts = sizeof(typename L::wide) / sizeof(typename L::f64);
+  const auto* weight = static_cast<const float*>(a.gamma);
+  const double s2 = exact_row_sum_of_squares<L>(x, n);
+  const double rstd = 1.0 / __builtin_sqrt(s2 / static_cast<double>(n) + a.epsilon);
+  if (a.rstd) a.rstd[row] = canonical_float(rstd);
+  if (s2 == 0.0) {  // zeros, whose reciprocal may be infinite: no product with it
+    fill_row<L>(y, n, 0.0f);
+    return;
+  }
+  const typename L::f64 scale = L::broadcast64(rstd);
+  transform<L>(y, n, [&](auto load) {
+    typename L::wide v = L::widen(load(x));
+    for (size_t k = 0; k < parts; ++k) v.part[k] = v.part[k] * scale;
+    if constexpr (has_gamma<A>) {
+      const typename L::wide w = L::widen(load(weight));
+      for (size_t k = 0; k < parts; ++k) v.part[k] = v.part[k] * w.part[k];
+    }
+    return L::canonical(L::narrow(v));
+  });
+}
+
+template <class L, affine A>
+inline void rms_norm_rows(const row_norm_arguments& a, const block& b) {
+  using f32 = typename L::f32;
+  const auto* weight = static_cast<const float*>(a.gamma);
+  parameter_check<L, A> parameters;
+  for_rows<L>(a, b, [&](size_t row, const float* x, float* y, size_t n) {
+    const double s2 = row_sum_of_squares<L>(x, n);
+    const double square = s2 / static_cast<double>(n) + a.epsilon;
+    // Safe: no square overflowed, none that counts underflowed, rstd is a normal float. NaN fails.
+    if (!((s2 > 0.0) & (s2 < 0x1p127) & (square > 0x1p-96) & (a.epsilon < 0x1p126))) [[unlikely]] {
+      rms_norm_hostile_row<L, A>(a, row, x, y, n);
+      return;
+    }
+    const float f32_rstd = static_cast<float>(1.0 / __builtin_sqrt(square));
+    if (a.rstd) a.rstd[row] = f32_rstd;
+    const f32 rstd = L::broadcast(f32_rstd);
+    parameters.write(y, n, [&](auto check) {
+      transform<L>(y, n, [&](auto load) {
+        f32 v = load(x) * rstd;
+        if constexpr (has_gamma<A>) v = v * load(weight);
+        check(v);
+        return v;
+      });
+    });
+  });
+}
+
+template <class L>
+inline void rms_norm(const row_norm_arguments& a, const block& b) {
+  if (a.gamma) {
+    rms_norm_rows<L, affine::gamma>(a, b);
+  } else {
+    rms_norm_rows<L, affine::none>(a, b);
+  }
+}
+
+}  // namespace
+}  // namespace simdnorm::SIMDNORM_ISA

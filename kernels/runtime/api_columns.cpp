@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The C entries of the column-wise norms: check, dispatch, and for each strip of columns fold its
+// statistics, turn them into parameters, apply these. column_state.cpp has the streaming moments.
+#include "runtime/checks.hpp"
+#include "runtime/column_fold.hpp"
+#include "runtime/dispatch.hpp"
+
+using namespace simdnorm;
+
+namespace {
+
+// y = (x - shift) * scale + offset over the rows, columns [first, last).
+simdnorm_status apply(const kernel_table& table, const column_source& x, const simdnorm_matrix& y,
+                      const column_parameters& parameters, size_t first, size_t last,
+                      const simdnorm_executor* executor) noexcept {
+  const column_affine_arguments a{x.x, y.data, x.x_stride, y.row_stride, x.padding, &parameters};
+  return for_row_blocks(executor, x.rows, last - first, [&](size_t row_first, size_t row_last) {
+    table.column_affine_f32(a, block{row_first, row_last, first, last});
+  });
+}
+
+void set_parameters(column_parameters& p, size_t c, double shift, double scale, double offset, float f32_shift) {
+  p.shift[c] = f32_shift;
+  p.scale[c] = static_cast<float>(scale);
+  p.offset[c] = static_cast<float>(offset + (static_cast<double>(f32_shift) - shift) * scale);
+  p.exact_shift[c] = shift;
+  p.exact_scale[c] = scale;
+  p.exact_offset[c] = offset;
+  // As in the kernel column_normalizer: what f32 parameters can do without overflow or underflow.
+  const double size = __builtin_fabs(scale);
+  const bool fine = (__builtin_fabs(shift) < 0x1p100) & (__builtin_fabs(offset) < 0x1p100) &
+                    (((size > 0x1p-100) & (size < 0x1p100)) | (size == 0.0));
+  p.exact[c] = !fine;
+  p.any_exact = static_cast<uint8_t>(p.any_exact | !fine);
+}
+
+// y = (x - shift) * scale + offset
+void forward(column_parameters& p, size_t c, double shift, double scale, double offset) {
+  set_parameters(p, c, shift, scale, offset, static_cast<float>(shift));
+}
+
+// x = (y - low) * scale + offset. What rounding the offset to f32 loses moves into the shift, whose
+// numbers are small: the opposite of forward.
+void backward(column_parameters& p, size_t c, double low, double scale, double offset) {
+  const float high = static_cast<float>(offset);
+  const double lost = offset - static_cast<double>(high);
+  const float shift = static_cast<float>(scale != 0.0 ? low - lost / scale : low);
+  set_parameters(p, c, low, scale, offset, shift);
+  p.offset[c] = high;
+}
+
+// A checked matrix call of a column norm.
+struct column_call {
+  const kernel_table* table;
+  column_source source;
+};
+
+simdnorm_status check_columns(const simdnorm_const_matrix* x, const simdnorm_padding& padding,
+                              const simdnorm_executor* executor, region& rx, region& pad) noexcept {
+  if (const simdnorm_status s = check_input(x, rx)) return s;
+  if (const simdnorm_status s = check_padding(padding, x->rows, x->cols, axis::column, pad)) return s;
+  return check_executor(executor);
+}
+
+simdnorm_status enter(const simdnorm_const_matrix* x, const simdnorm_padding& padding, column_call& c) noexcept {
+  c.table = active_table();
+  if (c.table == nullptr) return SIMDNORM_UNKNOWN_ISA;
+  c.source = {x->data, x->row_stride, x->rows, padding};
+  return SIMDNORM_OK;
+}
+
+bool empty(const simdnorm_const_matrix* x) {
+  return x->rows == 0 || x->cols == 0;
+}
+
+double variance_of(const column_fold& f, size_t c) {
+  return f.count > 0 ? f.m2[c] / static_cast<double>(f.count) : 0.0;
+}
+
+float to_float(double v) {
+  return v == v ? static_cast<float>(v) : __builtin_nanf("");
+}
+
+// A fold with room for a strip.
+struct strip_fold {
+  double mean[columns_per_strip];
+  double m2[columns_per_strip];
+  column_fold fold{0, mean, m2};
+};
+
+simdnorm_status check_fit(const simdnorm_const_matrix* x, const simdnorm_padding& padding,
+                          const simdnorm_executor* executor, double* first, double* second) noexcept {
+  region rx, pad, out[2];
+  if (const simdnorm_status s = check_columns(x, padding, executor, rx, pad)) return s;
+  if (const simdnorm_status s = check_array(first, x->cols, out[0])) return s;
+  if (const simdnorm_status s = check_array(second, x->cols, out[1])) return s;
+  const region read[] = {rx, pad};
+  return check_apart(out, 2, read, 2);
+}
+
+// Parameters(strip parameters, entry, column) sets one column's.
+template <class Parameters>
+simdnorm_status transform(const simdnorm_const_matrix* x, const simdnorm_matrix* y, const double* first,
+                          const double* second, const simdnorm_padding& padding, const simdnorm_executor* executor,
+                          Parameters parameters) noexcept {
+  region rx, ry, pad, in[2];
+  if (const simdnorm_status s = check_pair(x, y, rx, ry)) return s;
+  if (const simdnorm_status s = check_padding(padding, x->rows, x->cols, axis::column, pad)) return s;
+  if (const simdnorm_status s = check_executor(executor)) return s;
+  if (const simdnorm_status s = check_array(first, x->cols, in[0])) return s;
+  if (const simdnorm_status s = check_array(second, x->cols, in[1])) return s;
+  const region read[] = {in[0], in[1], pad};
+  if (const simdnorm_status s = check_apart(&ry, 1, read, 3)) return s;
+  column_call call;
+  if (const simdnorm_status s = enter(x, padding, call)) return s;
+  if (empty(x)) return SIMDNORM_OK;
+  return for_strips(x->rows, x->cols, executor,
+                    [&](size_t from, size_t to, const simdnorm_executor* over_rows) -> simdnorm_status {
+                      column_parameters p;
+                      p.any_exact = 0;
+                      for (size_t c = from; c < to; ++c) parameters(p, c - from, c);
+                      return apply(*call.table, call.source, *y, p, from, to, over_rows);
+                    });
+}
+
+simdnorm_status check_range(const simdnorm_min_max_options& o) noexcept {
+  const bool finite = __builtin_isfinite(o.low) && __builtin_isfinite(o.high);
+  return finite && o.low < o.high ? SIMDNORM_OK : SIMDNORM_INVALID_RANGE;
+}
+
+}  // namespace
+
+extern "C" {
+
+simdnorm_status simdnorm_column_moments(const simdnorm_const_matrix* x, simdnorm_moments* out,
+                                        const simdnorm_column_options* options) {
+  simdnorm_column_options o = simdnorm_column_defaults();
+  if (const simdnorm_status s = read_options(options, o, sizeof o)) return s;
+  region rx, pad, written;
+  if (const simdnorm_status s = check_columns(x, o.padding, o.executor, rx, pad)) return s;
+  if (const simdnorm_status s = check_array(out, x->cols, written)) return s;
+  const region read[] = {rx, pad};
+  if (const simdnorm_status s = check_apart(&written, 1, read, 2)) return s;
+  column_call call;
+  if (const simdnorm_status s = enter(x, o.padding, call)) return s;
+  if (empty(x)) return SIMDNORM_OK;
+  return for_strips(
+      x->rows, x->cols, o.executor,
+      [&](size_t first, size_t last, const simdnorm_executor* over_rows) -> simdnorm_status {
+        strip_fold total;
+        if (const simdnorm_status s = fold_columns(*call.table, call.source, first, last, total.fold, over_rows))
+          return s;
+        float min[columns_per_strip];
+        float max[columns_per_strip];
+        column_extremes(*call.table, call.source, first, last, min, max);
+        for (size_t c = first; c < last; ++c) {
+          const size_t i = c - first;
+          out[c] = make_moments(total.fold.count, total.mean[i], total.m2[i], min[i], max[i]);
+        }
+        return SIMDNORM_OK;
+      });
+}
+
+simdnorm_status simdnorm_batch_norm_training(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
+                                             const simdnorm_batch_norm_options* options) {
+  simdnorm_batch_norm_options o = simdnorm_batch_norm_defaults();
+  if (const simdnorm_status s = read_options(options, o, sizeof o)) return s;
+  region rx, pad, written[5], read[3];
+  if (const simdnorm_status s = check_pair(x, y, rx, written[0])) return s;
+  if (const simdnorm_status s = check_epsilon(o.epsilon)) return s;
+  if (!(o.momentum >= 0.0 && o.momentum <= 1.0)) return SIMDNORM_INVALID_MOMENTUM;
+  if (const simdnorm_status s = check_vector(o.gamma, x->cols, read[0])) return s;
+  if (const simdnorm_status s = check_vector(o.beta, x->cols, read[1])) return s;
+  if (const simdnorm_status s = check_vector(o.running_mean, x->cols, written[1])) return s;
+  if (const simdnorm_status s = check_vector(o.running_variance, x->cols, written[2])) return s;
+  if (const simdnorm_status s = check_vector(o.mean, x->cols, written[3])) return s;
+  if (const simdnorm_status s = check_vector(o.rstd, x->cols, written[4])) return s;
+  if (const simdnorm_status s = check_padding(o.padding, x->rows, x->cols, axis::column, pad)) return s;
+  if (const simdnorm_status s = check_executor(o.executor)) return s;
+  read[2] = pad;
+  if (const simdnorm_status s = check_apart(written, 5, read, 3)) return s;
+  for (size_t i = 1; i < 5; ++i) {
+    if (share_bytes(written[i], rx)) return SIMDNORM_OVERLAP;
+  }
+  column_call call;
+  if (const simdnorm_status s = enter(x, o.padding, call)) return s;
+  if (empty(x)) return SIMDNORM_OK;
+
+  auto* running_mean = static_cast<float*>(o.running_mean.data);
+  auto* running_variance = static_cast<float*>(o.running_variance.data);
+  auto* mean_out = static_cast<float*>(o.mean.data);
+  auto* rstd_out = static_cast<float*>(o.rstd.data);
+  return for_strips(
+      x->rows, x->cols, o.executor,
+      [&](size_t first, size_t last, const simdnorm_executor* over_rows) -> simdnorm_status {
+        strip_fold total;
+        if (const simdnorm_status s = fold_columns(*call.table, call.source, first, last, total.fold, over_rows))
+          return s;
+        const uint64_t count = total.fold.count;
+        const double n = static_cast<double>(count);
+        double variance[columns_per_strip];
+        for (size_t c = first; c < last; ++c) {
+          const size_t i = c - first;
+          const double mean = total.mean[i];
+          variance[i] = variance_of(total.fold, i);
+          if (mean_out) mean_out[c] = to_float(mean);
+          if (rstd_out) rstd_out[c] = count > 0 ? to_float(1.0 / __builtin_sqrt(variance[i] + o.epsilon)) : 0.0f;
+          if (count == 0) continue;
+          const double keep = 1.0 - o.momentum;
+          if (running_mean) {
+            running_mean[c] = to_float(keep * static_cast<double>(running_mean[c]) + o.momentum * mean);
+          }
+          if (running_variance && (o.biased_running_variance || count > 1)) {
+            const double v = o.biased_running_variance ? variance[i] : total.m2[i] / (n - 1.0);
+            running_variance[c] = to_float(keep * static_cast<double>(running_variance[c]) + o.momentum * v);
+          }
+        }
+        column_parameters p;
+        const column_normalizer_arguments a{total.mean, variance, o.gamma.data, o.beta.data, o.epsilon, &p};
+        call.table->column_normalizer_f32(a, block{0, x->rows, first, last});
+        return apply(*call.table, call.source, *y, p, first, last, over_rows);
+      });
+}
+
+simdnorm_status simdnorm_batch_norm_inference(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
+                                              simdnorm_const_vector mean, simdnorm_const_vector variance,
+                                              const simdnorm_batch_norm_options* options) {
+  simdnorm_batch_norm_options o = simdnorm_batch_norm_defaults();
+  if (const simdnorm_status s = read_options(options, o, sizeof o)) return s;
+  region rx, ry, read[5];
+  if (const simdnorm_status s = check_pair(x, y, rx, ry)) return s;
+  if (const simdnorm_status s = check_epsilon(o.epsilon)) return s;
+  if (x->cols > 0 && (mean.data == nullptr || variance.data == nullptr)) return SIMDNORM_NULL_POINTER;
+  if (const simdnorm_status s = check_vector(o.gamma, x->cols, read[0])) return s;
+  if (const simdnorm_status s = check_vector(o.beta, x->cols, read[1])) return s;
+  if (const simdnorm_status s = check_vector(mean, x->cols, read[2])) return s;
+  if (const simdnorm_status s = check_vector(variance, x->cols, read[3])) return s;
+  if (const simdnorm_status s = check_padding(o.padding, x->rows, x->cols, axis::column, read[4])) return s;
+  if (const simdnorm_status s = check_executor(o.executor)) return s;
+  if (const simdnorm_status s = check_apart(&ry, 1, read, 5)) return s;
+  column_call call;
+  if (const simdnorm_status s = enter(x, o.padding, call)) return s;
+  if (empty(x)) return SIMDNORM_OK;
+  return for_strips(x->rows, x->cols, o.executor,
+                    [&](size_t first, size_t last, const simdnorm_executor* over_rows) -> simdnorm_status {
+                      double m[columns_per_strip];
+                      double v[columns_per_strip];
+                      for (size_t c = first; c < last; ++c) {
+                        m[c - first] = static_cast<double>(static_cast<const float*>(mean.data)[c]);
+                        v[c - first] = static_cast<double>(static_cast<const float*>(variance.data)[c]);
+                      }
+                      column_parameters p;
+                      const column_normalizer_arguments a{m, v, o.gamma.data, o.beta.data, o.epsilon, &p};
+                      call.table->column_normalizer_f32(a, block{0, x->rows, first, last});
+                      return apply(*call.table, call.source, *y, p, first, last, over_rows);
+                    });
+}
+
+simdnorm_status simdnorm_standardize_fit(const simdnorm_const_matrix* x, double* mean, double* scale,
+                                         const simdnorm_column_options* options) {
+  simdnorm_column_options o = simdnorm_column_defaults();
+  if (const simdnorm_status s = read_options(options, o, sizeof o)) return s;
+  if (const simdnorm_status s = check_fit(x, o.padding, o.executor, mean, scale)) return s;
+  column_call call;
+  if (const simdnorm_status s = enter(x, o.padding, call)) return s;
+  if (empty(x)) return SIMDNORM_OK;
+  return for_strips(
+      x->rows, x->cols, o.executor,
+      [&](size_t first, size_t last, const simdnorm_executor* over_rows) -> simdnorm_status {
+        strip_fold total;
+        if (const simdnorm_status s = fold_columns(*call.table, call.source, first, last, total.fold, over_rows))
+          return s;
+        for (size_t c = first; c < last; ++c) {
+          const double deviation = __builtin_sqrt(variance_of(total.fold, c - first));
+          const double m = total.mean[c - first];
+          mean[c] = m == m ? m : __builtin_nan("");
+          scale[c] = deviation == deviation ? (deviation > 0.0 ? deviation : 1.0) : __builtin_nan("");
+        }
+        return SIMDNORM_OK;
+      });
+}
+
+simdnorm_status simdnorm_standardize_transform(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
+                                               const double* mean, const double* scale,
+                                               const simdnorm_column_options* options) {
+  simdnorm_column_options o = simdnorm_column_defaults();
+  if (const simdnorm_status s = read_options(options, o, sizeof o)) return s;
+  return transform(x, y, mean, scale, o.padding, o.executor,
+                   [=](column_parameters& p, size_t i, size_t c) { forward(p, i, mean[c], 1.0 / scale[c], 0.0); });
+}
+
+simdnorm_status simdnorm_standardize_inverse(const simdnorm_const_matrix* y, const simdnorm_matrix* x,
+                                             const double* mean, const double* scale,
+                                             const simdnorm_column_options* options) {
+  simdnorm_column_options o = simdnorm_column_defaults();
+  if (const simdnorm_status s = read_options(options, o, sizeof o)) return s;
+  return transform(y, x, mean, scale, o.padding, o.executor,
+                   [=](column_parameters& p, size_t i, size_t c) { backward(p, i, 0.0, scale[c], mean[c]); });
+}
+
+simdnorm_status simdnorm_min_max_fit(const simdnorm_const_matrix* x, double* min, double* max,
+                                     const simdnorm_min_max_options* options) {
+  simdnorm_min_max_options o = simdnorm_min_max_defaults();
+  if (const simdnorm_status s = read_options(options, o, sizeof o)) return s;
+  if (const simdnorm_status s = check_range(o)) return s;
+  if (const simdnorm_status s = check_fit(x, o.padding, o.executor, min, max)) return s;
+  column_call call;
+  if (const simdnorm_status s = enter(x, o.padding, call)) return s;
+  if (empty(x)) return SIMDNORM_OK;
+  return for_strips(x->rows, x->cols, o.executor,
+                    [&](size_t first, size_t last, const simdnorm_executor*) -> simdnorm_status {
+                      float least[columns_per_strip];
+                      float greatest[columns_per_strip];
+                      column_extremes(*call.table, call.source, first, last, least, greatest);
+                      const bool any = find_real_rows(call.source, 0, 1).count > 0;
+                      for (size_t c = first; c < last; ++c) {
+                        const simdnorm_moments m = make_moments(any, 0.0, 0.0, least[c - first], greatest[c - first]);
+                        min[c] = m.min;
+                        max[c] = m.max;
+                      }
+                      return SIMDNORM_OK;
+                    });
+}
+
+simdnorm_status simdnorm_min_max_transform(const simdnorm_const_matrix* x, const simdnorm_matrix* y, const double* min,
+                                           const double* max, const simdnorm_min_max_options* options) {
+  simdnorm_min_max_options o = simdnorm_min_max_defaults();
+  if (const simdnorm_status s = read_options(options, o, sizeof o)) return s;
+  if (const simdnorm_status s = check_range(o)) return s;
+  return transform(x, y, min, max, o.padding, o.executor, [=](column_parameters& p, size_t i, size_t c) {
+    const double extent = max[c] - min[c];
+    forward(p, i, min[c], (o.high - o.low) / (extent != 0.0 ? extent : 1.0), o.low);
+  });
+}
+
+simdnorm_status simdnorm_min_max_inverse(const simdnorm_const_matrix* y, const simdnorm_matrix* x, const double* min,
+                                         const double* max, const simdnorm_min_max_options* options) {
+  simdnorm_min_max_options o = simdnorm_min_max_defaults();
+  if (const simdnorm_status s = read_options(options, o, sizeof o)) return s;
+  if (const simdnorm_status s = check_range(o)) return s;
+  return transform(y, x, min, max, o.padding, o.executor, [=](column_parameters& p, size_t i, size_t c) {
+    const double extent = max[c] - min[c];
+    backward(p, i, o.low, (extent != 0.0 ? extent : 1.0) / (o.high - o.low), min[c]);
+  });
+}
+
+}  // extern "C"

@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Streaming moments: simdnorm_column_state, simdnorm_moments_merge.
+//
+// The state is plain data: a header, then the arrays it counts out. It carries the rows of the open
+// block as they came; a block is worked on when it is full, exactly as in one shot.
+#include <string.h>
+
+#include "padding.hpp"
+#include "runtime/checks.hpp"
+#include "runtime/column_fold.hpp"
+#include "runtime/dispatch.hpp"
+
+using namespace simdnorm;
+
+struct simdnorm_column_state {
+  uint64_t magic;
+  uint64_t bytes;
+  uint64_t cols;
+  uint64_t span_blocks;  // full blocks in the open span
+  uint64_t span_count;   // rows in them
+  uint64_t total_count;  // rows in closed spans and merged states
+  uint64_t open_rows;    // rows in the open block
+  uint64_t reserved;
+};
+
+namespace {
+
+constexpr uint64_t state_magic = 0x316c6f636d726f6eu;  // "normcol1"
+constexpr size_t alignment = 64;
+
+constexpr size_t round_up(size_t n) {
+  return (n + alignment - 1) / alignment * alignment;
+}
+
+struct state_arrays {
+  double *span_mean, *span_m2, *total_mean, *total_m2;
+  float *min, *max, *open;
+};
+
+size_t offset_of_arrays() {
+  return round_up(sizeof(simdnorm_column_state));
+}
+
+state_arrays arrays_of(const simdnorm_column_state* state) {
+  const size_t cols = static_cast<size_t>(state->cols);
+  char* p = const_cast<char*>(reinterpret_cast<const char*>(state)) + offset_of_arrays();
+  const auto take = [&p](size_t bytes) {
+    char* here = p;
+    p += round_up(bytes);
+    return here;
+  };
+  state_arrays a;
+  a.span_mean = reinterpret_cast<double*>(take(cols * sizeof(double)));
+  a.span_m2 = reinterpret_cast<double*>(take(cols * sizeof(double)));
+  a.total_mean = reinterpret_cast<double*>(take(cols * sizeof(double)));
+  a.total_m2 = reinterpret_cast<double*>(take(cols * sizeof(double)));
+  a.min = reinterpret_cast<float*>(take(cols * sizeof(float)));
+  a.max = reinterpret_cast<float*>(take(cols * sizeof(float)));
+  a.open = reinterpret_cast<float*>(take(rows_per_block * cols * sizeof(float)));
+  return a;
+}
+
+bool is_state(const simdnorm_column_state* state) {
+  return reinterpret_cast<uintptr_t>(state) % alignment == 0 && state->magic == state_magic &&
+         state->bytes == simdnorm_column_state_size(static_cast<size_t>(state->cols), SIMDNORM_F32);
+}
+
+template <class Each>
+void each_strip(size_t cols, Each each) {
+  for (size_t first = 0; first < cols; first += columns_per_strip) {
+    each(first, first + columns_per_strip < cols ? first + columns_per_strip : cols);
+  }
+}
+
+// Folds `count` real rows of the source, from `row` on, into the open span: whole blocks of it.
+void fold_into_span(const kernel_table& table, const column_source& source, size_t row, size_t count,
+                    uint64_t span_count, double* span_mean, double* span_m2, size_t cols) {
+  each_strip(cols, [&](size_t first, size_t last) {
+    column_fold fold{span_count, span_mean + first, span_m2 + first};
+    const column_moments_arguments a{source.x, source.x_stride, source.padding, count, &fold};
+    table.column_moments_f32(a, block{row, source.rows, first, last});
+  });
+}
+
+void close_span(simdnorm_column_state* state, const state_arrays& a) {
+  column_fold total{state->total_count, a.total_mean, a.total_m2};
+  const column_fold span{state->span_count, a.span_mean, a.span_m2};
+  merge_folds(total, span, static_cast<size_t>(state->cols));
+  state->total_count = total.count;
+  state->span_count = state->span_blocks = 0;
+}
+
+void take_blocks(simdnorm_column_state* state, const state_arrays& a, const kernel_table& table,
+                 const column_source& source, size_t row, size_t blocks) {
+  fold_into_span(table, source, row, blocks * rows_per_block, state->span_count, a.span_mean, a.span_m2,
+                 static_cast<size_t>(state->cols));
+  state->span_blocks += blocks;
+  state->span_count += blocks * rows_per_block;
+  if (state->span_blocks == blocks_per_span) close_span(state, a);
+}
+
+// Extremes of the set a followed by b: NaN in one is NaN in both.
+float least(float a, float b) {
+  return a != a ? a : (b != b ? b : (b < a ? b : a));
+}
+float greatest(float a, float b) {
+  return a != a ? a : (b != b ? b : (b > a ? b : a));
+}
+
+// Statistics of all rows so far for a strip, the open span and open block included.
+struct strip_total {
+  uint64_t count;
+  double mean[columns_per_strip];
+  double m2[columns_per_strip];
+};
+
+void total_of_strip(const simdnorm_column_state* state, const state_arrays& a, const kernel_table& table, size_t first,
+                    size_t last, strip_total& out) {
+  const size_t cols = last - first;
+  double span_mean[columns_per_strip];
+  double span_m2[columns_per_strip];
+  memcpy(span_mean, a.span_mean + first, cols * sizeof(double));
+  memcpy(span_m2, a.span_m2 + first, cols * sizeof(double));
+  column_fold span{state->span_count, span_mean, span_m2};
+  if (state->open_rows > 0) {
+    const size_t stride = static_cast<size_t>(state->cols);
+    const column_moments_arguments m{
+        a.open, static_cast<ptrdiff_t>(stride), {}, static_cast<size_t>(state->open_rows), &span};
+    table.column_moments_f32(m, block{0, static_cast<size_t>(state->open_rows), first, last});
+  }
+  memcpy(out.mean, a.total_mean + first, cols * sizeof(double));
+  memcpy(out.m2, a.total_m2 + first, cols * sizeof(double));
+  column_fold total{state->total_count, out.mean, out.m2};
+  merge_folds(total, span, cols);
+  out.count = total.count;
+}
+
+double settle_zero(double v) {
+  return v == 0.0 ? 0.0 : v;
+}
+double canonical(double v) {
+  return v == v ? v : __builtin_nan("");
+}
+
+}  // namespace
+
+namespace simdnorm {
+
+simdnorm_moments make_moments(uint64_t count, double mean, double m2, float min, float max) noexcept {
+  if (count == 0) return {0, 0.0, 0.0, 0.0, 0.0};
+  return {count, canonical(mean), canonical(m2), canonical(settle_zero(static_cast<double>(min))),
+          canonical(settle_zero(static_cast<double>(max)))};
+}
+
+}  // namespace simdnorm
+
+extern "C" {
+
+simdnorm_moments simdnorm_moments_merge(simdnorm_moments a, simdnorm_moments b) {
+  if (b.count == 0) return a;
+  if (a.count == 0) return b;
+  const control_word_scope ieee;
+  column_fold left{a.count, &a.mean, &a.m2};
+  const column_fold right{b.count, &b.mean, &b.m2};
+  merge_folds(left, right, 1);
+  const bool nan = a.min != a.min || b.min != b.min;
+  return {left.count, canonical(a.mean), canonical(a.m2), nan ? __builtin_nan("") : (b.min < a.min ? b.min : a.min),
+          nan ? __builtin_nan("") : (b.max > a.max ? b.max : a.max)};
+}
+
+size_t simdnorm_column_state_size(size_t cols, simdnorm_type type) {
+  if (type != SIMDNORM_F32) return 0;
+  // 4 doubles, 2 floats and a block of floats a column, each array rounded up.
+  constexpr size_t per_column = 4 * sizeof(double) + (2 + rows_per_block) * sizeof(float);
+  if (cols > (static_cast<size_t>(PTRDIFF_MAX) - 4096) / per_column) return 0;
+  return offset_of_arrays() + 4 * round_up(cols * sizeof(double)) + 2 * round_up(cols * sizeof(float)) +
+         round_up(rows_per_block * cols * sizeof(float));
+}
+
+simdnorm_status simdnorm_column_state_init(void* memory, size_t bytes, size_t cols, simdnorm_type type,
+                                           simdnorm_column_state** out) {
+  if (memory == nullptr || out == nullptr) return SIMDNORM_NULL_POINTER;
+  if (type != SIMDNORM_F32) return SIMDNORM_UNSUPPORTED_TYPE;
+  const size_t size = simdnorm_column_state_size(cols, type);
+  if (size == 0 || bytes < size) return SIMDNORM_INVALID_SHAPE;
+  if (reinterpret_cast<uintptr_t>(memory) % alignment != 0) return SIMDNORM_MISALIGNED;
+  memset(memory, 0, size);
+  auto* state = static_cast<simdnorm_column_state*>(memory);
+  state->magic = state_magic;
+  state->bytes = size;
+  state->cols = cols;
+  const state_arrays a = arrays_of(state);
+  for (size_t c = 0; c < cols; ++c) {
+    a.min[c] = __builtin_inff();
+    a.max[c] = -__builtin_inff();
+  }
+  *out = state;
+  return SIMDNORM_OK;
+}
+
+simdnorm_status simdnorm_column_state_update(simdnorm_column_state* state, const simdnorm_const_matrix* x,
+                                             const simdnorm_column_options* options) {
+  simdnorm_column_options o = simdnorm_column_defaults();
+  if (const simdnorm_status s = read_options(options, o, sizeof o)) return s;
+  if (state == nullptr) return SIMDNORM_NULL_POINTER;
+  if (!is_state(state)) return SIMDNORM_INVALID_STATE;
+  region rx, pad;
+  if (const simdnorm_status s = check_input(x, rx)) return s;
+  if (x->cols != state->cols) return SIMDNORM_INVALID_SHAPE;
+  if (const simdnorm_status s = check_padding(o.padding, x->rows, x->cols, axis::column, pad)) return s;
+  if (const simdnorm_status s = check_executor(o.executor)) return s;
+  const region own{reinterpret_cast<uintptr_t>(state), 1, static_cast<size_t>(state->bytes), 0};
+  const region read[] = {rx, pad};
+  if (const simdnorm_status s = check_apart(&own, 1, read, 2)) return s;
+  const kernel_table* table = active_table();
+  if (table == nullptr) return SIMDNORM_UNKNOWN_ISA;
+  if (x->rows == 0 || x->cols == 0) return SIMDNORM_OK;
+
+  const control_word_scope ieee;
+  const state_arrays a = arrays_of(state);
+  const column_source source{x->data, x->row_stride, x->rows, o.padding};
+  const size_t cols = x->cols;
+  size_t row = 0;
+
+  float min[columns_per_strip];
+  float max[columns_per_strip];
+  each_strip(cols, [&](size_t first, size_t last) {
+    column_extremes(*table, source, first, last, min, max);
+    for (size_t c = first; c < last; ++c) {
+      a.min[c] = least(a.min[c], min[c - first]);
+      a.max[c] = greatest(a.max[c], max[c - first]);
+    }
+  });
+
+  const auto keep = [&](size_t wanted) {  // copies up to `wanted` real rows into the open block
+    while (wanted > 0 && row < source.rows) {
+      const row_run run = next_real_run(source.padding, row, source.rows);
+      const size_t n = run.last - run.first < wanted ? run.last - run.first : wanted;
+      for (size_t i = run.first; i < run.first + n; ++i) {
+        const float* from = static_cast<const float*>(source.x) + static_cast<ptrdiff_t>(i) * source.x_stride;
+        memcpy(a.open + state->open_rows * cols, from, cols * sizeof(float));
+        ++state->open_rows;
+      }
+      wanted -= n;
+      row = run.first + n;
+    }
+  };
+
+  if (state->open_rows > 0) {
+    keep(rows_per_block - static_cast<size_t>(state->open_rows));
+    if (state->open_rows < rows_per_block) return SIMDNORM_OK;
+    const column_source open{a.open, static_cast<ptrdiff_t>(cols), rows_per_block, {}};
+    state->open_rows = 0;
+    take_blocks(state, a, *table, open, 0, 1);
+  }
+  for (;;) {
+    const size_t room = (blocks_per_span - static_cast<size_t>(state->span_blocks)) * rows_per_block;
+    const real_span next = find_real_rows(source, row, room);
+    const size_t blocks = next.count / rows_per_block;
+    if (blocks == 0) break;
+    const real_span whole = find_real_rows(source, row, blocks * rows_per_block);
+    take_blocks(state, a, *table, source, row, blocks);
+    row = whole.last;
+  }
+  keep(rows_per_block);
+  return SIMDNORM_OK;
+}
+
+simdnorm_status simdnorm_column_state_merge(simdnorm_column_state* into, const simdnorm_column_state* from) {
+  if (into == nullptr || from == nullptr) return SIMDNORM_NULL_POINTER;
+  if (!is_state(into) || !is_state(from) || into->cols != from->cols) return SIMDNORM_INVALID_STATE;
+  if (into == from) return SIMDNORM_OVERLAP;
+  const kernel_table* table = active_table();
+  if (table == nullptr) return SIMDNORM_UNKNOWN_ISA;
+  const control_word_scope ieee;
+  const state_arrays a = arrays_of(into);
+  const state_arrays b = arrays_of(from);
+  uint64_t count = into->total_count;
+  each_strip(static_cast<size_t>(into->cols), [&](size_t first, size_t last) {
+    strip_total left;
+    strip_total right;
+    total_of_strip(into, a, *table, first, last, left);
+    total_of_strip(from, b, *table, first, last, right);
+    column_fold total{left.count, left.mean, left.m2};
+    merge_folds(total, {right.count, right.mean, right.m2}, last - first);
+    memcpy(a.total_mean + first, left.mean, (last - first) * sizeof(double));
+    memcpy(a.total_m2 + first, left.m2, (last - first) * sizeof(double));
+    count = total.count;
+    for (size_t c = first; c < last; ++c) {
+      a.min[c] = least(a.min[c], b.min[c]);
+      a.max[c] = greatest(a.max[c], b.max[c]);
+    }
+  });
+  into->total_count = count;
+  into->span_blocks = into->span_count = into->open_rows = 0;
+  return SIMDNORM_OK;
+}
+
+simdnorm_status simdnorm_column_state_result(const simdnorm_column_state* state, simdnorm_moments* out) {
+  if (state == nullptr) return SIMDNORM_NULL_POINTER;
+  if (!is_state(state)) return SIMDNORM_INVALID_STATE;
+  region written;
+  if (const simdnorm_status s = check_array(out, static_cast<size_t>(state->cols), written)) return s;
+  const region own{reinterpret_cast<uintptr_t>(state), 1, static_cast<size_t>(state->bytes), 0};
+  if (share_bytes(written, own)) return SIMDNORM_OVERLAP;
+  const kernel_table* table = active_table();
+  if (table == nullptr) return SIMDNORM_UNKNOWN_ISA;
+  const control_word_scope ieee;
+  const state_arrays a = arrays_of(state);
+  each_strip(static_cast<size_t>(state->cols), [&](size_t first, size_t last) {
+    strip_total total;
+    total_of_strip(state, a, *table, first, last, total);
+    for (size_t c = first; c < last; ++c) {
+      out[c] = make_moments(total.count, total.mean[c - first], total.m2[c - first], a.min[c], a.max[c]);
+    }
+  });
+  return SIMDNORM_OK;
+}
+
+}  // extern "C"

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The end of every target: all bodies over its lanes, in one table with external linkage,
+// simdnorm::<isa>::table. Included after the lanes.
+#pragma once
+
+#include "column/affine.hpp"
+#include "column/extremes.hpp"
+#include "column/moments.hpp"
+#include "row/layer_norm.hpp"
+#include "row/rms_norm.hpp"
+#include "table.hpp"
+
+namespace simdnorm::SIMDNORM_ISA {
+namespace {
+
+#define SIMDNORM_KERNEL(family, dtype, arguments)                      \
+  void family##_##dtype(const arguments& a, const block& b) noexcept { \
+    family<lanes>(a, b);                                               \
+  }
+#include "kernel_list.inc"
+#undef SIMDNORM_KERNEL
+
+}  // namespace
+
+extern const kernel_table table;
+constinit const kernel_table table = {
+#define SIMDNORM_KERNEL(family, dtype, arguments) family##_##dtype,
+#include "kernel_list.inc"
+#undef SIMDNORM_KERNEL
+};
+
+}  // namespace simdnorm::SIMDNORM_ISA
