@@ -25,7 +25,9 @@ endif()
 
 # What every kernel file is compiled with, whatever the instruction set: no contraction (fma is
 # always written out, so that every target rounds alike), nothing with linkage from the C++ runtime.
-set(SIMDNORM_KERNEL_FLAGS -ffp-contract=off -fno-math-errno -fno-exceptions -fno-rtti -fno-lto
+# No SLP vectorization: GCC 12's folds double(float(x)) to x on the way to AVX-512, and the mean's
+# low part was lost (vsubpd of a register from itself; the test of equal bits found it).
+set(SIMDNORM_KERNEL_FLAGS -ffp-contract=off -fno-math-errno -fno-trapping-math -fno-tree-slp-vectorize -fno-exceptions -fno-rtti -fno-lto
                           -fno-threadsafe-statics)
 
 # simdnorm_add_isa_objects(<out>): an object library per row; their names are put into <out>.

@@ -60,37 +60,56 @@ inline void column_affine(const column_affine_arguments& a, const block& b) {
   }
 }
 
+// Whether f32 parameters neither overflow nor underflow; false for NaN.
+inline bool f32_parameters_do(double shift, double scale) {
+  const double size = __builtin_fabs(scale);
+  return (__builtin_fabs(shift) < 0x1p100) & (((size > 0x1p-100) & (size < 0x1p100)) | (size == 0.0));
+}
+
 // With hi = f32(mean), lo = mean - hi, s = rstd * gamma: (x - hi) * f32(s) + f32(beta - lo * s).
 // What rounding the mean lost moves into the offset.
+//
+// Plain loops without a branch, an entry a column: the compiler vectorizes them, and no
+// vectorization can change a bit.
 template <class L>
 inline void column_normalizer(const column_normalizer_arguments& a, const block& b) {
   column_parameters& p = *a.parameters;
-  const auto* gamma = static_cast<const float*>(a.gamma);
-  const auto* beta = static_cast<const float*>(a.beta);
   const size_t cols = b.col_last - b.col_first;
+  float gamma[columns_per_strip];
+  float beta[columns_per_strip];
+  const auto copy = [&](float* to, const void* from, float otherwise) {
+    if (from) {
+      __builtin_memcpy(to, static_cast<const float*>(from) + b.col_first, cols * sizeof(float));
+    } else {
+      for (size_t c = 0; c < cols; ++c) to[c] = otherwise;
+    }
+  };
+  copy(gamma, a.gamma, 1.0f);
+  copy(beta, a.beta, 0.0f);
+  const double* means = a.mean;
+  const double* variances = a.variance;
+  const double epsilon = a.epsilon;
   int any = 0;
   for (size_t c = 0; c < cols; ++c) {
-    const double g = gamma ? static_cast<double>(gamma[b.col_first + c]) : 1.0;
-    const double t = beta ? static_cast<double>(beta[b.col_first + c]) : 0.0;
-    const double variance = a.variance[c] + a.epsilon;
+    const double variance = variances[c] + epsilon;
     // A column without variance is exactly beta, also where epsilon is 0.
-    const double rstd = variance > 0.0 ? 1.0 / __builtin_sqrt(variance) : (variance == 0.0 ? 0.0 : variance);
-    const double scale = rstd * g;
-    const double mean = a.mean[c];
+    const double rstd = variance == 0.0 ? 0.0 : 1.0 / __builtin_sqrt(variance);
+    const double scale = rstd * static_cast<double>(gamma[c]);
+    const double mean = means[c];
     const float shift = static_cast<float>(mean);
-    const double low = mean - static_cast<double>(shift);
+    const double lost = mean - static_cast<double>(shift);
     p.shift[c] = shift;
     p.scale[c] = static_cast<float>(scale);
-    p.offset[c] = static_cast<float>(t - low * scale);
+    p.offset[c] = static_cast<float>(static_cast<double>(beta[c]) - lost * scale);
     p.exact_shift[c] = mean;
     p.exact_scale[c] = scale;
-    p.exact_offset[c] = t;
-    const double size = __builtin_fabs(scale);
-    const bool fine = (__builtin_fabs(mean) < 0x1p100) & (((size > 0x1p-100) & (size < 0x1p100)) | (size == 0.0));
-    p.exact[c] = !fine;
-    any |= !fine;
+    p.exact_offset[c] = static_cast<double>(beta[c]);
+    any |= !f32_parameters_do(mean, scale);
   }
-  p.any_exact = static_cast<uint8_t>(any);
+  p.any_exact = any != 0;
+  if (any) [[unlikely]] {
+    for (size_t c = 0; c < cols; ++c) p.exact[c] = !f32_parameters_do(p.exact_shift[c], p.exact_scale[c]);
+  }
 }
 
 }  // namespace

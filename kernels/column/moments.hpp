@@ -131,21 +131,23 @@ inline void fold_block(const float* const* rows, size_t n, size_t cols, column_f
   double mean[columns_per_strip];
   double m2[columns_per_strip];
   int unsafe = 0;
+  const bool single = n == 1;  // of which no variance can be lost
+  const auto is_safe = [single, inverse](double s1, double s2, double m) {
+    return ((s1 * (s1 * inverse) <= 4.0 * m) & (m > 0x1p-96) & (s2 < 0x1p127)) | (single & (s2 == 0.0));
+  };
   for (size_t c = 0; c < cols; ++c) {
     const double s1 = static_cast<double>(sums.sum[c]);
     const double s2 = static_cast<double>(sums.squares[c]);
     const double delta = s1 * inverse;
     mean[c] = static_cast<double>(sums.shift[c]) + delta;
     m2[c] = s2 - s1 * delta;
-    const bool safe = (s1 * delta <= 4.0 * m2[c]) & (m2[c] > 0x1p-96) & (s2 < 0x1p127);
-    unsafe |= !safe;
+    unsafe |= !is_safe(s1, s2, m2[c]);
   }
   if (unsafe) [[unlikely]] {
     for (size_t c = 0; c < cols; ++c) {
       const double s1 = static_cast<double>(sums.sum[c]);
       const double s2 = static_cast<double>(sums.squares[c]);
-      const bool safe = (s1 * (s1 * inverse) <= 4.0 * m2[c]) & (m2[c] > 0x1p-96) & (s2 < 0x1p127);
-      if (!safe) exact_block_column(rows, n, c, mean[c], m2[c]);
+      if (!is_safe(s1, s2, m2[c])) exact_block_column(rows, n, c, mean[c], m2[c]);
     }
   }
 

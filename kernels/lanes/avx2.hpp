@@ -61,6 +61,17 @@ struct lanes {
   static bool any_nan(f32 v) { return _mm256_movemask_ps(_mm256_cmp_ps(v, v, _CMP_UNORD_Q)) != 0; }
   static bool all_equal(f32 a, f32 b) { return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_EQ_OQ)) == 0xff; }
 
+  static constexpr size_t width64 = 4;
+  static f64 load64(const double* p) { return _mm256_loadu_pd(p); }
+  static f64 load_widened(const float* p) { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }
+  static f64 store_narrowed(float* p, f64 v) {
+    const __m128 narrow = _mm256_cvtpd_ps(v);
+    _mm_storeu_ps(p, narrow);
+    return _mm256_cvtps_pd(narrow);
+  }
+  static f64 div(f64 a, f64 b) { return _mm256_div_pd(a, b); }
+  static f64 sqrt(f64 v) { return _mm256_sqrt_pd(v); }
+  static bool all(xsimd::batch_bool<double, xsimd::fma3<xsimd::avx2>> m) { return xsimd::all(m); }
   static f64 broadcast64(double v) { return _mm256_set1_pd(v); }
   static wide widen(f32 v) {
     return {{f64(_mm256_cvtps_pd(_mm256_castps256_ps128(v))), f64(_mm256_cvtps_pd(_mm256_extractf128_ps(v, 1)))}};

@@ -46,6 +46,19 @@ struct lanes {
   static bool any_nan(f32 v) { return vminvq_u32(vceqq_f32(v, v)) == 0; }
   static bool all_equal(f32 a, f32 b) { return vminvq_u32(vceqq_f32(a, b)) != 0; }
 
+  static constexpr size_t width64 = 2;
+  static f64 load64(const double* p) { return vld1q_f64(p); }
+  static f64 load_widened(const float* p) { return vcvt_f64_f32(vld1_f32(p)); }
+  static f64 store_narrowed(float* p, f64 v) {
+    const float32x2_t narrow = vcvt_f32_f64(v);
+    vst1_f32(p, narrow);
+    return vcvt_f64_f32(narrow);
+  }
+  static f64 div(f64 a, f64 b) { return vdivq_f64(a, b); }
+  static f64 sqrt(f64 v) { return vsqrtq_f64(v); }
+  static bool all(xsimd::batch_bool<double, xsimd::neon64> m) {
+    return vgetq_lane_u64(m, 0) != 0 && vgetq_lane_u64(m, 1) != 0;
+  }
   static f64 broadcast64(double v) { return vdupq_n_f64(v); }
   static wide widen(f32 v) { return {{f64(vcvt_f64_f32(vget_low_f32(v))), f64(vcvt_high_f64_f32(v))}}; }
   static f32 narrow(wide v) { return vcvt_high_f32_f64(vcvt_f32_f64(v.part[0]), v.part[1]); }

@@ -12,6 +12,8 @@
 //   min(a, b)         a < b ? a : b        (so b where one is NaN or both are zero)
 //   max(a, b)         a > b ? a : b
 //   canonical         NaN becomes 0x7fc00000
+//   load_widened      width64 floats as doubles; store_narrowed: rounded to floats, and the doubles
+//   store_narrowed    that these are
 //   sum(v), sum64(v)  of 32 virtual lanes, by halving: lane i gets lane i + 16's (sum), in doubles
 //                     (i + i+8) + (i+16 + i+24) first (sum64), then i + 8, 4, 2, 1
 #pragma once
@@ -50,11 +52,12 @@ struct lanes {
     const double from_d = s - p;
     const double error = (p - (s - from_d)) + (d - from_d);
     uint64_t bits;
+    uint64_t error_bits;
     __builtin_memcpy(&bits, &s, sizeof bits);
-    const bool inexact = (error > 0.0) | (error < 0.0);  // false where s is infinite or NaN
-    const bool away = (error > 0.0) == (s > 0.0);
-    const uint64_t even = ~bits & 1;
-    bits += inexact ? (away ? even : 0 - even) : 0;
+    __builtin_memcpy(&error_bits, &error, sizeof error_bits);
+    const bool inexact = (error > 0.0) | (error < 0.0);           // false where s is infinite or NaN
+    const uint64_t toward = 1 - 2 * ((bits ^ error_bits) >> 63);  // away from zero: 1; towards: -1
+    bits += toward & (0 - (static_cast<uint64_t>(inexact) & ~bits & 1));
     __builtin_memcpy(&s, &bits, sizeof s);
     return static_cast<float>(s);
 #endif
@@ -75,6 +78,26 @@ struct lanes {
     return a == b;
   }
 
+  static constexpr size_t width64 = 1;
+  static f64 load64(const double* p) {
+    return *p;
+  }
+  static f64 load_widened(const float* p) {
+    return static_cast<double>(*p);
+  }
+  static f64 store_narrowed(float* p, f64 v) {
+    *p = static_cast<float>(v);
+    return static_cast<double>(*p);
+  }
+  static f64 div(f64 a, f64 b) {
+    return a / b;
+  }
+  static f64 sqrt(f64 v) {
+    return __builtin_sqrt(v);
+  }
+  static bool all(bool m) {
+    return m;
+  }
   static f64 broadcast64(double v) {
     return v;
   }

@@ -8,20 +8,16 @@
 namespace simdnorm::SIMDNORM_ISA {
 namespace {
 
-// A row's statistics as the apply pass wants them: x_hat = fma(x - mean, rstd, offset), where
-// offset = -(what rounding the mean to f32 lost) * rstd: without it every output is off by up to
-// 0.26 * |mean| / std ulp, and it costs no instruction.
-struct layer_norm_statistics {
-  double mean, rstd;
-  float f32_mean, f32_rstd, f32_offset;
-  bool safe;  // false: the row must be done in doubles
-};
-
 // One pass shifted by K, the mean of the first elements: with d = x - K, mean = K + sum(d)/n and
 // variance = sum(d^2)/n - (sum(d)/n)^2. All blocks of a row share K, so that Chan's merge of their
 // moments is the plain sum of their (sum d, sum d^2).
+struct shifted_sums {
+  float shift;
+  double sum, squares;
+};
+
 template <class L>
-inline layer_norm_statistics layer_norm_row_statistics(const float* x, size_t n, double epsilon) {
+[[gnu::always_inline]] inline shifted_sums layer_norm_row_sums(const float* x, size_t n) {
   using f32 = typename L::f32;
   const f32 zero = L::broadcast(0.0f);
 
@@ -53,27 +49,48 @@ inline layer_norm_statistics layer_norm_row_statistics(const float* x, size_t n,
     }
     done += length;
   } while (done < n);
+  return {shift, L::sum64(sum), L::sum64(squares)};
+}
 
-  const double inverse = 1.0 / static_cast<double>(n);
-  const double s2 = L::sum64(squares);
-  const double delta = L::sum64(sum) * inverse;
-  const double variance = s2 * inverse - delta * delta;
-  layer_norm_statistics r;
-  r.mean = static_cast<double>(shift) + delta;
-  r.rstd = 1.0 / __builtin_sqrt(variance + epsilon);
-  r.f32_mean = static_cast<float>(r.mean);
-  r.f32_rstd = static_cast<float>(r.rstd);
-  r.f32_offset = static_cast<float>((static_cast<double>(r.f32_mean) - r.mean) * r.rstd);
-  // Safe: the shift lost at most two bits of the variance; no square overflowed, and none that
-  // counts underflowed (one that did is below 2^-149); rstd is a normal float. s2 == 0 is a
-  // constant row, or one whose squares all underflowed. NaN fails every comparison.
-  r.safe = (delta * delta <= 4.0 * variance) & (s2 > 0.0) & (s2 < 0x1p127) & (variance + epsilon > 0x1p-96) &
-           (epsilon < 0x1p126);
-  return r;
+// What the outputs of a batch's rows are made with: x_hat = fma(x - mean, rstd, offset), where
+// offset = -(what rounding the mean to f32 lost) * rstd: without it every output is off by up to
+// 0.26 * |mean| / std ulp, and it costs no instruction.
+struct layer_norm_batch {
+  float shift[rows_per_batch] = {};
+  double sum[rows_per_batch] = {};
+  double squares[rows_per_batch] = {1, 1, 1, 1, 1, 1, 1, 1};  // leftovers of a first, short batch pass as safe
+  double inverse[rows_per_batch] = {1, 1, 1, 1, 1, 1, 1, 1};  // 1 / n
+  float mean[rows_per_batch];
+  float rstd[rows_per_batch];
+  float offset[rows_per_batch];
+};
+
+// Entries of the batch from k on; false if one of them must be done in doubles. Safe: the shift
+// lost at most two bits of the variance; no square overflowed, and none that counts underflowed
+// (one that did is below 2^-149); rstd is a normal float. A sum of squares of 0 is a constant row,
+// or one whose squares all underflowed. NaN fails every comparison.
+template <class L>
+[[gnu::always_inline]] inline bool layer_norm_finish(layer_norm_batch& s, size_t k, double epsilon) {
+  using f64 = typename L::f64;
+  const f64 inverse = L::load64(s.inverse + k);
+  const f64 squares = L::load64(s.squares + k);
+  const f64 delta = L::load64(s.sum + k) * inverse;
+  const f64 shift2 = delta * delta;
+  const f64 variance = squares * inverse - shift2;
+  const f64 square = variance + L::broadcast64(epsilon);
+  const f64 mean = L::load_widened(s.shift + k) + delta;
+  const f64 rstd = L::div(L::broadcast64(1.0), L::sqrt(square));
+  const f64 f32_mean = L::store_narrowed(s.mean + k, mean);
+  L::store_narrowed(s.rstd + k, rstd);
+  L::store_narrowed(s.offset + k, (f32_mean - mean) * rstd);
+  return L::all((shift2 <= L::broadcast64(4.0) * variance) & (squares > L::broadcast64(0.0)) &
+                (squares < L::broadcast64(0x1p127)) & (square > L::broadcast64(0x1p-96)) &
+                (square < L::broadcast64(0x1p128)));
 }
 
 template <class L, affine A>
-inline void layer_norm_hostile_row(const row_norm_arguments& a, size_t row, const float* x, float* y, size_t n) {
+[[gnu::noinline]] void layer_norm_hostile_row(const row_norm_arguments& a, size_t row, const float* x, float* y,
+                                              size_t n) {
   using f64 = typename L::f64;
   constexpr size_t parts = sizeof(typename L::wide) / sizeof(f64);
   const auto* gamma = static_cast<const float*>(a.gamma);
@@ -118,31 +135,46 @@ inline void layer_norm_rows(const row_norm_arguments& a, const block& b) {
   const auto* gamma = static_cast<const float*>(a.gamma);
   const auto* beta = static_cast<const float*>(a.beta);
   parameter_check<L, A> parameters;
-  for_rows<L>(a, b, [&](size_t row, const float* x, float* y, size_t n) {
-    const layer_norm_statistics s = layer_norm_row_statistics<L>(x, n, a.epsilon);
-    if (!s.safe) [[unlikely]] {
-      layer_norm_hostile_row<L, A>(a, row, x, y, n);
-      return;
+  layer_norm_batch s;
+  for_batches<L>(a, b, [&](const row_batch& batch) {
+    for (size_t k = 0; k < batch.count; ++k) {
+      const shifted_sums sums = layer_norm_row_sums<L>(batch.x[k], batch.n[k]);
+      s.shift[k] = sums.shift;
+      s.sum[k] = sums.sum;
+      s.squares[k] = sums.squares;
+      s.inverse[k] = 1.0 / static_cast<double>(batch.n[k]);
     }
-    if (a.mean) a.mean[row] = s.f32_mean;
-    if (a.rstd) a.rstd[row] = s.f32_rstd;
-    const f32 mean = L::broadcast(s.f32_mean);
-    const f32 rstd = L::broadcast(s.f32_rstd);
-    const f32 offset = L::broadcast(s.f32_offset);
-    parameters.write(y, n, [&](auto check) {
-      transform<L>(y, n, [&](auto load) {
-        f32 v = L::fma(load(x) - mean, rstd, offset);
-        if constexpr (A == affine::both) {
-          v = L::fma(v, load(gamma), load(beta));
-        } else if constexpr (A == affine::gamma) {
-          v = v * load(gamma);
-        } else if constexpr (A == affine::beta) {
-          v = v + load(beta);
-        }
-        check(v);
-        return v;
+    bool all_safe = true;
+    finish_batch<L>(batch,
+                    [&](auto lanes, size_t k) { all_safe &= layer_norm_finish<decltype(lanes)>(s, k, a.epsilon); });
+    for (size_t k = 0; k < batch.count; ++k) {
+      const float* x = batch.x[k];
+      float* y = batch.y[k];
+      const size_t n = batch.n[k];
+      if (!all_safe && !layer_norm_finish<single>(s, k, a.epsilon)) [[unlikely]] {
+        layer_norm_hostile_row<L, A>(a, batch.index[k], x, y, n);
+        continue;
+      }
+      if (a.mean) a.mean[batch.index[k]] = s.mean[k];
+      if (a.rstd) a.rstd[batch.index[k]] = s.rstd[k];
+      const f32 mean = L::broadcast(s.mean[k]);
+      const f32 rstd = L::broadcast(s.rstd[k]);
+      const f32 offset = L::broadcast(s.offset[k]);
+      parameters.write(y, n, [&](auto check) {
+        transform<L>(y, n, [&](auto load) {
+          f32 v = L::fma(load(x) - mean, rstd, offset);
+          if constexpr (A == affine::both) {
+            v = L::fma(v, load(gamma), load(beta));
+          } else if constexpr (A == affine::gamma) {
+            v = v * load(gamma);
+          } else if constexpr (A == affine::beta) {
+            v = v + load(beta);
+          }
+          check(v);
+          return v;
+        });
       });
-    });
+    }
   });
 }
 

@@ -10,7 +10,7 @@ namespace {
 
 // Sum of squares in f32 lanes, flushed every flush_every elements and combined in doubles.
 template <class L>
-inline double row_sum_of_squares(const float* x, size_t n) {
+[[gnu::always_inline]] inline double row_sum_of_squares(const float* x, size_t n) {
   using f32 = typename L::f32;
   const f32 zero = L::broadcast(0.0f);
   f32 squares[group<L>];
@@ -43,7 +43,8 @@ inline double exact_row_sum_of_squares(const float* x, size_t n) {
 }
 
 template <class L, affine A>
-inline void rms_norm_hostile_row(const row_norm_arguments& a, size_t row, const float* x, float* y, size_t n) {
+[[gnu::noinline]] void rms_norm_hostile_row(const row_norm_arguments& a, size_t row, const float* x, float* y,
+                                            size_t n) {
   constexpr size_t parts = sizeof(typename L::wide) / sizeof(typename L::f64);
   const auto* weight = static_cast<const float*>(a.gamma);
   const double s2 = exact_row_sum_of_squares<L>(x, n);
@@ -65,30 +66,57 @@ inline void rms_norm_hostile_row(const row_norm_arguments& a, size_t row, const 
   });
 }
 
+struct rms_norm_batch {
+  double squares[rows_per_batch] = {1, 1, 1, 1, 1, 1, 1, 1};  // leftovers of a first, short batch pass as safe
+  double inverse[rows_per_batch] = {1, 1, 1, 1, 1, 1, 1, 1};  // 1 / n
+  float rstd[rows_per_batch];
+};
+
+// Entries of the batch from k on; false if one of them must be done in doubles. Safe: no square
+// overflowed, none that counts underflowed, rstd is a normal float. NaN fails.
+template <class L>
+[[gnu::always_inline]] inline bool rms_norm_finish(rms_norm_batch& s, size_t k, double epsilon) {
+  using f64 = typename L::f64;
+  const f64 squares = L::load64(s.squares + k);
+  const f64 square = squares * L::load64(s.inverse + k) + L::broadcast64(epsilon);
+  L::store_narrowed(s.rstd + k, L::div(L::broadcast64(1.0), L::sqrt(square)));
+  return L::all((squares > L::broadcast64(0.0)) & (squares < L::broadcast64(0x1p127)) &
+                (square > L::broadcast64(0x1p-96)) & (square < L::broadcast64(0x1p128)));
+}
+
 template <class L, affine A>
 inline void rms_norm_rows(const row_norm_arguments& a, const block& b) {
   using f32 = typename L::f32;
   const auto* weight = static_cast<const float*>(a.gamma);
   parameter_check<L, A> parameters;
-  for_rows<L>(a, b, [&](size_t row, const float* x, float* y, size_t n) {
-    const double s2 = row_sum_of_squares<L>(x, n);
-    const double square = s2 / static_cast<double>(n) + a.epsilon;
-    // Safe: no square overflowed, none that counts underflowed, rstd is a normal float. NaN fails.
-    if (!((s2 > 0.0) & (s2 < 0x1p127) & (square > 0x1p-96) & (a.epsilon < 0x1p126))) [[unlikely]] {
-      rms_norm_hostile_row<L, A>(a, row, x, y, n);
-      return;
+  rms_norm_batch s;
+  for_batches<L>(a, b, [&](const row_batch& batch) {
+    for (size_t k = 0; k < batch.count; ++k) {
+      s.squares[k] = row_sum_of_squares<L>(batch.x[k], batch.n[k]);
+      s.inverse[k] = 1.0 / static_cast<double>(batch.n[k]);
     }
-    const float f32_rstd = static_cast<float>(1.0 / __builtin_sqrt(square));
-    if (a.rstd) a.rstd[row] = f32_rstd;
-    const f32 rstd = L::broadcast(f32_rstd);
-    parameters.write(y, n, [&](auto check) {
-      transform<L>(y, n, [&](auto load) {
-        f32 v = load(x) * rstd;
-        if constexpr (has_gamma<A>) v = v * load(weight);
-        check(v);
-        return v;
+    bool all_safe = true;
+    finish_batch<L>(batch,
+                    [&](auto lanes, size_t k) { all_safe &= rms_norm_finish<decltype(lanes)>(s, k, a.epsilon); });
+    for (size_t k = 0; k < batch.count; ++k) {
+      const float* x = batch.x[k];
+      float* y = batch.y[k];
+      const size_t n = batch.n[k];
+      if (!all_safe && !rms_norm_finish<single>(s, k, a.epsilon)) [[unlikely]] {
+        rms_norm_hostile_row<L, A>(a, batch.index[k], x, y, n);
+        continue;
+      }
+      if (a.rstd) a.rstd[batch.index[k]] = s.rstd[k];
+      const f32 rstd = L::broadcast(s.rstd[k]);
+      parameters.write(y, n, [&](auto check) {
+        transform<L>(y, n, [&](auto load) {
+          f32 v = load(x) * rstd;
+          if constexpr (has_gamma<A>) v = v * load(weight);
+          check(v);
+          return v;
+        });
       });
-    });
+    }
   });
 }
 

@@ -27,11 +27,14 @@ inline void for_lanes(const float* x, size_t n, typename L::f32 fill, Step step)
   for (; i + virtual_lanes <= n; i += virtual_lanes) {
     for (size_t g = 0; g < group<L>; ++g) step(g, L::load(x + i + g * L::width));
   }
-  for (size_t g = 0; i < n; ++g, i += L::width) {
-    if (n - i >= L::width) {
-      step(g, L::load(x + i));
-    } else {
-      step(g, L::load_n_or(x + i, n - i, fill));
+  // g stays a constant of the unrolled loop: an index known only at run time would keep the caller's
+  // registers in memory.
+  for (size_t g = 0; g < group<L>; ++g) {
+    const size_t at = i + g * L::width;
+    if (at + L::width <= n) {
+      step(g, L::load(x + at));
+    } else if (at < n) {
+      step(g, L::load_n_or(x + at, n - at, fill));
     }
   }
 }
@@ -150,21 +153,84 @@ inline exact_moments exact_row_moments(const float* x, size_t n) {
   return {mean, correction, L::sum64(second) / count - correction * correction};
 }
 
-// Calls row(index, x, y, n) for the rows of the block that have n > 0 real columns, and does what
-// padding asks for with the rest.
-template <class L, class Row>
-inline void for_rows(const row_norm_arguments& a, const block& b, Row row) {
+// Rows are done in batches: the statistics of all, then their square roots and divisions side by
+// side in vector registers, then the outputs of all. A row's latency (two trees of additions, a
+// square root, a division: about 150 cycles) hides behind the others' work. 2048x64 on AVX-512:
+// 38 ns a row one by one, 14 in batches of 8. A row's bits do not depend on its batch.
+constexpr size_t rows_per_batch = 8;
+
+// What finish_batch needs of lanes, for one row.
+struct single {
+  using f64 = double;
+  static f64 broadcast64(double v) { return v; }
+  static f64 load64(const double* p) { return *p; }
+  static f64 load_widened(const float* p) { return static_cast<double>(*p); }
+  static f64 store_narrowed(float* p, f64 v) {
+    *p = static_cast<float>(v);
+    return static_cast<double>(*p);
+  }
+  static f64 div(f64 a, f64 b) { return a / b; }
+  static f64 sqrt(f64 v) { return __builtin_sqrt(v); }
+  static bool all(bool m) { return m; }
+};
+
+struct row_batch {
+  size_t count = 0;
+  size_t index[rows_per_batch];
+  size_t n[rows_per_batch];  // real columns
+  const float* x[rows_per_batch];
+  float* y[rows_per_batch];
+};
+
+// A batch's inputs must stay in L1 from the statistics to the outputs: 32 KiB of 32 to 64.
+inline size_t batch_limit(size_t cols) {
+  constexpr size_t elements = 8192;
+  const size_t fit = elements / (cols < elements ? cols : elements);
+  return fit < rows_per_batch ? fit : rows_per_batch;
+}
+
+// Calls work(batch) for all rows of the block that have real columns; does what padding asks for
+// with the rest.
+template <class L, class Work>
+[[gnu::always_inline]] inline void for_batches(const row_norm_arguments& a, const block& b, Work work) {
+  const size_t limit = batch_limit(a.cols);
+  row_batch batch;
   for (size_t i = b.row_first; i < b.row_last; ++i) {
-    const float* x = static_cast<const float*>(a.x) + static_cast<ptrdiff_t>(i) * a.x_stride;
     float* y = static_cast<float*>(a.y) + static_cast<ptrdiff_t>(i) * a.y_stride;
     const size_t n = real_columns(a.padding, i, a.cols);
     if (n > 0) {
-      row(i, x, y, n);
+      const size_t k = batch.count++;
+      batch.index[k] = i;
+      batch.n[k] = n;
+      batch.x[k] = static_cast<const float*>(a.x) + static_cast<ptrdiff_t>(i) * a.x_stride;
+      batch.y[k] = y;
     } else {
       if (a.mean) a.mean[i] = 0.0f;
       if (a.rstd) a.rstd[i] = 0.0f;
     }
-    if (n < a.cols && a.padding.fill == SIMDNORM_FILL_ZERO) fill_row<L>(y + n, a.cols - n, 0.0f);
+    if (batch.count == limit || (batch.count > 0 && i + 1 == b.row_last)) {
+      work(batch);
+      batch.count = 0;
+    }
+  }
+  if (a.padding.kind == SIMDNORM_PADDING_NONE || a.padding.fill != SIMDNORM_FILL_ZERO) return;
+  for (size_t i = b.row_first; i < b.row_last; ++i) {
+    const size_t n = real_columns(a.padding, i, a.cols);
+    if (n < a.cols) {
+      fill_row<L>(static_cast<float*>(a.y) + static_cast<ptrdiff_t>(i) * a.y_stride + n, a.cols - n, 0.0f);
+    }
+  }
+}
+
+// Runs finish<lanes>(k), which does entries k to k + lanes::width64 of a batch, over all of it: one
+// row alone takes scalar lanes, whose square root and division end 20 cycles sooner. Entries beyond
+// the batch's count hold leftovers.
+template <class L, class Finish>
+[[gnu::always_inline]] inline void finish_batch(const row_batch& batch, Finish finish) {
+  if (batch.count == 1) {
+    finish(single{}, size_t{0});
+  } else {
+    for (size_t k = 0; k < rows_per_batch; k += L::width64) finish(L{}, k);
   }
 }
 

@@ -200,21 +200,20 @@ simdnorm_status simdnorm_batch_norm_training(const simdnorm_const_matrix* x, con
         const uint64_t count = total.fold.count;
         const double n = static_cast<double>(count);
         double variance[columns_per_strip];
-        for (size_t c = first; c < last; ++c) {
-          const size_t i = c - first;
-          const double mean = total.mean[i];
-          variance[i] = variance_of(total.fold, i);
-          if (mean_out) mean_out[c] = to_float(mean);
-          if (rstd_out) rstd_out[c] = count > 0 ? to_float(1.0 / __builtin_sqrt(variance[i] + o.epsilon)) : 0.0f;
-          if (count == 0) continue;
-          const double keep = 1.0 - o.momentum;
-          if (running_mean) {
-            running_mean[c] = to_float(keep * static_cast<double>(running_mean[c]) + o.momentum * mean);
-          }
-          if (running_variance && (o.biased_running_variance || count > 1)) {
-            const double v = o.biased_running_variance ? variance[i] : total.m2[i] / (n - 1.0);
-            running_variance[c] = to_float(keep * static_cast<double>(running_variance[c]) + o.momentum * v);
-          }
+        for (size_t i = 0; i < last - first; ++i) variance[i] = count > 0 ? total.m2[i] / n : 0.0;
+        for (size_t c = first; mean_out && c < last; ++c) mean_out[c] = to_float(total.mean[c - first]);
+        for (size_t c = first; rstd_out && c < last; ++c) {
+          rstd_out[c] = count > 0 ? to_float(1.0 / __builtin_sqrt(variance[c - first] + o.epsilon)) : 0.0f;
+        }
+        const auto run_on = [&](float& running, double value) {
+          running = to_float((1.0 - o.momentum) * static_cast<double>(running) + o.momentum * value);
+        };
+        for (size_t c = first; running_mean && count > 0 && c < last; ++c) {
+          run_on(running_mean[c], total.mean[c - first]);
+        }
+        const bool biased = o.biased_running_variance != 0;
+        for (size_t c = first; running_variance && count > (biased ? 0 : 1) && c < last; ++c) {
+          run_on(running_variance[c], biased ? variance[c - first] : total.m2[c - first] / (n - 1.0));
         }
         column_parameters p;
         const column_normalizer_arguments a{total.mean, variance, o.gamma.data, o.beta.data, o.epsilon, &p};
