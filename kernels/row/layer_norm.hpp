@@ -29,27 +29,30 @@ template <class L>
   const float shift = L::sum(start) * (1.0f / static_cast<float>(head));
   const f32 k = L::broadcast(shift);
 
-  f32 sum[group<L>];
-  f32 squares[group<L>];
-  for (size_t g = 0; g < group<L>; ++g) sum[g] = squares[g] = zero;
-  size_t done = 0;
-  do {
-    const size_t length = n - done < flush_every ? n - done : flush_every;
-    f32 s1[group<L>];
-    f32 s2[group<L>];
-    for (size_t g = 0; g < group<L>; ++g) s1[g] = s2[g] = zero;
-    for_lanes<L>(x + done, length, k, [&](size_t g, f32 v) {
-      const f32 d = v - k;
-      s1[g] = s1[g] + d;
-      s2[g] = L::fma(d, d, s2[g]);
-    });
-    for (size_t g = 0; g < group<L>; ++g) {
-      sum[g] = sum[g] + s1[g];
-      squares[g] = squares[g] + s2[g];
+  shifted_sums total{shift, 0.0, 0.0};
+  for (size_t start_of_chunk = 0; start_of_chunk < n; start_of_chunk += chunk_elements) {
+    const size_t end = n - start_of_chunk < chunk_elements ? n : start_of_chunk + chunk_elements;
+    f32 sum[group<L>];
+    f32 squares[group<L>];
+    for (size_t g = 0; g < group<L>; ++g) sum[g] = squares[g] = zero;
+    for (size_t done = start_of_chunk; done < end; done += flush_every) {
+      f32 s1[group<L>];
+      f32 s2[group<L>];
+      for (size_t g = 0; g < group<L>; ++g) s1[g] = s2[g] = zero;
+      for_lanes<L>(x + done, end - done < flush_every ? end - done : flush_every, k, [&](size_t g, f32 v) {
+        const f32 d = v - k;
+        s1[g] = s1[g] + d;
+        s2[g] = L::fma(d, d, s2[g]);
+      });
+      for (size_t g = 0; g < group<L>; ++g) {
+        sum[g] = sum[g] + s1[g];
+        squares[g] = squares[g] + s2[g];
+      }
     }
-    done += length;
-  } while (done < n);
-  return {shift, L::sum64(sum), L::sum64(squares)};
+    total.sum += L::sum64(sum);
+    total.squares += L::sum64(squares);
+  }
+  return total;
 }
 
 // What the outputs of a batch's rows are made with: x_hat = fma(x - mean, rstd, offset), where

@@ -13,18 +13,21 @@ template <class L>
 [[gnu::always_inline]] inline double row_sum_of_squares(const float* x, size_t n) {
   using f32 = typename L::f32;
   const f32 zero = L::broadcast(0.0f);
-  f32 squares[group<L>];
-  for (auto& s : squares) s = zero;
-  size_t done = 0;
-  do {
-    const size_t length = n - done < flush_every ? n - done : flush_every;
-    f32 s2[group<L>];
-    for (auto& s : s2) s = zero;
-    for_lanes<L>(x + done, length, zero, [&](size_t g, f32 v) { s2[g] = L::fma(v, v, s2[g]); });
-    for (size_t g = 0; g < group<L>; ++g) squares[g] = squares[g] + s2[g];
-    done += length;
-  } while (done < n);
-  return L::sum64(squares);
+  double total = 0.0;
+  for (size_t start = 0; start < n; start += chunk_elements) {
+    const size_t end = n - start < chunk_elements ? n : start + chunk_elements;
+    f32 squares[group<L>];
+    for (auto& s : squares) s = zero;
+    for (size_t done = start; done < end; done += flush_every) {
+      f32 s2[group<L>];
+      for (auto& s : s2) s = zero;
+      for_lanes<L>(x + done, end - done < flush_every ? end - done : flush_every, zero,
+                   [&](size_t g, f32 v) { s2[g] = L::fma(v, v, s2[g]); });
+      for (size_t g = 0; g < group<L>; ++g) squares[g] = squares[g] + s2[g];
+    }
+    total += L::sum64(squares);
+  }
+  return total;
 }
 
 template <class L>

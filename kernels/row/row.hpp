@@ -15,6 +15,9 @@ constexpr size_t virtual_lanes = 32;
 // f32 lanes are flushed into second-level f32 lanes every so many elements: their rounding errors
 // grow with the square root of this, not of the row (12 ulp without at mean/std 1e4, 2.4 with).
 constexpr size_t flush_every = 512;
+// Second-level lanes are combined in doubles every so many elements: rows of any length stay
+// accurate, and a long row can be cut here.
+constexpr size_t chunk_elements = 16384;
 
 template <class L>
 constexpr size_t group = virtual_lanes / L::width;  // registers that hold the virtual lanes
