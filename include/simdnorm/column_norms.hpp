@@ -5,7 +5,6 @@
 #pragma once
 
 #include <memory>
-#include <new>
 #include <vector>
 
 #include "simdnorm/types.hpp"
@@ -50,7 +49,7 @@ inline simdnorm_column_options c_options(const column_options& options) noexcept
 /// allocates, nothing else does. Copyable: a copy goes on independently.
 class column_accumulator {
  public:
-  /// Throws std::bad_alloc; the only function of this front that throws.
+  /// Throws what std::vector throws for lack of memory; copying does too, nothing else.
   explicit column_accumulator(std::size_t cols) : cols_(cols), memory_(bytes() + 64) {
     bind();
     init();
@@ -93,10 +92,10 @@ class column_accumulator {
   void* aligned_ = nullptr;
   simdnorm_column_state* state_ = nullptr;
 
-  [[nodiscard]] std::size_t bytes() const {
+  // An impossible size is asked for all the same: std::vector refuses it.
+  [[nodiscard]] std::size_t bytes() const noexcept {
     const std::size_t size = simdnorm_column_state_size(cols_, type_of<float>);
-    if (size == 0) throw std::bad_alloc();
-    return size;
+    return size != 0 ? size : static_cast<std::size_t>(-1) / 2;
   }
   void bind() {
     std::size_t space = memory_.size();

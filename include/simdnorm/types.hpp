@@ -59,11 +59,11 @@ struct matrix_view {
 
   constexpr matrix_view() noexcept = default;
   /// Contiguous rows.
-  constexpr matrix_view(T* data, std::size_t rows, std::size_t cols) noexcept
-      : data(data), rows(rows), cols(cols), row_stride(static_cast<std::ptrdiff_t>(cols)) {}
-  /// Rows that start row_stride elements apart.
-  constexpr matrix_view(T* data, std::size_t rows, std::size_t cols, std::ptrdiff_t row_stride) noexcept
-      : data(data), rows(rows), cols(cols), row_stride(row_stride) {}
+  constexpr matrix_view(T* first, std::size_t row_count, std::size_t col_count) noexcept
+      : matrix_view(first, row_count, col_count, static_cast<std::ptrdiff_t>(col_count)) {}
+  /// Rows that start `stride` elements apart.
+  constexpr matrix_view(T* first, std::size_t row_count, std::size_t col_count, std::ptrdiff_t stride) noexcept
+      : data(first), rows(row_count), cols(col_count), row_stride(stride) {}
 
   /// A writable view is also a readable one.
   constexpr operator matrix_view<const T>() const noexcept requires(!std::is_const_v<T>) {

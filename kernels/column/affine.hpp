@@ -10,11 +10,11 @@ namespace simdnorm::SIMDNORM_ISA {
 namespace {
 
 template <class L>
-inline void column_affine(const column_affine_arguments& a, const block& b) {
+SIMDNORM_INLINE void column_affine(const column_affine_arguments& a, const block& b) {
   using f32 = typename L::f32;
   const column_parameters& p = *a.parameters;
   const size_t cols = b.col_last - b.col_first;
-  const auto y_row = [&](size_t row) {
+  const auto y_row = [&](size_t row) SIMDNORM_LAMBDA {
     return static_cast<float*>(a.y) + static_cast<ptrdiff_t>(row) * a.y_stride + b.col_first;
   };
 
@@ -29,7 +29,7 @@ inline void column_affine(const column_affine_arguments& a, const block& b) {
   }
 
   size_t padded_from = b.row_first;
-  const auto pad_until = [&](size_t row) {
+  const auto pad_until = [&](size_t row) SIMDNORM_LAMBDA {
     if (a.padding.fill == SIMDNORM_FILL_ZERO) {
       for (size_t i = padded_from; i < row; ++i) __builtin_memset(y_row(i), 0, cols * sizeof(float));
     }
@@ -46,8 +46,9 @@ inline void column_affine(const column_affine_arguments& a, const block& b) {
         const double v = (static_cast<double>(x[c]) - p.exact_shift[c]) * p.exact_scale[c] + p.exact_offset[c];
         exact[k] = v == v ? static_cast<float>(v) : __builtin_nanf("");
       }
-      for_columns<L>(cols, [&](size_t j, size_t width, auto load) {
-        const f32 v = L::canonical(L::fma(load(x) - load(p.shift), load(p.scale), load(p.offset)));
+      for_columns<L>(cols, [&](size_t j, size_t width, auto load) SIMDNORM_LAMBDA {
+        const f32 d = load(x) - load(p.shift);
+        const f32 v = L::canonical(L::fma(d, load(p.scale), L::fma(d, load(p.scale_low), load(p.offset))));
         if (width == L::width) {
           L::store(y + j, v);
         } else {
@@ -61,23 +62,24 @@ inline void column_affine(const column_affine_arguments& a, const block& b) {
 }
 
 // Whether f32 parameters neither overflow nor underflow; false for NaN.
-inline bool f32_parameters_do(double shift, double scale) {
+SIMDNORM_INLINE bool f32_parameters_do(double shift, double scale) {
   const double size = __builtin_fabs(scale);
   return (__builtin_fabs(shift) < 0x1p100) & (((size > 0x1p-100) & (size < 0x1p100)) | (size == 0.0));
 }
 
-// With hi = f32(mean), lo = mean - hi, s = rstd * gamma: (x - hi) * f32(s) + f32(beta - lo * s).
-// What rounding the mean lost moves into the offset.
+// With s = rstd * gamma in two floats: (x - shift) * s + (beta - (mean - shift) * s). The shift is 0
+// where |mean| < std, else f32(mean), as in a row (layer_norm.hpp). A column without variance is
+// shifted by its mean, so that it comes out as exactly beta.
 //
 // Plain loops without a branch, an entry a column: the compiler vectorizes them, and no
 // vectorization can change a bit.
 template <class L>
-inline void column_normalizer(const column_normalizer_arguments& a, const block& b) {
+SIMDNORM_INLINE void column_normalizer(const column_normalizer_arguments& a, const block& b) {
   column_parameters& p = *a.parameters;
   const size_t cols = b.col_last - b.col_first;
   float gamma[columns_per_strip];
   float beta[columns_per_strip];
-  const auto copy = [&](float* to, const void* from, float otherwise) {
+  const auto copy = [&](float* to, const void* from, float otherwise) SIMDNORM_LAMBDA {
     if (from) {
       __builtin_memcpy(to, static_cast<const float*>(from) + b.col_first, cols * sizeof(float));
     } else {
@@ -96,11 +98,13 @@ inline void column_normalizer(const column_normalizer_arguments& a, const block&
     const double rstd = variance == 0.0 ? 0.0 : 1.0 / __builtin_sqrt(variance);
     const double scale = rstd * static_cast<double>(gamma[c]);
     const double mean = means[c];
-    const float shift = static_cast<float>(mean);
-    const double lost = mean - static_cast<double>(shift);
+    const bool small = (mean * mean < variance) & (variances[c] > 0.0);
+    const float shift = static_cast<float>(small ? 0.0 : mean);
+    const float high = static_cast<float>(scale);
     p.shift[c] = shift;
-    p.scale[c] = static_cast<float>(scale);
-    p.offset[c] = static_cast<float>(static_cast<double>(beta[c]) - lost * scale);
+    p.scale[c] = high;
+    p.scale_low[c] = static_cast<float>(scale - static_cast<double>(high));
+    p.offset[c] = static_cast<float>(static_cast<double>(beta[c]) - (mean - static_cast<double>(shift)) * scale);
     p.exact_shift[c] = mean;
     p.exact_scale[c] = scale;
     p.exact_offset[c] = static_cast<double>(beta[c]);

@@ -3,6 +3,7 @@
 // What column-wise kernels share: the walk over real rows. docs/numerics.md defines the arithmetic.
 #pragma once
 
+#include "inline.hpp"
 #include "padding.hpp"
 #include "table.hpp"
 
@@ -41,14 +42,14 @@ class real_rows {
 
 // Calls step(j, load) for the registers of `cols` columns; load(p) reads the register at p + j.
 template <class L, class Step>
-inline void for_columns(size_t cols, Step step) {
+SIMDNORM_INLINE void for_columns(size_t cols, Step step) {
   size_t j = 0;
   for (; j + L::width <= cols; j += L::width) {
-    step(j, L::width, [j](const float* p) { return L::load(p + j); });
+    step(j, L::width, [j](const float* p) SIMDNORM_LAMBDA { return L::load(p + j); });
   }
   if (j < cols) {
     const size_t rest = cols - j;
-    step(j, rest, [j, rest](const float* p) { return L::load_n(p + j, rest); });
+    step(j, rest, [j, rest](const float* p) SIMDNORM_LAMBDA { return L::load_n(p + j, rest); });
   }
 }
 

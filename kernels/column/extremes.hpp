@@ -9,13 +9,13 @@ namespace simdnorm::SIMDNORM_ISA {
 namespace {
 
 template <class L>
-inline void column_extremes(const column_extremes_arguments& a, const block& b) {
+SIMDNORM_INLINE void column_extremes(const column_extremes_arguments& a, const block& b) {
   using f32 = typename L::f32;
   const size_t cols = b.col_last - b.col_first;
   real_rows source(a.x, a.x_stride, a.padding, b);
   const float* rows[rows_per_block];
   while (const size_t n = source.take(rows, rows_per_block)) {
-    for_columns<L>(cols, [&](size_t j, size_t width, auto load) {
+    for_columns<L>(cols, [&](size_t j, size_t width, auto load) SIMDNORM_LAMBDA {
       f32 least = load(a.min);
       f32 greatest = load(a.max);
       // x * 0 is NaN for NaN and infinity alone: one fma finds both, a rare second look tells them
@@ -28,7 +28,7 @@ inline void column_extremes(const column_extremes_arguments& a, const block& b) 
         greatest = L::max(v, greatest);
         odd = L::fma(v, zero, odd);
       }
-      const auto put = [&](float* p, f32 v) {
+      const auto put = [&](float* p, f32 v) SIMDNORM_LAMBDA {
         if (width == L::width) {
           L::store(p + j, v);
         } else {

@@ -20,7 +20,7 @@ struct block_sums {
 
 // V registers side by side: their chains of additions hide each other's latency.
 template <class L, size_t V, class Load>
-inline void sum_block(const float* const* rows, size_t n, size_t j, block_sums& out, Load load) {
+SIMDNORM_INLINE void sum_block(const float* const* rows, size_t n, size_t j, block_sums& out, Load load) {
   using f32 = typename L::f32;
   const f32 zero = L::broadcast(0.0f);
 
@@ -34,7 +34,7 @@ inline void sum_block(const float* const* rows, size_t n, size_t j, block_sums& 
   for (size_t v = 0; v < V; ++v) {
     const size_t at = j + v * L::width;
     f32 t[4];
-    const auto pair = [&](size_t r) { return load(rows[r] + at) + load(rows[r + 1] + at); };
+    const auto pair = [&](size_t r) SIMDNORM_LAMBDA { return load(rows[r] + at) + load(rows[r + 1] + at); };
     switch (head) {
       case 1:
         t[0] = load(rows[0] + at);
@@ -84,7 +84,7 @@ inline void sum_block(const float* const* rows, size_t n, size_t j, block_sums& 
 }
 
 // Two passes in doubles over one column of the block, the second corrected.
-inline void exact_block_column(const float* const* rows, size_t n, size_t j, double& mean, double& m2) {
+SIMDNORM_INLINE void exact_block_column(const float* const* rows, size_t n, size_t j, double& mean, double& m2) {
   const double first = static_cast<double>(rows[0][j]);
   bool constant = true;
   for (size_t r = 1; r < n && constant; ++r) constant = static_cast<double>(rows[r][j]) == first;
@@ -110,18 +110,18 @@ inline void exact_block_column(const float* const* rows, size_t n, size_t j, dou
 }
 
 template <class L>
-inline void fold_block(const float* const* rows, size_t n, size_t cols, column_fold& fold) {
+SIMDNORM_INLINE void fold_block(const float* const* rows, size_t n, size_t cols, column_fold& fold) {
   block_sums sums;
   size_t j = 0;
   constexpr size_t side_by_side = 4;
-  const auto full = [](const float* p) { return L::load(p); };
+  const auto full = [](const float* p) SIMDNORM_LAMBDA { return L::load(p); };
   for (; j + side_by_side * L::width <= cols; j += side_by_side * L::width) {
     sum_block<L, side_by_side>(rows, n, j, sums, full);
   }
   for (; j + L::width <= cols; j += L::width) sum_block<L, 1>(rows, n, j, sums, full);
   if (j < cols) {
     const size_t rest = cols - j;
-    sum_block<L, 1>(rows, n, j, sums, [rest](const float* p) { return L::load_n(p, rest); });
+    sum_block<L, 1>(rows, n, j, sums, [rest](const float* p) SIMDNORM_LAMBDA { return L::load_n(p, rest); });
   }
 
   // mean = K + S1/n, M2 = S2 - S1^2/n, guarded like a row's; no epsilon will hide a small variance
@@ -132,7 +132,7 @@ inline void fold_block(const float* const* rows, size_t n, size_t cols, column_f
   double m2[columns_per_strip];
   int unsafe = 0;
   const bool single = n == 1;  // of which no variance can be lost
-  const auto is_safe = [single, inverse](double s1, double s2, double m) {
+  const auto is_safe = [single, inverse](double s1, double s2, double m) SIMDNORM_LAMBDA {
     return ((s1 * (s1 * inverse) <= 4.0 * m) & (m > 0x1p-96) & (s2 < 0x1p127)) | (single & (s2 == 0.0));
   };
   for (size_t c = 0; c < cols; ++c) {
@@ -174,7 +174,7 @@ inline void fold_block(const float* const* rows, size_t n, size_t cols, column_f
 }
 
 template <class L>
-inline void column_moments(const column_moments_arguments& a, const block& b) {
+SIMDNORM_INLINE void column_moments(const column_moments_arguments& a, const block& b) {
   const size_t cols = b.col_last - b.col_first;
   real_rows source(a.x, a.x_stride, a.padding, b);
   const float* rows[rows_per_block];

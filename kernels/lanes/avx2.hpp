@@ -10,6 +10,8 @@
 
 #include <xsimd/xsimd.hpp>
 
+#include "inline.hpp"
+
 namespace simdnorm::SIMDNORM_ISA {
 namespace {
 
@@ -17,27 +19,28 @@ struct lanes {
   using f32 = xsimd::batch<float, xsimd::fma3<xsimd::avx2>>;
   using f64 = xsimd::batch<double, xsimd::fma3<xsimd::avx2>>;
   static constexpr size_t width = 8;
+  static constexpr size_t rows_together = 1;  // two would spill
   struct wide {
     f64 part[2];
   };
 
-  static f32 broadcast(float v) { return _mm256_set1_ps(v); }
-  static f32 load(const float* p) { return _mm256_loadu_ps(p); }
+  SIMDNORM_INLINE static f32 broadcast(float v) { return _mm256_set1_ps(v); }
+  SIMDNORM_INLINE static f32 load(const float* p) { return _mm256_loadu_ps(p); }
   // Tails are put together from smaller loads and stores. vmaskmov would do, but its stores are
   // microcoded on Zen 1 to 3 (12 to 17 cycles), and qemu 7.2 faults on its masked-off elements.
-  static f32 load_n(const float* p, size_t n) {
+  SIMDNORM_INLINE static f32 load_n(const float* p, size_t n) {
     if (n >= 4) {
       return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), load_below_4(p + 4, n - 4), 1);
     }
     return _mm256_zextps128_ps256(load_below_4(p, n));
   }
-  static f32 load_n_or(const float* p, size_t n, f32 fill) {
+  SIMDNORM_INLINE static f32 load_n_or(const float* p, size_t n, f32 fill) {
     const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     const __m256i inside = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), index);
     return _mm256_blendv_ps(fill, load_n(p, n), _mm256_castsi256_ps(inside));
   }
-  static void store(float* p, f32 v) { _mm256_storeu_ps(p, v); }
-  static void store_n(float* p, f32 v, size_t n) {
+  SIMDNORM_INLINE static void store(float* p, f32 v) { _mm256_storeu_ps(p, v); }
+  SIMDNORM_INLINE static void store_n(float* p, f32 v, size_t n) {
     __m128 part = _mm256_castps256_ps128(v);
     if (n & 4) {
       _mm_storeu_ps(p, part);
@@ -52,42 +55,49 @@ struct lanes {
     if (n & 1) _mm_store_ss(p, part);
   }
 
-  static f32 fma(f32 a, f32 b, f32 c) { return _mm256_fmadd_ps(a, b, c); }
-  static f32 min(f32 a, f32 b) { return _mm256_min_ps(a, b); }
-  static f32 max(f32 a, f32 b) { return _mm256_max_ps(a, b); }
-  static f32 canonical(f32 v) {
+  SIMDNORM_INLINE static f32 fma(f32 a, f32 b, f32 c) { return _mm256_fmadd_ps(a, b, c); }
+  SIMDNORM_INLINE static f32 min(f32 a, f32 b) { return _mm256_min_ps(a, b); }
+  SIMDNORM_INLINE static f32 max(f32 a, f32 b) { return _mm256_max_ps(a, b); }
+  SIMDNORM_INLINE static f32 canonical(f32 v) {
     return _mm256_blendv_ps(v, broadcast(__builtin_nanf("")), _mm256_cmp_ps(v, v, _CMP_UNORD_Q));
   }
-  static bool any_nan(f32 v) { return _mm256_movemask_ps(_mm256_cmp_ps(v, v, _CMP_UNORD_Q)) != 0; }
-  static bool all_equal(f32 a, f32 b) { return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_EQ_OQ)) == 0xff; }
+  SIMDNORM_INLINE static bool any_nan(f32 v) { return _mm256_movemask_ps(_mm256_cmp_ps(v, v, _CMP_UNORD_Q)) != 0; }
+  SIMDNORM_INLINE static bool all_equal(f32 a, f32 b) {
+    return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_EQ_OQ)) == 0xff;
+  }
 
   static constexpr size_t width64 = 4;
-  static f64 load64(const double* p) { return _mm256_loadu_pd(p); }
-  static f64 load_widened(const float* p) { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }
-  static f64 store_narrowed(float* p, f64 v) {
+  SIMDNORM_INLINE static f64 load64(const double* p) { return _mm256_loadu_pd(p); }
+  SIMDNORM_INLINE static f64 load_widened(const float* p) { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }
+  SIMDNORM_INLINE static f64 store_narrowed(float* p, f64 v) {
     const __m128 narrow = _mm256_cvtpd_ps(v);
     _mm_storeu_ps(p, narrow);
     return _mm256_cvtps_pd(narrow);
   }
-  static f64 div(f64 a, f64 b) { return _mm256_div_pd(a, b); }
-  static f64 sqrt(f64 v) { return _mm256_sqrt_pd(v); }
-  static bool all(xsimd::batch_bool<double, xsimd::fma3<xsimd::avx2>> m) { return xsimd::all(m); }
-  static f64 broadcast64(double v) { return _mm256_set1_pd(v); }
-  static wide widen(f32 v) {
+  SIMDNORM_INLINE static f64 div(f64 a, f64 b) { return _mm256_div_pd(a, b); }
+  SIMDNORM_INLINE static f64 sqrt(f64 v) { return _mm256_sqrt_pd(v); }
+  SIMDNORM_INLINE static f64 select(xsimd::batch_bool<double, xsimd::fma3<xsimd::avx2>> m, f64 a, f64 b) {
+    return xsimd::select(m, a, b);
+  }
+  SIMDNORM_INLINE static bool all(xsimd::batch_bool<double, xsimd::fma3<xsimd::avx2>> m) { return xsimd::all(m); }
+  SIMDNORM_INLINE static f64 broadcast64(double v) { return _mm256_set1_pd(v); }
+  SIMDNORM_INLINE static wide widen(f32 v) {
     return {{f64(_mm256_cvtps_pd(_mm256_castps256_ps128(v))), f64(_mm256_cvtps_pd(_mm256_extractf128_ps(v, 1)))}};
   }
-  static f32 narrow(wide v) {
+  SIMDNORM_INLINE static f32 narrow(wide v) {
     return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm256_cvtpd_ps(v.part[0])), _mm256_cvtpd_ps(v.part[1]), 1);
   }
 
-  static float sum(const f32 (&v)[4]) {
+  SIMDNORM_INLINE static float sum(const f32 (&v)[4]) {
     const __m256 a = _mm256_add_ps(_mm256_add_ps(v[0], v[2]), _mm256_add_ps(v[1], v[3]));
     __m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     b = _mm_add_ps(b, _mm_movehl_ps(b, b));
     return _mm_cvtss_f32(_mm_add_ss(b, _mm_movehdup_ps(b)));
   }
-  static double sum64(const f32 (&v)[4]) { return sum64({widen(v[0]), widen(v[1]), widen(v[2]), widen(v[3])}); }
-  static double sum64(const wide (&v)[4]) {
+  SIMDNORM_INLINE static double sum64(const f32 (&v)[4]) {
+    return sum64({widen(v[0]), widen(v[1]), widen(v[2]), widen(v[3])});
+  }
+  SIMDNORM_INLINE static double sum64(const wide (&v)[4]) {
     const f64 low = (v[0].part[0] + v[1].part[0]) + (v[2].part[0] + v[3].part[0]);
     const f64 high = (v[0].part[1] + v[1].part[1]) + (v[2].part[1] + v[3].part[1]);
     const __m256d a = low + high;
@@ -96,7 +106,7 @@ struct lanes {
   }
 
  private:
-  static __m128 load_below_4(const float* p, size_t n) {
+  SIMDNORM_INLINE static __m128 load_below_4(const float* p, size_t n) {
     __m128 v = _mm_setzero_ps();
     if (n & 2) {
       v = _mm_castpd_ps(_mm_load_sd(reinterpret_cast<const double*>(p)));

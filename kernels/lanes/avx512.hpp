@@ -10,6 +10,8 @@
 
 #include <xsimd/xsimd.hpp>
 
+#include "inline.hpp"
+
 namespace simdnorm::SIMDNORM_ISA {
 namespace {
 
@@ -17,66 +19,72 @@ struct lanes {
   using f32 = xsimd::batch<float, xsimd::avx512bw>;
   using f64 = xsimd::batch<double, xsimd::avx512bw>;
   static constexpr size_t width = 16;
+  static constexpr size_t rows_together = 2;  // four chains of additions, and registers for them
   struct wide {
     f64 part[2];
   };
 
-  static f32 broadcast(float v) { return _mm512_set1_ps(v); }
-  static f32 load(const float* p) { return _mm512_loadu_ps(p); }
-  static f32 load_n(const float* p, size_t n) { return _mm512_maskz_loadu_ps(mask(n), p); }
-  static f32 load_n_or(const float* p, size_t n, f32 fill) { return _mm512_mask_loadu_ps(fill, mask(n), p); }
-  static void store(float* p, f32 v) { _mm512_storeu_ps(p, v); }
-  static void store_n(float* p, f32 v, size_t n) { _mm512_mask_storeu_ps(p, mask(n), v); }
+  SIMDNORM_INLINE static f32 broadcast(float v) { return _mm512_set1_ps(v); }
+  SIMDNORM_INLINE static f32 load(const float* p) { return _mm512_loadu_ps(p); }
+  SIMDNORM_INLINE static f32 load_n(const float* p, size_t n) { return _mm512_maskz_loadu_ps(mask(n), p); }
+  SIMDNORM_INLINE static f32 load_n_or(const float* p, size_t n, f32 fill) {
+    return _mm512_mask_loadu_ps(fill, mask(n), p);
+  }
+  SIMDNORM_INLINE static void store(float* p, f32 v) { _mm512_storeu_ps(p, v); }
+  SIMDNORM_INLINE static void store_n(float* p, f32 v, size_t n) { _mm512_mask_storeu_ps(p, mask(n), v); }
 
   // xsimd 8.1 has no AVX-512 fma: its generic one rounds twice.
-  static f32 fma(f32 a, f32 b, f32 c) { return _mm512_fmadd_ps(a, b, c); }
-  static f32 min(f32 a, f32 b) { return _mm512_min_ps(a, b); }
-  static f32 max(f32 a, f32 b) { return _mm512_max_ps(a, b); }
-  static f32 canonical(f32 v) {
+  SIMDNORM_INLINE static f32 fma(f32 a, f32 b, f32 c) { return _mm512_fmadd_ps(a, b, c); }
+  SIMDNORM_INLINE static f32 min(f32 a, f32 b) { return _mm512_min_ps(a, b); }
+  SIMDNORM_INLINE static f32 max(f32 a, f32 b) { return _mm512_max_ps(a, b); }
+  SIMDNORM_INLINE static f32 canonical(f32 v) {
     return _mm512_mask_mov_ps(v, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), broadcast(__builtin_nanf("")));
   }
-  static bool any_nan(f32 v) { return _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q) != 0; }
-  static bool all_equal(f32 a, f32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ) == 0xffff; }
+  SIMDNORM_INLINE static bool any_nan(f32 v) { return _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q) != 0; }
+  SIMDNORM_INLINE static bool all_equal(f32 a, f32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ) == 0xffff; }
 
   static constexpr size_t width64 = 8;
-  static f64 load64(const double* p) { return _mm512_loadu_pd(p); }
-  static f64 load_widened(const float* p) { return _mm512_cvtps_pd(_mm256_loadu_ps(p)); }
-  static f64 store_narrowed(float* p, f64 v) {
+  SIMDNORM_INLINE static f64 load64(const double* p) { return _mm512_loadu_pd(p); }
+  SIMDNORM_INLINE static f64 load_widened(const float* p) { return _mm512_cvtps_pd(_mm256_loadu_ps(p)); }
+  SIMDNORM_INLINE static f64 store_narrowed(float* p, f64 v) {
     const __m256 narrow = _mm512_cvtpd_ps(v);
     _mm256_storeu_ps(p, narrow);
     return _mm512_cvtps_pd(narrow);
   }
-  static f64 div(f64 a, f64 b) { return _mm512_div_pd(a, b); }
-  static f64 sqrt(f64 v) { return _mm512_sqrt_pd(v); }
-  static bool all(xsimd::batch_bool<double, xsimd::avx512bw> m) { return xsimd::all(m); }
-  static f64 broadcast64(double v) { return _mm512_set1_pd(v); }
-  static wide widen(f32 v) {
+  SIMDNORM_INLINE static f64 div(f64 a, f64 b) { return _mm512_div_pd(a, b); }
+  SIMDNORM_INLINE static f64 sqrt(f64 v) { return _mm512_sqrt_pd(v); }
+  SIMDNORM_INLINE static f64 select(xsimd::batch_bool<double, xsimd::avx512bw> m, f64 a, f64 b) {
+    return xsimd::select(m, a, b);
+  }
+  SIMDNORM_INLINE static bool all(xsimd::batch_bool<double, xsimd::avx512bw> m) { return xsimd::all(m); }
+  SIMDNORM_INLINE static f64 broadcast64(double v) { return _mm512_set1_pd(v); }
+  SIMDNORM_INLINE static wide widen(f32 v) {
     return {{f64(_mm512_cvtps_pd(_mm512_castps512_ps256(v))), f64(_mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1)))}};
   }
-  static f32 narrow(wide v) {
+  SIMDNORM_INLINE static f32 narrow(wide v) {
     return _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(v.part[0])), _mm512_cvtpd_ps(v.part[1]), 1);
   }
 
-  static float sum(const f32 (&v)[2]) { return fold(_mm512_add_ps(v[0], v[1])); }
-  static double sum64(const f32 (&v)[2]) {
+  SIMDNORM_INLINE static float sum(const f32 (&v)[2]) { return fold(_mm512_add_ps(v[0], v[1])); }
+  SIMDNORM_INLINE static double sum64(const f32 (&v)[2]) {
     const wide a = widen(v[0]);
     const wide b = widen(v[1]);
     return fold64((a.part[0] + a.part[1]) + (b.part[0] + b.part[1]));
   }
-  static double sum64(const wide (&v)[2]) {
+  SIMDNORM_INLINE static double sum64(const wide (&v)[2]) {
     return fold64((v[0].part[0] + v[0].part[1]) + (v[1].part[0] + v[1].part[1]));
   }
 
  private:
-  static __mmask16 mask(size_t n) { return static_cast<__mmask16>((1u << n) - 1u); }  // n < 16
+  SIMDNORM_INLINE static __mmask16 mask(size_t n) { return static_cast<__mmask16>((1u << n) - 1u); }  // n < 16
 
-  static float fold(__m512 v) {
+  SIMDNORM_INLINE static float fold(__m512 v) {
     const __m256 a = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
     __m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     b = _mm_add_ps(b, _mm_movehl_ps(b, b));
     return _mm_cvtss_f32(_mm_add_ss(b, _mm_movehdup_ps(b)));
   }
-  static double fold64(__m512d v) {
+  SIMDNORM_INLINE static double fold64(__m512d v) {
     const __m256d a = _mm256_add_pd(_mm512_castpd512_pd256(v), _mm512_extractf64x4_pd(v, 1));
     const __m128d b = _mm_add_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1));
     return _mm_cvtsd_f64(_mm_add_sd(b, _mm_unpackhi_pd(b, b)));

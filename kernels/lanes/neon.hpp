@@ -10,6 +10,8 @@
 
 #include <xsimd/xsimd.hpp>
 
+#include "inline.hpp"
+
 namespace simdnorm::SIMDNORM_ISA {
 namespace {
 
@@ -17,65 +19,69 @@ struct lanes {
   using f32 = xsimd::batch<float, xsimd::neon64>;
   using f64 = xsimd::batch<double, xsimd::neon64>;
   static constexpr size_t width = 4;
+  static constexpr size_t rows_together = 1;  // eight chains already
   struct wide {
     f64 part[2];
   };
 
-  static f32 broadcast(float v) { return vdupq_n_f32(v); }
-  static f32 load(const float* p) { return vld1q_f32(p); }
-  static f32 load_n(const float* p, size_t n) { return load_n_or(p, n, broadcast(0.0f)); }
-  static f32 load_n_or(const float* p, size_t n, f32 fill) {
+  SIMDNORM_INLINE static f32 broadcast(float v) { return vdupq_n_f32(v); }
+  SIMDNORM_INLINE static f32 load(const float* p) { return vld1q_f32(p); }
+  SIMDNORM_INLINE static f32 load_n(const float* p, size_t n) { return load_n_or(p, n, broadcast(0.0f)); }
+  SIMDNORM_INLINE static f32 load_n_or(const float* p, size_t n, f32 fill) {
     float32x4_t v = fill;
     if (n > 0) v = vld1q_lane_f32(p, v, 0);
     if (n > 1) v = vld1q_lane_f32(p + 1, v, 1);
     if (n > 2) v = vld1q_lane_f32(p + 2, v, 2);
     return v;
   }
-  static void store(float* p, f32 v) { vst1q_f32(p, v); }
-  static void store_n(float* p, f32 v, size_t n) {
+  SIMDNORM_INLINE static void store(float* p, f32 v) { vst1q_f32(p, v); }
+  SIMDNORM_INLINE static void store_n(float* p, f32 v, size_t n) {
     if (n > 0) vst1q_lane_f32(p, v, 0);
     if (n > 1) vst1q_lane_f32(p + 1, v, 1);
     if (n > 2) vst1q_lane_f32(p + 2, v, 2);
   }
 
-  static f32 fma(f32 a, f32 b, f32 c) { return vfmaq_f32(c, a, b); }
+  SIMDNORM_INLINE static f32 fma(f32 a, f32 b, f32 c) { return vfmaq_f32(c, a, b); }
   // vminq would propagate NaN and order zeros: the words take the second operand, as x86 does.
-  static f32 min(f32 a, f32 b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
-  static f32 max(f32 a, f32 b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
-  static f32 canonical(f32 v) { return vbslq_f32(vceqq_f32(v, v), v, broadcast(__builtin_nanf(""))); }
-  static bool any_nan(f32 v) { return vminvq_u32(vceqq_f32(v, v)) == 0; }
-  static bool all_equal(f32 a, f32 b) { return vminvq_u32(vceqq_f32(a, b)) != 0; }
+  SIMDNORM_INLINE static f32 min(f32 a, f32 b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
+  SIMDNORM_INLINE static f32 max(f32 a, f32 b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
+  SIMDNORM_INLINE static f32 canonical(f32 v) { return vbslq_f32(vceqq_f32(v, v), v, broadcast(__builtin_nanf(""))); }
+  SIMDNORM_INLINE static bool any_nan(f32 v) { return vminvq_u32(vceqq_f32(v, v)) == 0; }
+  SIMDNORM_INLINE static bool all_equal(f32 a, f32 b) { return vminvq_u32(vceqq_f32(a, b)) != 0; }
 
   static constexpr size_t width64 = 2;
-  static f64 load64(const double* p) { return vld1q_f64(p); }
-  static f64 load_widened(const float* p) { return vcvt_f64_f32(vld1_f32(p)); }
-  static f64 store_narrowed(float* p, f64 v) {
+  SIMDNORM_INLINE static f64 load64(const double* p) { return vld1q_f64(p); }
+  SIMDNORM_INLINE static f64 load_widened(const float* p) { return vcvt_f64_f32(vld1_f32(p)); }
+  SIMDNORM_INLINE static f64 store_narrowed(float* p, f64 v) {
     const float32x2_t narrow = vcvt_f32_f64(v);
     vst1_f32(p, narrow);
     return vcvt_f64_f32(narrow);
   }
-  static f64 div(f64 a, f64 b) { return vdivq_f64(a, b); }
-  static f64 sqrt(f64 v) { return vsqrtq_f64(v); }
-  static bool all(xsimd::batch_bool<double, xsimd::neon64> m) {
+  SIMDNORM_INLINE static f64 div(f64 a, f64 b) { return vdivq_f64(a, b); }
+  SIMDNORM_INLINE static f64 sqrt(f64 v) { return vsqrtq_f64(v); }
+  SIMDNORM_INLINE static f64 select(xsimd::batch_bool<double, xsimd::neon64> m, f64 a, f64 b) {
+    return xsimd::select(m, a, b);
+  }
+  SIMDNORM_INLINE static bool all(xsimd::batch_bool<double, xsimd::neon64> m) {
     return vgetq_lane_u64(m, 0) != 0 && vgetq_lane_u64(m, 1) != 0;
   }
-  static f64 broadcast64(double v) { return vdupq_n_f64(v); }
-  static wide widen(f32 v) { return {{f64(vcvt_f64_f32(vget_low_f32(v))), f64(vcvt_high_f64_f32(v))}}; }
-  static f32 narrow(wide v) { return vcvt_high_f32_f64(vcvt_f32_f64(v.part[0]), v.part[1]); }
+  SIMDNORM_INLINE static f64 broadcast64(double v) { return vdupq_n_f64(v); }
+  SIMDNORM_INLINE static wide widen(f32 v) { return {{f64(vcvt_f64_f32(vget_low_f32(v))), f64(vcvt_high_f64_f32(v))}}; }
+  SIMDNORM_INLINE static f32 narrow(wide v) { return vcvt_high_f32_f64(vcvt_f32_f64(v.part[0]), v.part[1]); }
 
-  static float sum(const f32 (&v)[8]) {
+  SIMDNORM_INLINE static float sum(const f32 (&v)[8]) {
     f32 a[4];
     for (size_t i = 0; i < 4; ++i) a[i] = v[i] + v[i + 4];
     const float32x4_t b = (a[0] + a[2]) + (a[1] + a[3]);
     const float32x2_t c = vadd_f32(vget_low_f32(b), vget_high_f32(b));
     return vget_lane_f32(c, 0) + vget_lane_f32(c, 1);
   }
-  static double sum64(const f32 (&v)[8]) {
+  SIMDNORM_INLINE static double sum64(const f32 (&v)[8]) {
     wide w[8];
     for (size_t i = 0; i < 8; ++i) w[i] = widen(v[i]);
     return sum64(w);
   }
-  static double sum64(const wide (&v)[8]) {
+  SIMDNORM_INLINE static double sum64(const wide (&v)[8]) {
     f64 t[4];  // lanes 0-1, 2-3, 4-5, 6-7 of the eight that remain
     for (size_t i = 0; i < 2; ++i) {
       for (size_t k = 0; k < 2; ++k) {

@@ -21,6 +21,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "inline.hpp"
+
 namespace simdnorm::SIMDNORM_ISA {
 namespace {
 
@@ -28,18 +30,19 @@ struct lanes {
   using f32 = float;
   using f64 = double;
   static constexpr size_t width = 1;
+  static constexpr size_t rows_together = 1;
   struct wide {
     f64 part[1];
   };
 
-  static f32 broadcast(float v) { return v; }
-  static f32 load(const float* p) { return *p; }
-  static f32 load_n(const float*, size_t) { return 0.0f; }
-  static f32 load_n_or(const float*, size_t, f32 fill) { return fill; }
-  static void store(float* p, f32 v) { *p = v; }
-  static void store_n(float*, f32, size_t) {}
+  SIMDNORM_INLINE static f32 broadcast(float v) { return v; }
+  SIMDNORM_INLINE static f32 load(const float* p) { return *p; }
+  SIMDNORM_INLINE static f32 load_n(const float*, size_t) { return 0.0f; }
+  SIMDNORM_INLINE static f32 load_n_or(const float*, size_t, f32 fill) { return fill; }
+  SIMDNORM_INLINE static void store(float* p, f32 v) { *p = v; }
+  SIMDNORM_INLINE static void store_n(float*, f32, size_t) {}
 
-  static f32 fma(f32 a, f32 b, f32 c) {
+  SIMDNORM_INLINE static f32 fma(f32 a, f32 b, f32 c) {
 #if defined(__FMA__) || defined(__aarch64__)
     return __builtin_fmaf(a, b, c);
 #else
@@ -62,53 +65,56 @@ struct lanes {
     return static_cast<float>(s);
 #endif
   }
-  static f32 min(f32 a, f32 b) {
+  SIMDNORM_INLINE static f32 min(f32 a, f32 b) {
     return a < b ? a : b;
   }
-  static f32 max(f32 a, f32 b) {
+  SIMDNORM_INLINE static f32 max(f32 a, f32 b) {
     return a > b ? a : b;
   }
-  static f32 canonical(f32 v) {
+  SIMDNORM_INLINE static f32 canonical(f32 v) {
     return v == v ? v : __builtin_nanf("");
   }
-  static bool any_nan(f32 v) {
+  SIMDNORM_INLINE static bool any_nan(f32 v) {
     return v != v;
   }
-  static bool all_equal(f32 a, f32 b) {
+  SIMDNORM_INLINE static bool all_equal(f32 a, f32 b) {
     return a == b;
   }
 
   static constexpr size_t width64 = 1;
-  static f64 load64(const double* p) {
+  SIMDNORM_INLINE static f64 load64(const double* p) {
     return *p;
   }
-  static f64 load_widened(const float* p) {
+  SIMDNORM_INLINE static f64 load_widened(const float* p) {
     return static_cast<double>(*p);
   }
-  static f64 store_narrowed(float* p, f64 v) {
+  SIMDNORM_INLINE static f64 store_narrowed(float* p, f64 v) {
     *p = static_cast<float>(v);
     return static_cast<double>(*p);
   }
-  static f64 div(f64 a, f64 b) {
+  SIMDNORM_INLINE static f64 div(f64 a, f64 b) {
     return a / b;
   }
-  static f64 sqrt(f64 v) {
+  SIMDNORM_INLINE static f64 sqrt(f64 v) {
     return __builtin_sqrt(v);
   }
-  static bool all(bool m) {
+  SIMDNORM_INLINE static f64 select(bool m, f64 a, f64 b) {
+    return m ? a : b;
+  }
+  SIMDNORM_INLINE static bool all(bool m) {
     return m;
   }
-  static f64 broadcast64(double v) {
+  SIMDNORM_INLINE static f64 broadcast64(double v) {
     return v;
   }
-  static wide widen(f32 v) {
+  SIMDNORM_INLINE static wide widen(f32 v) {
     return {{static_cast<double>(v)}};
   }
-  static f32 narrow(wide v) {
+  SIMDNORM_INLINE static f32 narrow(wide v) {
     return static_cast<float>(v.part[0]);
   }
 
-  static float sum(const f32 (&v)[32]) {
+  SIMDNORM_INLINE static float sum(const f32 (&v)[32]) {
     float a[16];
     for (size_t i = 0; i < 16; ++i) a[i] = v[i] + v[i + 16];
     for (size_t half = 8; half > 0; half /= 2) {
@@ -116,12 +122,12 @@ struct lanes {
     }
     return a[0];
   }
-  static double sum64(const f32 (&v)[32]) {
+  SIMDNORM_INLINE static double sum64(const f32 (&v)[32]) {
     wide w[32];
     for (size_t i = 0; i < 32; ++i) w[i] = widen(v[i]);
     return sum64(w);
   }
-  static double sum64(const wide (&v)[32]) {
+  SIMDNORM_INLINE static double sum64(const wide (&v)[32]) {
     double a[8];
     for (size_t i = 0; i < 8; ++i) a[i] = (v[i].part[0] + v[i + 8].part[0]) + (v[i + 16].part[0] + v[i + 24].part[0]);
     for (size_t half = 4; half > 0; half /= 2) {

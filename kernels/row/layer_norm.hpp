@@ -8,72 +8,102 @@
 namespace simdnorm::SIMDNORM_ISA {
 namespace {
 
-// One pass shifted by K, the mean of the first elements: with d = x - K, mean = K + sum(d)/n and
-// variance = sum(d^2)/n - (sum(d)/n)^2. All blocks of a row share K, so that Chan's merge of their
-// moments is the plain sum of their (sum d, sum d^2).
-struct shifted_sums {
-  float shift;
-  double sum, squares;
+// What a batch's rows are made with. One pass shifted by K, the mean of the first elements: with
+// d = x - K, mean = K + sum(d)/n and variance = sum(d^2)/n - (sum(d)/n)^2. All blocks of a row share
+// K, so that Chan's merge of their moments is the plain sum of their (sum d, sum d^2).
+// Then, with rstd = high + low in two floats and offset = (center - mean) * rstd,
+//   x_hat = fma(x - center, high, fma(x - center, low, offset)).
+// center is 0 where |mean| < std: nothing is rounded but the offset (below 1) and the result, and the
+// subtraction is saved. Else it is f32(mean), whose own rounding goes into the offset: without that
+// every output is off by up to 0.26 * |mean| / std ulp. Without `low` an output just below 2 may be off
+// by 2.5 ulp before the statistics have any error.
+template <size_t R>
+struct layer_norm_batch {
+  float shift[R];
+  double sum[R];
+  double squares[R];
+  double inverse[R];  // 1 / n
+  float mean[R];
+  float rstd[R];
+  float rstd_low[R];
+  float center[R];
+  float offset[R];
+
+  layer_norm_batch() {
+    for (size_t k = 0; k < R; ++k) {  // the leftovers of a first, short batch pass as safe
+      shift[k] = 0.0f;
+      sum[k] = 0.0;
+      squares[k] = inverse[k] = 1.0;
+    }
+  }
 };
 
-template <class L>
-[[gnu::always_inline]] inline shifted_sums layer_norm_row_sums(const float* x, size_t n) {
+// K, sum(d) and sum(d^2) of N rows of n elements, into entries k on.
+template <class L, size_t N, size_t R>
+SIMDNORM_INLINE void layer_norm_sums(const float* const (&x)[N], size_t n, size_t k, layer_norm_batch<R>& out) {
   using f32 = typename L::f32;
   const f32 zero = L::broadcast(0.0f);
+  struct registers {
+    f32 v[group<L>];
+  };
+  const auto clear = [zero](registers(&lanes)[N]) SIMDNORM_LAMBDA {
+    repeat<N>([&](auto r) SIMDNORM_LAMBDA { repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { lanes[r].v[g] = zero; }); });
+  };
 
   // A power of two of elements: their sum and mean are exact when they are all the same.
   const size_t head = n >= 64 ? 64 : size_t{1} << (63 - __builtin_clzll(n));
-  f32 start[group<L>];
-  for (auto& s : start) s = zero;
-  for_lanes<L>(x, head, zero, [&](size_t g, f32 v) { start[g] = start[g] + v; });
-  const float shift = L::sum(start) * (1.0f / static_cast<float>(head));
-  const f32 k = L::broadcast(shift);
+  f32 fill[N];
+  repeat<N>([&](auto r) SIMDNORM_LAMBDA { fill[r] = zero; });
+  registers start[N];
+  clear(start);
+  for_lanes<L, N>(x, 0, head, fill, [&](auto r, auto g, f32 v) SIMDNORM_LAMBDA { start[r].v[g] = start[r].v[g] + v; });
+  const float share = 1.0f / static_cast<float>(head);
+  const double inverse = 1.0 / static_cast<double>(n);
+  repeat<N>([&](auto r) SIMDNORM_LAMBDA {
+    const float shift = L::sum(start[r].v) * share;
+    fill[r] = L::broadcast(shift);
+    out.shift[k + r] = shift;
+    out.sum[k + r] = out.squares[k + r] = 0.0;
+    out.inverse[k + r] = inverse;
+  });
 
-  shifted_sums total{shift, 0.0, 0.0};
-  for (size_t start_of_chunk = 0; start_of_chunk < n; start_of_chunk += chunk_elements) {
-    const size_t end = n - start_of_chunk < chunk_elements ? n : start_of_chunk + chunk_elements;
-    f32 sum[group<L>];
-    f32 squares[group<L>];
-    for (size_t g = 0; g < group<L>; ++g) sum[g] = squares[g] = zero;
-    for (size_t done = start_of_chunk; done < end; done += flush_every) {
-      f32 s1[group<L>];
-      f32 s2[group<L>];
-      for (size_t g = 0; g < group<L>; ++g) s1[g] = s2[g] = zero;
-      for_lanes<L>(x + done, end - done < flush_every ? end - done : flush_every, k, [&](size_t g, f32 v) {
-        const f32 d = v - k;
-        s1[g] = s1[g] + d;
-        s2[g] = L::fma(d, d, s2[g]);
+  for (size_t from = 0; from < n; from += chunk_elements) {
+    const size_t end = n - from < chunk_elements ? n : from + chunk_elements;
+    registers sum[N];
+    registers squares[N];
+    clear(sum);
+    clear(squares);
+    for (size_t done = from; done < end; done += flush_every) {
+      registers s1[N];
+      registers s2[N];
+      clear(s1);
+      clear(s2);
+      const size_t stop = end - done < flush_every ? end : done + flush_every;
+      for_lanes<L, N>(x, done, stop, fill, [&](auto r, auto g, f32 v) SIMDNORM_LAMBDA {
+        const f32 d = v - fill[r];
+        s1[r].v[g] = s1[r].v[g] + d;
+        s2[r].v[g] = L::fma(d, d, s2[r].v[g]);
       });
-      for (size_t g = 0; g < group<L>; ++g) {
-        sum[g] = sum[g] + s1[g];
-        squares[g] = squares[g] + s2[g];
-      }
+      repeat<N>([&](auto r) SIMDNORM_LAMBDA {
+        repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
+          sum[r].v[g] = sum[r].v[g] + s1[r].v[g];
+          squares[r].v[g] = squares[r].v[g] + s2[r].v[g];
+        });
+      });
     }
-    total.sum += L::sum64(sum);
-    total.squares += L::sum64(squares);
+    repeat<N>([&](auto r) SIMDNORM_LAMBDA {
+      out.sum[k + r] += L::sum64(sum[r].v);
+      out.squares[k + r] += L::sum64(squares[r].v);
+    });
   }
-  return total;
 }
-
-// What the outputs of a batch's rows are made with: x_hat = fma(x - mean, rstd, offset), where
-// offset = -(what rounding the mean to f32 lost) * rstd: without it every output is off by up to
-// 0.26 * |mean| / std ulp, and it costs no instruction.
-struct layer_norm_batch {
-  float shift[rows_per_batch] = {};
-  double sum[rows_per_batch] = {};
-  double squares[rows_per_batch] = {1, 1, 1, 1, 1, 1, 1, 1};  // leftovers of a first, short batch pass as safe
-  double inverse[rows_per_batch] = {1, 1, 1, 1, 1, 1, 1, 1};  // 1 / n
-  float mean[rows_per_batch];
-  float rstd[rows_per_batch];
-  float offset[rows_per_batch];
-};
 
 // Entries of the batch from k on; false if one of them must be done in doubles. Safe: the shift
 // lost at most two bits of the variance; no square overflowed, and none that counts underflowed
 // (one that did is below 2^-149); rstd is a normal float. A sum of squares of 0 is a constant row,
 // or one whose squares all underflowed. NaN fails every comparison.
-template <class L>
-[[gnu::always_inline]] inline bool layer_norm_finish(layer_norm_batch& s, size_t k, double epsilon) {
+template <class L, size_t R>
+SIMDNORM_INLINE bool layer_norm_finish(layer_norm_batch<R>& s, size_t k, double epsilon) {
   using f64 = typename L::f64;
   const f64 inverse = L::load64(s.inverse + k);
   const f64 squares = L::load64(s.squares + k);
@@ -83,9 +113,13 @@ template <class L>
   const f64 square = variance + L::broadcast64(epsilon);
   const f64 mean = L::load_widened(s.shift + k) + delta;
   const f64 rstd = L::div(L::broadcast64(1.0), L::sqrt(square));
+  const f64 zero = L::broadcast64(0.0);
   const f64 f32_mean = L::store_narrowed(s.mean + k, mean);
-  L::store_narrowed(s.rstd + k, rstd);
-  L::store_narrowed(s.offset + k, (f32_mean - mean) * rstd);
+  const f64 high = L::store_narrowed(s.rstd + k, rstd);
+  L::store_narrowed(s.rstd_low + k, rstd - high);
+  const f64 center = L::select(mean * mean < square, zero, f32_mean);
+  L::store_narrowed(s.center + k, center);
+  L::store_narrowed(s.offset + k, (center - mean) * rstd);
   return L::all((shift2 <= L::broadcast64(4.0) * variance) & (squares > L::broadcast64(0.0)) &
                 (squares < L::broadcast64(0x1p127)) & (square > L::broadcast64(0x1p-96)) &
                 (square < L::broadcast64(0x1p128)));
@@ -108,7 +142,7 @@ template <class L, affine A>
 
   if (constant) {  // exactly beta, whatever epsilon and gamma are
     if constexpr (has_beta<A>) {
-      transform<L>(y, n, [beta](auto load) { return L::canonical(load(beta)); });
+      transform<L>(y, n, [beta](auto load) SIMDNORM_LAMBDA { return L::canonical(load(beta)); });
     } else {
       fill_row<L>(y, n, 0.0f);
     }
@@ -117,7 +151,7 @@ template <class L, affine A>
   const f64 mean = L::broadcast64(m.mean);
   const f64 correction = L::broadcast64(m.correction);
   const f64 scale = L::broadcast64(rstd);
-  transform<L>(y, n, [&](auto load) {
+  transform<L>(y, n, [&](auto load) SIMDNORM_LAMBDA {
     typename L::wide v = L::widen(load(x));
     for (size_t k = 0; k < parts; ++k) v.part[k] = ((v.part[k] - mean) - correction) * scale;
     if constexpr (has_gamma<A>) {
@@ -138,51 +172,67 @@ inline void layer_norm_rows(const row_norm_arguments& a, const block& b) {
   const auto* gamma = static_cast<const float*>(a.gamma);
   const auto* beta = static_cast<const float*>(a.beta);
   parameter_check<L, A> parameters;
-  layer_norm_batch s;
-  for_batches<L>(a, b, [&](const row_batch& batch) {
-    for (size_t k = 0; k < batch.count; ++k) {
-      const shifted_sums sums = layer_norm_row_sums<L>(batch.x[k], batch.n[k]);
-      s.shift[k] = sums.shift;
-      s.sum[k] = sums.sum;
-      s.squares[k] = sums.squares;
-      s.inverse[k] = 1.0 / static_cast<double>(batch.n[k]);
-    }
-    bool all_safe = true;
-    finish_batch<L>(batch,
-                    [&](auto lanes, size_t k) { all_safe &= layer_norm_finish<decltype(lanes)>(s, k, a.epsilon); });
-    for (size_t k = 0; k < batch.count; ++k) {
-      const float* x = batch.x[k];
-      float* y = batch.y[k];
-      const size_t n = batch.n[k];
-      if (!all_safe && !layer_norm_finish<single>(s, k, a.epsilon)) [[unlikely]] {
-        layer_norm_hostile_row<L, A>(a, batch.index[k], x, y, n);
-        continue;
-      }
-      if (a.mean) a.mean[batch.index[k]] = s.mean[k];
-      if (a.rstd) a.rstd[batch.index[k]] = s.rstd[k];
-      const f32 mean = L::broadcast(s.mean[k]);
-      const f32 rstd = L::broadcast(s.rstd[k]);
-      const f32 offset = L::broadcast(s.offset[k]);
-      parameters.write(y, n, [&](auto check) {
-        transform<L>(y, n, [&](auto load) {
-          f32 v = L::fma(load(x) - mean, rstd, offset);
-          if constexpr (A == affine::both) {
-            v = L::fma(v, load(gamma), load(beta));
-          } else if constexpr (A == affine::gamma) {
-            v = v * load(gamma);
-          } else if constexpr (A == affine::beta) {
-            v = v + load(beta);
-          }
-          check(v);
+  for_batches<L>(a, b, [&]<size_t R>(const row_batch<R>& batch) SIMDNORM_LAMBDA {
+    layer_norm_batch<R> s;
+    for_row_groups<L>(batch,
+                      [&](const auto& rows, size_t k, size_t n) SIMDNORM_LAMBDA { layer_norm_sums<L>(rows, n, k, s); });
+    const auto finish = [&]<class F>(F, size_t k) SIMDNORM_LAMBDA { return layer_norm_finish<F>(s, k, a.epsilon); };
+    const bool all_safe = finish_batch<L, R>(finish);
+    for (size_t k = 0; a.mean && k < batch.count; ++k) a.mean[batch.index[k]] = s.mean[k];
+    for (size_t k = 0; a.rstd && k < batch.count; ++k) a.rstd[batch.index[k]] = s.rstd[k];
+
+    const auto apply = [&]<size_t N>(rows_from<N> rows, auto check) SIMDNORM_LAMBDA {
+      const size_t k = rows.first;
+      f32 center[N], high[N], low[N], offset[N];
+      const float* x[N];
+      float* y[N];
+      repeat<N>([&](auto r) SIMDNORM_LAMBDA {
+        center[r] = L::broadcast(s.center[k + r]);
+        high[r] = L::broadcast(s.rstd[k + r]);
+        low[r] = L::broadcast(s.rstd_low[k + r]);
+        offset[r] = L::broadcast(s.offset[k + r]);
+        x[r] = batch.x[k + r];
+        y[r] = batch.y[k + r];
+      });
+      const auto write = [&](auto centered) SIMDNORM_LAMBDA {
+        transform<L, N>(y, batch.n[k], [&](auto load) SIMDNORM_LAMBDA {
+          f32 g, t;
+          if constexpr (has_gamma<A>) g = load(gamma);
+          if constexpr (has_beta<A>) t = load(beta);
+          across<L, N> v;
+          repeat<N>([&](auto r) SIMDNORM_LAMBDA {
+            f32 d = load(x[r]);
+            if constexpr (centered) d = d - center[r];
+            v.row[r] = L::fma(d, high[r], L::fma(d, low[r], offset[r]));
+            if constexpr (A == affine::both) {
+              v.row[r] = L::fma(v.row[r], g, t);
+            } else if constexpr (A == affine::gamma) {
+              v.row[r] = v.row[r] * g;
+            } else if constexpr (A == affine::beta) {
+              v.row[r] = v.row[r] + t;
+            }
+            check(v.row[r]);
+          });
           return v;
         });
-      });
-    }
+      };
+      bool plain = true;
+      repeat<N>([&](auto r) SIMDNORM_LAMBDA { plain &= s.center[k + r] == 0.0f; });
+      if (plain) {  // x - 0 is x: rows side by side need not agree
+        write(std::false_type{});
+      } else {
+        write(std::true_type{});
+      }
+    };
+    write_batch<L, A>(
+        batch, parameters, all_safe, [&](size_t k) SIMDNORM_LAMBDA { return finish(single{}, k); }, apply,
+        [&](size_t k)
+            SIMDNORM_LAMBDA { layer_norm_hostile_row<L, A>(a, batch.index[k], batch.x[k], batch.y[k], batch.n[k]); });
   });
 }
 
 template <class L>
-inline void layer_norm(const row_norm_arguments& a, const block& b) {
+SIMDNORM_INLINE void layer_norm(const row_norm_arguments& a, const block& b) {
   if (a.gamma && a.beta) {
     layer_norm_rows<L, affine::both>(a, b);
   } else if (a.gamma) {

@@ -8,37 +8,62 @@
 namespace simdnorm::SIMDNORM_ISA {
 namespace {
 
-// Sum of squares in f32 lanes, flushed every flush_every elements and combined in doubles.
-template <class L>
-[[gnu::always_inline]] inline double row_sum_of_squares(const float* x, size_t n) {
+template <size_t R>
+struct rms_norm_batch {
+  double squares[R];
+  double inverse[R];  // 1 / n
+  float rstd[R];
+
+  rms_norm_batch() {
+    for (size_t k = 0; k < R; ++k) squares[k] = inverse[k] = 1.0;  // leftovers pass as safe
+  }
+};
+
+// Sums of squares of N rows of n elements, into entries k on.
+template <class L, size_t N, size_t R>
+SIMDNORM_INLINE void rms_norm_sums(const float* const (&x)[N], size_t n, size_t k, rms_norm_batch<R>& out) {
   using f32 = typename L::f32;
   const f32 zero = L::broadcast(0.0f);
-  double total = 0.0;
-  for (size_t start = 0; start < n; start += chunk_elements) {
-    const size_t end = n - start < chunk_elements ? n : start + chunk_elements;
-    f32 squares[group<L>];
-    for (auto& s : squares) s = zero;
-    for (size_t done = start; done < end; done += flush_every) {
-      f32 s2[group<L>];
-      for (auto& s : s2) s = zero;
-      for_lanes<L>(x + done, end - done < flush_every ? end - done : flush_every, zero,
-                   [&](size_t g, f32 v) { s2[g] = L::fma(v, v, s2[g]); });
-      for (size_t g = 0; g < group<L>; ++g) squares[g] = squares[g] + s2[g];
+  struct registers {
+    f32 v[group<L>];
+  };
+  f32 fill[N];
+  const double inverse = 1.0 / static_cast<double>(n);
+  const auto clear = [zero](registers(&lanes)[N]) SIMDNORM_LAMBDA {
+    repeat<N>([&](auto r) SIMDNORM_LAMBDA { repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { lanes[r].v[g] = zero; }); });
+  };
+  repeat<N>([&](auto r) SIMDNORM_LAMBDA {
+    fill[r] = zero;
+    out.squares[k + r] = 0.0;
+    out.inverse[k + r] = inverse;
+  });
+  for (size_t from = 0; from < n; from += chunk_elements) {
+    const size_t end = n - from < chunk_elements ? n : from + chunk_elements;
+    registers squares[N];
+    clear(squares);
+    for (size_t done = from; done < end; done += flush_every) {
+      registers s2[N];
+      clear(s2);
+      const size_t stop = end - done < flush_every ? end : done + flush_every;
+      for_lanes<L, N>(x, done, stop, fill,
+                      [&](auto r, auto g, f32 v) SIMDNORM_LAMBDA { s2[r].v[g] = L::fma(v, v, s2[r].v[g]); });
+      repeat<N>([&](auto r) SIMDNORM_LAMBDA {
+        repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { squares[r].v[g] = squares[r].v[g] + s2[r].v[g]; });
+      });
     }
-    total += L::sum64(squares);
+    repeat<N>([&](auto r) SIMDNORM_LAMBDA { out.squares[k + r] += L::sum64(squares[r].v); });
   }
-  return total;
 }
 
 template <class L>
-inline double exact_row_sum_of_squares(const float* x, size_t n) {
+SIMDNORM_INLINE double exact_row_sum_of_squares(const float* x, size_t n) {
   using f64 = typename L::f64;
   constexpr size_t parts = sizeof(typename L::wide) / sizeof(f64);
   typename L::wide sum[group<L>];
   for (auto& s : sum) {
     for (auto& p : s.part) p = L::broadcast64(0.0);
   }
-  for_lanes<L>(x, n, L::broadcast(0.0f), [&](size_t g, typename L::f32 v) {
+  for_lanes<L, 1>({x}, 0, n, {L::broadcast(0.0f)}, [&](size_t, size_t g, typename L::f32 v) SIMDNORM_LAMBDA {
     const typename L::wide w = L::widen(v);
     for (size_t k = 0; k < parts; ++k) sum[g].part[k] = sum[g].part[k] + w.part[k] * w.part[k];
   });
@@ -58,7 +83,7 @@ template <class L, affine A>
     return;
   }
   const typename L::f64 scale = L::broadcast64(rstd);
-  transform<L>(y, n, [&](auto load) {
+  transform<L>(y, n, [&](auto load) SIMDNORM_LAMBDA {
     typename L::wide v = L::widen(load(x));
     for (size_t k = 0; k < parts; ++k) v.part[k] = v.part[k] * scale;
     if constexpr (has_gamma<A>) {
@@ -69,16 +94,10 @@ template <class L, affine A>
   });
 }
 
-struct rms_norm_batch {
-  double squares[rows_per_batch] = {1, 1, 1, 1, 1, 1, 1, 1};  // leftovers of a first, short batch pass as safe
-  double inverse[rows_per_batch] = {1, 1, 1, 1, 1, 1, 1, 1};  // 1 / n
-  float rstd[rows_per_batch];
-};
-
 // Entries of the batch from k on; false if one of them must be done in doubles. Safe: no square
 // overflowed, none that counts underflowed, rstd is a normal float. NaN fails.
-template <class L>
-[[gnu::always_inline]] inline bool rms_norm_finish(rms_norm_batch& s, size_t k, double epsilon) {
+template <class L, size_t R>
+SIMDNORM_INLINE bool rms_norm_finish(rms_norm_batch<R>& s, size_t k, double epsilon) {
   using f64 = typename L::f64;
   const f64 squares = L::load64(s.squares + k);
   const f64 square = squares * L::load64(s.inverse + k) + L::broadcast64(epsilon);
@@ -92,39 +111,45 @@ inline void rms_norm_rows(const row_norm_arguments& a, const block& b) {
   using f32 = typename L::f32;
   const auto* weight = static_cast<const float*>(a.gamma);
   parameter_check<L, A> parameters;
-  rms_norm_batch s;
-  for_batches<L>(a, b, [&](const row_batch& batch) {
-    for (size_t k = 0; k < batch.count; ++k) {
-      s.squares[k] = row_sum_of_squares<L>(batch.x[k], batch.n[k]);
-      s.inverse[k] = 1.0 / static_cast<double>(batch.n[k]);
-    }
-    bool all_safe = true;
-    finish_batch<L>(batch,
-                    [&](auto lanes, size_t k) { all_safe &= rms_norm_finish<decltype(lanes)>(s, k, a.epsilon); });
-    for (size_t k = 0; k < batch.count; ++k) {
-      const float* x = batch.x[k];
-      float* y = batch.y[k];
-      const size_t n = batch.n[k];
-      if (!all_safe && !rms_norm_finish<single>(s, k, a.epsilon)) [[unlikely]] {
-        rms_norm_hostile_row<L, A>(a, batch.index[k], x, y, n);
-        continue;
-      }
-      if (a.rstd) a.rstd[batch.index[k]] = s.rstd[k];
-      const f32 rstd = L::broadcast(s.rstd[k]);
-      parameters.write(y, n, [&](auto check) {
-        transform<L>(y, n, [&](auto load) {
-          f32 v = load(x) * rstd;
-          if constexpr (has_gamma<A>) v = v * load(weight);
-          check(v);
-          return v;
-        });
+  for_batches<L>(a, b, [&]<size_t R>(const row_batch<R>& batch) SIMDNORM_LAMBDA {
+    rms_norm_batch<R> s;
+    for_row_groups<L>(batch,
+                      [&](const auto& rows, size_t k, size_t n) SIMDNORM_LAMBDA { rms_norm_sums<L>(rows, n, k, s); });
+    const auto finish = [&]<class F>(F, size_t k) SIMDNORM_LAMBDA { return rms_norm_finish<F>(s, k, a.epsilon); };
+    const bool all_safe = finish_batch<L, R>(finish);
+    for (size_t k = 0; a.rstd && k < batch.count; ++k) a.rstd[batch.index[k]] = s.rstd[k];
+
+    const auto apply = [&]<size_t N>(rows_from<N> rows, auto check) SIMDNORM_LAMBDA {
+      const size_t k = rows.first;
+      f32 rstd[N];
+      const float* x[N];
+      float* y[N];
+      repeat<N>([&](auto r) SIMDNORM_LAMBDA {
+        rstd[r] = L::broadcast(s.rstd[k + r]);
+        x[r] = batch.x[k + r];
+        y[r] = batch.y[k + r];
       });
-    }
+      transform<L, N>(y, batch.n[k], [&](auto load) SIMDNORM_LAMBDA {
+        f32 w;
+        if constexpr (has_gamma<A>) w = load(weight);
+        across<L, N> v;
+        repeat<N>([&](auto r) SIMDNORM_LAMBDA {
+          v.row[r] = load(x[r]) * rstd[r];
+          if constexpr (has_gamma<A>) v.row[r] = v.row[r] * w;
+          check(v.row[r]);
+        });
+        return v;
+      });
+    };
+    write_batch<L, A>(
+        batch, parameters, all_safe, [&](size_t k) SIMDNORM_LAMBDA { return finish(single{}, k); }, apply,
+        [&](size_t k)
+            SIMDNORM_LAMBDA { rms_norm_hostile_row<L, A>(a, batch.index[k], batch.x[k], batch.y[k], batch.n[k]); });
   });
 }
 
 template <class L>
-inline void rms_norm(const row_norm_arguments& a, const block& b) {
+SIMDNORM_INLINE void rms_norm(const row_norm_arguments& a, const block& b) {
   if (a.gamma) {
     rms_norm_rows<L, affine::gamma>(a, b);
   } else {

@@ -4,7 +4,9 @@
 // block with its padding, and the repair of hostile rows. docs/numerics.md defines the arithmetic.
 #pragma once
 
+#include "inline.hpp"
 #include "padding.hpp"
+#include "repeat.hpp"
 #include "table.hpp"
 
 namespace simdnorm::SIMDNORM_ISA {
@@ -22,62 +24,105 @@ constexpr size_t chunk_elements = 16384;
 template <class L>
 constexpr size_t group = virtual_lanes / L::width;  // registers that hold the virtual lanes
 
-// Calls step(register of the group, elements) over x[0, n): the last register of a row is partial.
-// Elements that are not there are `fill`.
-template <class L, class Step>
-inline void for_lanes(const float* x, size_t n, typename L::f32 fill, Step step) {
-  size_t i = 0;
+// Calls step(row, register of the group, elements) over x[row][0, n) of R rows side by side; the last
+// register of a row is partial, and elements that are not there are the row's `fill`.
+template <class L, size_t R, class Step>
+SIMDNORM_INLINE void for_lanes(const float* const (&x)[R], size_t from, size_t n, const typename L::f32 (&fill)[R],
+                               Step step) {
+  size_t i = from;
   for (; i + virtual_lanes <= n; i += virtual_lanes) {
-    for (size_t g = 0; g < group<L>; ++g) step(g, L::load(x + i + g * L::width));
+    repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
+      repeat<R>([&](auto r) SIMDNORM_LAMBDA { step(r, g, L::load(x[r] + i + g * L::width)); });
+    });
   }
-  // g stays a constant of the unrolled loop: an index known only at run time would keep the caller's
-  // registers in memory.
-  for (size_t g = 0; g < group<L>; ++g) {
+  if (i == n) return;
+  repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
     const size_t at = i + g * L::width;
-    if (at + L::width <= n) {
-      step(g, L::load(x + at));
-    } else if (at < n) {
-      step(g, L::load_n_or(x + at, n - at, fill));
+    repeat<R>([&](auto r) SIMDNORM_LAMBDA {
+      if (at + L::width <= n) {
+        step(r, g, L::load(x[r] + at));
+      } else if (at < n) {
+        step(r, g, L::load_n_or(x[r] + at, n - at, fill[r]));
+      }
+    });
+  });
+}
+
+// A register of each of R rows.
+template <class L, size_t R>
+struct across {
+  typename L::f32 row[R];
+};
+
+// Whether R rows can be written side by side: on the same place of their cache lines.
+template <size_t R>
+SIMDNORM_INLINE bool same_alignment(float* const (&y)[R]) {
+  bool same = true;
+  repeat<R>([&](auto r) SIMDNORM_LAMBDA {
+    same &= (reinterpret_cast<uintptr_t>(y[r]) - reinterpret_cast<uintptr_t>(y[0])) % 64 == 0;
+  });
+  return same;
+}
+
+// y[r][i] = f(load).row[r], where load(p) reads the register at p + i: a full one or a tail. Four
+// registers a turn: one is latency-bound on AVX2.
+//
+// Stores are aligned to registers first: a store that crosses a cache line costs two, and rows side
+// by side then break up each other's lines (16x768, AVX-512, y off by 4 bytes: 4.4 us against 2.7).
+// The registers at 0 and at the first aligned place overlap; both are loaded before either is
+// stored, since y may be x.
+template <class L, size_t R, class F>
+SIMDNORM_INLINE void transform(float* const (&y)[R], size_t n, F f) {
+  constexpr size_t unroll = R > 1 ? 2 : 4;
+  constexpr size_t register_bytes = L::width * sizeof(float);
+  const auto at_full = [](size_t at)
+                           SIMDNORM_LAMBDA { return [at](const float* p) SIMDNORM_LAMBDA { return L::load(p + at); }; };
+  const auto put = [&](size_t at, const across<L, R>& v)
+                       SIMDNORM_LAMBDA { repeat<R>([&](auto r) SIMDNORM_LAMBDA { L::store(y[r] + at, v.row[r]); }); };
+  size_t i = 0;
+  if constexpr (L::width > 1) {
+    const size_t off = reinterpret_cast<uintptr_t>(y[0]) % register_bytes;
+    if (off != 0 && n >= 8 * L::width) {
+      const size_t head = (register_bytes - off) / sizeof(float);
+      const across<L, R> first = f(at_full(0));
+      const across<L, R> second = f(at_full(head));
+      put(0, first);
+      put(head, second);
+      i = head + L::width;
     }
+  }
+  for (; i + unroll * L::width <= n; i += unroll * L::width) {
+    repeat<unroll>([&](auto k) SIMDNORM_LAMBDA { put(i + k * L::width, f(at_full(i + k * L::width))); });
+  }
+  for (; i + L::width <= n; i += L::width) put(i, f(at_full(i)));
+  if (i < n) {
+    const size_t rest = n - i;
+    const across<L, R> v = f([i, rest](const float* p) SIMDNORM_LAMBDA { return L::load_n(p + i, rest); });
+    repeat<R>([&](auto r) SIMDNORM_LAMBDA { L::store_n(y[r] + i, v.row[r], rest); });
   }
 }
 
-// y[i] = f(loader), with f called as f(index, load) where load(p) reads the register at p + index:
-// a full one or a tail. Four registers a turn: one is latency-bound on AVX2.
+// The same for one row, with f(load) a register.
 template <class L, class F>
-inline void transform(float* y, size_t n, F f) {
-  constexpr size_t unroll = 4;
-  size_t i = 0;
-  for (; i + unroll * L::width <= n; i += unroll * L::width) {
-    for (size_t k = 0; k < unroll; ++k) {
-      const size_t at = i + k * L::width;
-      L::store(y + at, f([at](const float* p) { return L::load(p + at); }));
-    }
-  }
-  for (; i + L::width <= n; i += L::width) {
-    L::store(y + i, f([i](const float* p) { return L::load(p + i); }));
-  }
-  if (i < n) {
-    const size_t rest = n - i;
-    L::store_n(y + i, f([i, rest](const float* p) { return L::load_n(p + i, rest); }), rest);
-  }
+SIMDNORM_INLINE void transform(float* y, size_t n, F f) {
+  transform<L, 1>({y}, n, [&](auto load) SIMDNORM_LAMBDA { return across<L, 1>{{f(load)}}; });
 }
 
 // y[0, n) = value
 template <class L>
-inline void fill_row(float* y, size_t n, float value) {
+SIMDNORM_INLINE void fill_row(float* y, size_t n, float value) {
   const typename L::f32 v = L::broadcast(value);
-  transform<L>(y, n, [v](auto) { return v; });
+  transform<L>(y, n, [v](auto) SIMDNORM_LAMBDA { return v; });
 }
 
 // NaN in y[0, n) becomes the canonical NaN.
 template <class L>
-inline void canonicalize_row(float* y, size_t n) {
-  transform<L>(y, n, [y](auto load) { return L::canonical(load(y)); });
+SIMDNORM_INLINE void canonicalize_row(float* y, size_t n) {
+  transform<L>(y, n, [y](auto load) SIMDNORM_LAMBDA { return L::canonical(load(y)); });
 }
 
 template <class L>
-inline bool row_is_constant(const float* x, size_t n) {
+SIMDNORM_INLINE bool row_is_constant(const float* x, size_t n) {
   const typename L::f32 first = L::broadcast(x[0]);
   size_t i = 0;
   for (; i + L::width <= n; i += L::width) {
@@ -87,7 +132,7 @@ inline bool row_is_constant(const float* x, size_t n) {
 }
 
 // The f32 rounding; NaN becomes canonical.
-inline float canonical_float(double v) {
+SIMDNORM_INLINE float canonical_float(double v) {
   return v == v ? static_cast<float>(v) : __builtin_nanf("");
 }
 
@@ -110,7 +155,7 @@ struct exact_moments {
 constexpr float ones[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
 
 template <class L>
-inline exact_moments exact_row_moments(const float* x, size_t n) {
+SIMDNORM_INLINE exact_moments exact_row_moments(const float* x, size_t n) {
   using f64 = typename L::f64;
   constexpr size_t parts = sizeof(typename L::wide) / sizeof(f64);
   const f64 zero = L::broadcast64(0.0);
@@ -120,7 +165,7 @@ inline exact_moments exact_row_moments(const float* x, size_t n) {
   for (auto& s : sum) {
     for (auto& p : s.part) p = zero;
   }
-  for_lanes<L>(x, n, L::broadcast(0.0f), [&](size_t g, typename L::f32 v) {
+  for_lanes<L, 1>({x}, 0, n, {L::broadcast(0.0f)}, [&](size_t, size_t g, typename L::f32 v) SIMDNORM_LAMBDA {
     const typename L::wide w = L::widen(v);
     for (size_t k = 0; k < parts; ++k) sum[g].part[k] = sum[g].part[k] + w.part[k];
   });
@@ -135,7 +180,7 @@ inline exact_moments exact_row_moments(const float* x, size_t n) {
   // masked by a weight of zero.
   const f64 m = L::broadcast64(mean);
   size_t i = 0;
-  const auto step = [&](size_t g, typename L::wide d) {
+  const auto step = [&](size_t g, typename L::wide d) SIMDNORM_LAMBDA {
     for (size_t k = 0; k < parts; ++k) {
       first[g].part[k] = first[g].part[k] + d.part[k];
       second[g].part[k] = second[g].part[k] + d.part[k] * d.part[k];
@@ -158,55 +203,46 @@ inline exact_moments exact_row_moments(const float* x, size_t n) {
 
 // Rows are done in batches: the statistics of all, then their square roots and divisions side by
 // side in vector registers, then the outputs of all. A row's latency (two trees of additions, a
-// square root, a division: about 150 cycles) hides behind the others' work. 2048x64 on AVX-512:
-// 38 ns a row one by one, 14 in batches of 8. A row's bits do not depend on its batch.
-constexpr size_t rows_per_batch = 8;
+// square root, a division: about 150 cycles) hides behind the others' work. A row's bits do not
+// depend on its batch.
+constexpr size_t most_rows_per_batch = 8;
 
-// What finish_batch needs of lanes, for one row.
-struct single {
-  using f64 = double;
-  static f64 broadcast64(double v) { return v; }
-  static f64 load64(const double* p) { return *p; }
-  static f64 load_widened(const float* p) { return static_cast<double>(*p); }
-  static f64 store_narrowed(float* p, f64 v) {
-    *p = static_cast<float>(v);
-    return static_cast<double>(*p);
-  }
-  static f64 div(f64 a, f64 b) { return a / b; }
-  static f64 sqrt(f64 v) { return __builtin_sqrt(v); }
-  static bool all(bool m) { return m; }
+// Rows first to first + N of a batch.
+template <size_t N>
+struct rows_from {
+  static constexpr size_t count = N;
+  size_t first;
 };
 
+// Up to R rows; R is 1 or most_rows_per_batch.
+template <size_t R>
 struct row_batch {
   size_t count = 0;
-  size_t index[rows_per_batch];
-  size_t n[rows_per_batch];  // real columns
-  const float* x[rows_per_batch];
-  float* y[rows_per_batch];
+  size_t index[R];
+  size_t n[R];  // real columns
+  const float* x[R];
+  float* y[R];
 };
 
-// A batch's inputs must stay in L1 from the statistics to the outputs: 32 KiB of 32 to 64.
-inline size_t batch_limit(size_t cols) {
-  constexpr size_t elements = 8192;
+// A batch's inputs must stay in L1 from the statistics to the outputs, beside these: 16 KiB of 32 to
+// 48.
+SIMDNORM_INLINE size_t rows_that_fit(size_t cols) {
+  constexpr size_t elements = 4096;
   const size_t fit = elements / (cols < elements ? cols : elements);
-  return fit < rows_per_batch ? fit : rows_per_batch;
+  return fit < most_rows_per_batch ? fit : most_rows_per_batch;
 }
 
-// Calls work(batch) for all rows of the block that have real columns; does what padding asks for
-// with the rest.
-template <class L, class Work>
-[[gnu::always_inline]] inline void for_batches(const row_norm_arguments& a, const block& b, Work work) {
-  const size_t limit = batch_limit(a.cols);
-  row_batch batch;
+template <class L, size_t R, class Work>
+SIMDNORM_INLINE void for_batches_of(const row_norm_arguments& a, const block& b, size_t limit, Work work) {
+  row_batch<R> batch;
   for (size_t i = b.row_first; i < b.row_last; ++i) {
-    float* y = static_cast<float*>(a.y) + static_cast<ptrdiff_t>(i) * a.y_stride;
     const size_t n = real_columns(a.padding, i, a.cols);
     if (n > 0) {
       const size_t k = batch.count++;
       batch.index[k] = i;
       batch.n[k] = n;
       batch.x[k] = static_cast<const float*>(a.x) + static_cast<ptrdiff_t>(i) * a.x_stride;
-      batch.y[k] = y;
+      batch.y[k] = static_cast<float*>(a.y) + static_cast<ptrdiff_t>(i) * a.y_stride;
     } else {
       if (a.mean) a.mean[i] = 0.0f;
       if (a.rstd) a.rstd[i] = 0.0f;
@@ -215,6 +251,18 @@ template <class L, class Work>
       work(batch);
       batch.count = 0;
     }
+  }
+}
+
+// Calls work(batch) for all rows of the block that have real columns; does what padding asks for
+// with the rest.
+template <class L, class Work>
+SIMDNORM_INLINE void for_batches(const row_norm_arguments& a, const block& b, Work work) {
+  const size_t limit = b.row_last - b.row_first == 1 ? 1 : rows_that_fit(a.cols);
+  if (limit == 1) {
+    for_batches_of<L, 1>(a, b, 1, work);
+  } else {
+    for_batches_of<L, most_rows_per_batch>(a, b, limit, work);
   }
   if (a.padding.kind == SIMDNORM_PADDING_NONE || a.padding.fill != SIMDNORM_FILL_ZERO) return;
   for (size_t i = b.row_first; i < b.row_last; ++i) {
@@ -225,15 +273,51 @@ template <class L, class Work>
   }
 }
 
-// Runs finish<lanes>(k), which does entries k to k + lanes::width64 of a batch, over all of it: one
-// row alone takes scalar lanes, whose square root and division end 20 cycles sooner. Entries beyond
-// the batch's count hold leftovers.
-template <class L, class Finish>
-[[gnu::always_inline]] inline void finish_batch(const row_batch& batch, Finish finish) {
-  if (batch.count == 1) {
-    finish(single{}, size_t{0});
+// What finish_batch needs of lanes, for one row alone: the scalar square root and division end 20
+// cycles sooner than the vectors'.
+struct single {
+  using f64 = double;
+  SIMDNORM_INLINE static f64 broadcast64(double v) { return v; }
+  SIMDNORM_INLINE static f64 load64(const double* p) { return *p; }
+  SIMDNORM_INLINE static f64 load_widened(const float* p) { return static_cast<double>(*p); }
+  SIMDNORM_INLINE static f64 store_narrowed(float* p, f64 v) {
+    *p = static_cast<float>(v);
+    return static_cast<double>(*p);
+  }
+  SIMDNORM_INLINE static f64 div(f64 a, f64 b) { return a / b; }
+  SIMDNORM_INLINE static f64 sqrt(f64 v) { return __builtin_sqrt(v); }
+  SIMDNORM_INLINE static f64 select(bool m, f64 a, f64 b) { return m ? a : b; }
+  SIMDNORM_INLINE static bool all(bool m) { return m; }
+};
+
+// finish(lanes, k) does entries k to k + lanes::width64 of a batch and tells whether all are fine;
+// this runs it over the batch. Entries beyond the batch's count hold leftovers.
+template <class L, size_t R, class Finish>
+SIMDNORM_INLINE bool finish_batch(Finish finish) {
+  if constexpr (R == 1) {
+    return finish(single{}, size_t{0});
   } else {
-    for (size_t k = 0; k < rows_per_batch; k += L::width64) finish(L{}, k);
+    bool fine = true;
+    for (size_t k = 0; k < R; k += L::width64) fine &= finish(L{}, k);
+    return fine;
+  }
+}
+
+// Statistics of all rows of a batch: sums(array of pointers to N rows, first index, n), N rows of
+// equal length at a time, which hide each other's latency where registers allow (N = 2 on AVX-512).
+template <class L, size_t R, class Sums>
+SIMDNORM_INLINE void for_row_groups(const row_batch<R>& batch, Sums sums) {
+  constexpr size_t together = R > 1 ? L::rows_together : 1;
+  size_t k = 0;
+  if constexpr (together == 2) {
+    for (; k + 2 <= batch.count && batch.n[k] == batch.n[k + 1]; k += 2) {
+      const float* const rows[2] = {batch.x[k], batch.x[k + 1]};
+      sums(rows, k, batch.n[k]);
+    }
+  }
+  for (; k < batch.count; ++k) {
+    const float* const rows[1] = {batch.x[k]};
+    sums(rows, k, batch.n[k]);
   }
 }
 
@@ -243,15 +327,18 @@ template <class L, class Finish>
 template <class L, affine A>
 class parameter_check {
  public:
+  // Whether rows of n columns need no look at their outputs.
+  bool passed(size_t n) const { return n <= checked_ && !canonicalize_; }
+
   // apply(check) writes a row of n columns; check(y register) looks at what it writes.
   template <class Apply>
-  void write(float* y, size_t n, Apply apply) {
+  [[gnu::always_inline]] void write(float* y, size_t n, Apply apply) {
     if (n <= checked_) {
-      apply([](typename L::f32) {});
+      apply([](typename L::f32) SIMDNORM_LAMBDA {});
     } else {
       typename L::f32 acc = L::broadcast(0.0f);
       const typename L::f32 zero = acc;
-      apply([&](typename L::f32 v) { acc = L::fma(v, zero, acc); });
+      apply([&](typename L::f32 v) SIMDNORM_LAMBDA { acc = L::fma(v, zero, acc); });
       checked_ = n;
       if (L::any_nan(acc)) canonicalize_ = true;
     }
@@ -262,6 +349,30 @@ class parameter_check {
   size_t checked_ = A == affine::none ? SIZE_MAX : 0;
   bool canonicalize_ = false;
 };
+
+// Writes the rows of a batch: apply(rows k to k + N, check) does N of them, two at a time where both
+// are plain, so that gamma and beta are loaded once for both; hostile(k) does one in doubles.
+template <class L, affine A, size_t R, class Safe, class Apply, class Hostile>
+SIMDNORM_INLINE void write_batch(const row_batch<R>& batch, parameter_check<L, A>& parameters, bool all_safe, Safe safe,
+                                 Apply apply, Hostile hostile) {
+  constexpr auto unchecked = [](typename L::f32) SIMDNORM_LAMBDA {};
+  for (size_t k = 0; k < batch.count;) {
+    if constexpr (R > 1) {
+      if (all_safe && k + 2 <= batch.count && batch.n[k] == batch.n[k + 1] && parameters.passed(batch.n[k]) &&
+          same_alignment<2>({batch.y[k], batch.y[k + 1]})) {
+        apply(rows_from<2>{k}, unchecked);
+        k += 2;
+        continue;
+      }
+    }
+    if (all_safe || safe(k)) [[likely]] {
+      parameters.write(batch.y[k], batch.n[k], [&](auto check) SIMDNORM_LAMBDA { apply(rows_from<1>{k}, check); });
+    } else {
+      hostile(k);
+    }
+    ++k;
+  }
+}
 
 }  // namespace
 }  // namespace simdnorm::SIMDNORM_ISA

@@ -23,6 +23,7 @@ simdnorm_status apply(const kernel_table& table, const column_source& x, const s
 void set_parameters(column_parameters& p, size_t c, double shift, double scale, double offset, float f32_shift) {
   p.shift[c] = f32_shift;
   p.scale[c] = static_cast<float>(scale);
+  p.scale_low[c] = static_cast<float>(scale - static_cast<double>(p.scale[c]));
   p.offset[c] = static_cast<float>(offset + (static_cast<double>(f32_shift) - shift) * scale);
   p.exact_shift[c] = shift;
   p.exact_scale[c] = scale;
@@ -35,13 +36,19 @@ void set_parameters(column_parameters& p, size_t c, double shift, double scale, 
   p.any_exact = static_cast<uint8_t>(p.any_exact | !fine);
 }
 
-// y = (x - shift) * scale + offset
-void forward(column_parameters& p, size_t c, double shift, double scale, double offset) {
-  set_parameters(p, c, shift, scale, offset, static_cast<float>(shift));
+// y = (x - mean) / deviation, shifted like the kernel column_normalizer.
+void standardized(column_parameters& p, size_t c, double mean, double deviation) {
+  const bool small = __builtin_fabs(mean) < __builtin_fabs(deviation);
+  set_parameters(p, c, mean, 1.0 / deviation, 0.0, small ? 0.0f : static_cast<float>(mean));
+}
+
+// y = (x - low_x) * scale + low_y, so that low_x itself comes out as exactly low_y.
+void from_low(column_parameters& p, size_t c, double low_x, double scale, double low_y) {
+  set_parameters(p, c, low_x, scale, low_y, static_cast<float>(low_x));
 }
 
 // x = (y - low) * scale + offset. What rounding the offset to f32 loses moves into the shift, whose
-// numbers are small: the opposite of forward.
+// numbers are small: the opposite of standardized.
 void backward(column_parameters& p, size_t c, double low, double scale, double offset) {
   const float high = static_cast<float>(offset);
   const double lost = offset - static_cast<double>(high);
@@ -286,7 +293,7 @@ simdnorm_status simdnorm_standardize_transform(const simdnorm_const_matrix* x, c
   simdnorm_column_options o = simdnorm_column_defaults();
   if (const simdnorm_status s = read_options(options, o, sizeof o)) return s;
   return transform(x, y, mean, scale, o.padding, o.executor,
-                   [=](column_parameters& p, size_t i, size_t c) { forward(p, i, mean[c], 1.0 / scale[c], 0.0); });
+                   [=](column_parameters& p, size_t i, size_t c) { standardized(p, i, mean[c], scale[c]); });
 }
 
 simdnorm_status simdnorm_standardize_inverse(const simdnorm_const_matrix* y, const simdnorm_matrix* x,
@@ -329,7 +336,7 @@ simdnorm_status simdnorm_min_max_transform(const simdnorm_const_matrix* x, const
   if (const simdnorm_status s = check_range(o)) return s;
   return transform(x, y, min, max, o.padding, o.executor, [=](column_parameters& p, size_t i, size_t c) {
     const double extent = max[c] - min[c];
-    forward(p, i, min[c], (o.high - o.low) / (extent != 0.0 ? extent : 1.0), o.low);
+    from_low(p, i, min[c], (o.high - o.low) / (extent != 0.0 ? extent : 1.0), o.low);
   });
 }
 

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What an engineer writes who knows the formulas and cares, but does not write SIMD: two passes,
+// f32 accumulators, memory walked in order, restrict where it holds. Compiled three times (see
+// baselines.hpp); include nothing here that has inline functions with linkage.
+#ifndef SIMDNORM_BASELINE
+#error "compile with -DSIMDNORM_BASELINE=textbook, autovec or autovec_fast"
+#endif
+
+#include "baselines.hpp"
+
+#include <math.h>
+
+#include "statistics.hpp"
+
+namespace simdnorm_baselines::SIMDNORM_BASELINE {
+namespace {
+
+void layer_norm_row(const float* __restrict x, float* __restrict y, size_t cols, const float* __restrict gamma,
+                    const float* __restrict beta, float epsilon) {
+  float sum = 0;
+  for (size_t j = 0; j < cols; ++j) sum += x[j];
+  const float mean = sum / static_cast<float>(cols);
+  float squares = 0;
+  for (size_t j = 0; j < cols; ++j) {
+    const float d = x[j] - mean;
+    squares += d * d;
+  }
+  const float rstd = 1.0f / sqrtf(squares / static_cast<float>(cols) + epsilon);
+  for (size_t j = 0; j < cols; ++j) y[j] = (x[j] - mean) * rstd * gamma[j] + beta[j];
+}
+
+void zero_row(float* y, size_t cols) {
+  for (size_t j = 0; j < cols; ++j) y[j] = 0;
+}
+
+void layer_norm(const float* x, float* y, size_t rows, size_t cols, const float* gamma, const float* beta,
+                float epsilon) {
+  for (size_t i = 0; i < rows; ++i) layer_norm_row(x + i * cols, y + i * cols, cols, gamma, beta, epsilon);
+}
+
+void layer_norm_row_mask(const float* x, float* y, size_t rows, size_t cols, const float* gamma, const float* beta,
+                         float epsilon, const uint8_t* mask) {
+  for (size_t i = 0; i < rows; ++i) {
+    if (mask[i]) {
+      layer_norm_row(x + i * cols, y + i * cols, cols, gamma, beta, epsilon);
+    } else {
+      zero_row(y + i * cols, cols);
+    }
+  }
+}
+
+void layer_norm_row_lengths(const float* x, float* y, size_t rows, size_t cols, const float* gamma, const float* beta,
+                            float epsilon, const int32_t* lengths) {
+  for (size_t i = 0; i < rows; ++i) {
+    const size_t n = static_cast<size_t>(lengths[i]);
+    if (n > 0) layer_norm_row(x + i * cols, y + i * cols, n, gamma, beta, epsilon);
+    zero_row(y + i * cols + n, cols - n);
+  }
+}
+
+void rms_norm(const float* x, float* y, size_t rows, size_t cols, const float* __restrict weight, float epsilon) {
+  for (size_t i = 0; i < rows; ++i) {
+    const float* __restrict in = x + i * cols;
+    float* __restrict out = y + i * cols;
+    float squares = 0;
+    for (size_t j = 0; j < cols; ++j) squares += in[j] * in[j];
+    const float rstd = 1.0f / sqrtf(squares / static_cast<float>(cols) + epsilon);
+    for (size_t j = 0; j < cols; ++j) out[j] = in[j] * rstd * weight[j];
+  }
+}
+
+// y = x * scale + shift, column by column.
+void scale_and_shift(const float* x, float* y, size_t rows, size_t cols, const float* __restrict scale,
+                     const float* __restrict shift) {
+  for (size_t i = 0; i < rows; ++i) {
+    const float* __restrict in = x + i * cols;
+    float* __restrict out = y + i * cols;
+    for (size_t j = 0; j < cols; ++j) out[j] = in[j] * scale[j] + shift[j];
+  }
+}
+
+// y = (x - mean) * scale + shift, column by column: one subtraction more, and far more accurate
+// where the mean is large.
+void center_and_scale(const float* x, float* y, size_t rows, size_t cols, const float* __restrict mean,
+                      const float* __restrict scale, const float* __restrict shift) {
+  for (size_t i = 0; i < rows; ++i) {
+    const float* __restrict in = x + i * cols;
+    float* __restrict out = y + i * cols;
+    for (size_t j = 0; j < cols; ++j) out[j] = (in[j] - mean[j]) * scale[j] + shift[j];
+  }
+}
+
+void update_running(size_t n, size_t cols, float momentum, const float* __restrict mean, const float* __restrict m2,
+                    float* __restrict running_mean, float* __restrict running_variance) {
+  const float unbiased = n > 1 ? static_cast<float>(n - 1) : 1.0f;
+  for (size_t j = 0; j < cols; ++j) {
+    running_mean[j] = (1 - momentum) * running_mean[j] + momentum * mean[j];
+    running_variance[j] = (1 - momentum) * running_variance[j] + momentum * (m2[j] / unbiased);
+  }
+}
+
+void batch_norm_training(const float* x, float* y, size_t rows, size_t cols, const float* gamma, const float* beta,
+                         float epsilon, float momentum, float* running_mean, float* running_variance, float* scratch) {
+  float* __restrict mean = scratch;
+  float* __restrict scale = scratch + cols;
+  two_pass_columns<float>(x, rows, cols, mean, scale);
+  update_running(rows, cols, momentum, mean, scale, running_mean, running_variance);
+  for (size_t j = 0; j < cols; ++j) scale[j] = gamma[j] / sqrtf(scale[j] / static_cast<float>(rows) + epsilon);
+  center_and_scale(x, y, rows, cols, mean, scale, beta);
+}
+
+void batch_norm_training_row_mask(const float* x, float* y, size_t rows, size_t cols, const float* gamma,
+                                  const float* beta, float epsilon, float momentum, float* running_mean,
+                                  float* running_variance, float* scratch, const uint8_t* mask) {
+  float* __restrict mean = scratch;
+  float* __restrict scale = scratch + cols;
+  for (size_t j = 0; j < cols; ++j) mean[j] = scale[j] = 0;
+  size_t n = 0;
+  for (size_t i = 0; i < rows; ++i) {
+    if (!mask[i]) continue;
+    ++n;
+    const float* __restrict row = x + i * cols;
+    for (size_t j = 0; j < cols; ++j) mean[j] += row[j];
+  }
+  if (n > 0) {
+    for (size_t j = 0; j < cols; ++j) mean[j] /= static_cast<float>(n);
+  }
+  for (size_t i = 0; i < rows; ++i) {
+    if (!mask[i]) continue;
+    const float* __restrict row = x + i * cols;
+    for (size_t j = 0; j < cols; ++j) {
+      const float d = row[j] - mean[j];
+      scale[j] += d * d;
+    }
+  }
+  if (n > 0) {
+    update_running(n, cols, momentum, mean, scale, running_mean, running_variance);
+    for (size_t j = 0; j < cols; ++j) scale[j] = gamma[j] / sqrtf(scale[j] / static_cast<float>(n) + epsilon);
+  }
+  for (size_t i = 0; i < rows; ++i) {
+    if (mask[i]) {
+      center_and_scale(x + i * cols, y + i * cols, 1, cols, mean, scale, beta);
+    } else {
+      zero_row(y + i * cols, cols);
+    }
+  }
+}
+
+void batch_norm_inference(const float* x, float* y, size_t rows, size_t cols, const float* mean, const float* variance,
+                          const float* gamma, const float* beta, float epsilon, float* scratch) {
+  float* __restrict scale = scratch;
+  float* __restrict shift = scratch + cols;
+  for (size_t j = 0; j < cols; ++j) {
+    scale[j] = gamma[j] / sqrtf(variance[j] + epsilon);
+    shift[j] = beta[j] - mean[j] * scale[j];
+  }
+  scale_and_shift(x, y, rows, cols, scale, shift);
+}
+
+void min_max_fit(const float* x, size_t rows, size_t cols, float* __restrict min, float* __restrict max) {
+  for (size_t j = 0; j < cols; ++j) min[j] = max[j] = x[j];
+  for (size_t i = 1; i < rows; ++i) {
+    const float* __restrict row = x + i * cols;
+    for (size_t j = 0; j < cols; ++j) {
+      min[j] = row[j] < min[j] ? row[j] : min[j];
+      max[j] = row[j] > max[j] ? row[j] : max[j];
+    }
+  }
+}
+
+void column_moments(const float* x, size_t rows, size_t cols, float* __restrict mean, float* __restrict m2,
+                    float* __restrict min, float* __restrict max) {
+  for (size_t j = 0; j < cols; ++j) {
+    mean[j] = m2[j] = 0;
+    min[j] = max[j] = x[j];
+  }
+  for (size_t i = 0; i < rows; ++i) {
+    const float* __restrict row = x + i * cols;
+    for (size_t j = 0; j < cols; ++j) {
+      mean[j] += row[j];
+      min[j] = row[j] < min[j] ? row[j] : min[j];
+      max[j] = row[j] > max[j] ? row[j] : max[j];
+    }
+  }
+  for (size_t j = 0; j < cols; ++j) mean[j] /= static_cast<float>(rows);
+  for (size_t i = 0; i < rows; ++i) {
+    const float* __restrict row = x + i * cols;
+    for (size_t j = 0; j < cols; ++j) {
+      const float d = row[j] - mean[j];
+      m2[j] += d * d;
+    }
+  }
+}
+
+void standardize_fit(const float* x, size_t rows, size_t cols, float* mean, float* scale) {
+  two_pass_columns<float>(x, rows, cols, mean, scale);
+  for (size_t j = 0; j < cols; ++j) {
+    scale[j] = sqrtf(scale[j] / static_cast<float>(rows));
+    if (scale[j] == 0) scale[j] = 1;
+  }
+}
+
+void standardize_transform(const float* x, float* y, size_t rows, size_t cols, const float* __restrict mean,
+                           const float* __restrict scale) {
+  for (size_t i = 0; i < rows; ++i) {
+    const float* __restrict in = x + i * cols;
+    float* __restrict out = y + i * cols;
+    for (size_t j = 0; j < cols; ++j) out[j] = (in[j] - mean[j]) / scale[j];
+  }
+}
+
+void standardize_inverse(const float* y, float* x, size_t rows, size_t cols, const float* mean, const float* scale) {
+  scale_and_shift(y, x, rows, cols, scale, mean);
+}
+
+void min_max_transform(const float* x, float* y, size_t rows, size_t cols, const float* min, const float* max,
+                       float* __restrict scratch) {
+  for (size_t j = 0; j < cols; ++j) {
+    const float range = max[j] - min[j];
+    scratch[j] = 1.0f / (range == 0 ? 1.0f : range);
+  }
+  for (size_t i = 0; i < rows; ++i) {
+    const float* __restrict in = x + i * cols;
+    float* __restrict out = y + i * cols;
+    for (size_t j = 0; j < cols; ++j) out[j] = (in[j] - min[j]) * scratch[j];
+  }
+}
+
+template <mean_m2 (*Statistics)(const float*, size_t)>
+void layer_norm_by(const float* x, float* y, size_t rows, size_t cols, const float* __restrict gamma,
+                   const float* __restrict beta, float epsilon) {
+  for (size_t i = 0; i < rows; ++i) {
+    const float* __restrict in = x + i * cols;
+    float* __restrict out = y + i * cols;
+    const mean_m2 s = Statistics(in, cols);
+    const float mean = static_cast<float>(s.mean);
+    const float rstd = 1.0f / sqrtf(static_cast<float>(s.m2 / static_cast<double>(cols)) + epsilon);
+    for (size_t j = 0; j < cols; ++j) out[j] = (in[j] - mean) * rstd * gamma[j] + beta[j];
+  }
+}
+
+}  // namespace
+
+const table functions = {
+    layer_norm,
+    layer_norm_row_mask,
+    layer_norm_row_lengths,
+    rms_norm,
+    batch_norm_training,
+    batch_norm_training_row_mask,
+    batch_norm_inference,
+    column_moments,
+    standardize_fit,
+    standardize_transform,
+    standardize_inverse,
+    min_max_fit,
+    min_max_transform,
+    layer_norm_by<one_pass<float>>,
+    layer_norm_by<welford<float>>,
+    layer_norm_by<welford<double>>,
+    one_pass_columns<float>,
+    welford_columns<float>,
+    welford_columns<double>,
+    two_pass_columns<float>,
+};
+
+}  // namespace simdnorm_baselines::SIMDNORM_BASELINE

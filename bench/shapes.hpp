@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What is normalized in practice: rows x cols, whose it is, and whether --quick runs it.
+//
+// Models: BERT-base and ViT-B have 768 features, MiniLM 384, ViT-L 1024, Whisper tiny, base and
+// large 384, 512 and 1280 over 1,500 frames, SmolLM2 576, Llama (7B, 8B) 4096, ResNet-50 64 to 2048
+// channels on 112^2 to 7^2 places an image. "benchdnn" are the dimensions that oneDNN's own
+// benchmark is fed with: outer x inner of its layer norms; batch x places by channels of its batch
+// norms, here as [N, C] rows.
+#pragma once
+
+#include <cstddef>
+
+namespace bench {
+
+struct shape {
+  std::size_t rows, cols;
+  const char* whose;
+  bool quick = false;
+};
+
+inline constexpr shape layer_norm_shapes[] = {
+    {15, 3, "benchdnn, tiny"},
+    {1, 384, "MiniLM, one token", true},
+    {1, 768, "BERT-base, one token", true},
+    {64, 64, "ViT, 64 heads of size 64"},
+    {8, 384, "MiniLM, 8 tokens", true},
+    {30, 300, "benchdnn"},
+    {31, 301, "benchdnn, odd"},
+    {16, 768, "BERT-base, 16 tokens", true},
+    {128, 384, "MiniLM, 128 tokens"},
+    {128, 768, "BERT-base, 128 tokens", true},
+    {128, 1024, "benchdnn"},
+    {197, 768, "ViT-B/16, one image", true},
+    {197, 1024, "ViT-L/16, one image"},
+    {257, 768, "benchdnn"},
+    {1500, 384, "Whisper tiny, 30 s of speech"},
+    {1500, 512, "Whisper base, 30 s of speech"},
+    {1500, 1280, "Whisper large, 30 s of speech"},
+    {1920, 512, "benchdnn, 64 x 30 x 512"},
+    {1536, 1024, "benchdnn, 6 x 2 x 128 x 1024"},
+    {4096, 768, "BERT-base, 32 x 128 tokens", true},
+    {5120, 1024, "benchdnn, 128 x 40 x 1024"},
+    {8192, 8192, "256 MiB in, 256 MiB out", true},
+};
+
+inline constexpr shape rms_norm_shapes[] = {
+    {1, 576, "SmolLM2, one token", true}, {1, 4096, "Llama, one token", true},      {8, 576, "SmolLM2, 8 tokens"},
+    {16, 4096, "Llama, 16 tokens", true}, {128, 576, "SmolLM2, 128 tokens", true},  {512, 576, "SmolLM2, 512 tokens"},
+    {128, 4096, "Llama, 128 tokens"},     {2048, 4096, "Llama, 2048 tokens", true},
+};
+
+inline constexpr shape batch_norm_training_shapes[] = {
+    {32, 128, "a batch of 32, 128 features", true},
+    {224, 27, "benchdnn, 32 x 27 x 7"},
+    {320, 128, "benchdnn, 32 x 128 x 10"},
+    {49, 2048, "ResNet-50 stage 5, one image", true},
+    {196, 1024, "ResNet-50 stage 4, one image", true},
+    {784, 257, "benchdnn, 257 x 28^2"},
+    {784, 512, "ResNet-50 stage 3, one image"},
+    {3136, 256, "ResNet-50 stage 2, one image", true},
+    {12544, 64, "ResNet-50 conv1, one image", true},
+    {2450, 2048, "ResNet-50 stage 5, 50 images"},
+    {9800, 1024, "ResNet-50 stage 4, 50 images"},
+    {156800, 64, "ResNet-50 stage 2, 50 images"},
+};
+
+inline constexpr shape batch_norm_inference_shapes[] = {
+    {32, 128, "a batch of 32, 128 features", true},     {49, 512, "ResNet-50 stage 5, one image", true},
+    {196, 256, "ResNet-50 stage 4, one image"},         {784, 128, "ResNet-50 stage 3, one image"},
+    {3136, 64, "ResNet-50 stage 2, one image", true},   {12544, 64, "ResNet-50 conv1, one image"},
+    {9800, 1024, "ResNet-50 stage 4, 50 images", true},
+};
+
+inline constexpr shape column_moments_shapes[] = {
+    {1024, 16, "a small table", true},
+    {10000, 30, "a table of 30 features"},
+    {1024, 1024, "1024 features", true},
+    {65536, 64, "65536 samples of 64 features", true},
+};
+
+inline constexpr shape standardize_shapes[] = {
+    {150, 4, "Iris: 150 samples of 4 features"},
+    {1024, 16, "a small table", true},
+    {10000, 30, "a table of 30 features"},
+    {1024, 4096, "1024 samples of 4096 features"},
+    {65536, 64, "65536 samples of 64 features", true},
+};
+
+inline constexpr shape transform_shapes[] = {
+    {1024, 16, "a small table"},
+    {10000, 30, "a table of 30 features"},
+};
+
+// The statistics algorithms side by side.
+inline constexpr shape row_statistics_shape{32, 4096, "LayerNorm built on each algorithm, rows of 4096", true};
+inline constexpr shape column_statistics_shape{4096, 64, "the columns of 4096 samples, by each algorithm", true};
+
+// Padding: 32 sentences of up to 100 tokens; the longest has 100, the others about 30.
+inline constexpr std::size_t masked_batch = 32, masked_tokens = 100, masked_features = 768;
+
+}  // namespace bench

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Kernels are made of small functions and lambdas that hold registers. One that the compiler leaves
+// out of line passes its registers through memory (16x768 took twice as long), and GCC's own
+// judgement, [[gnu::flatten]] included, leaves some out: they all say that they are inline.
+#pragma once
+
+#define SIMDNORM_INLINE [[gnu::always_inline]] inline
+#define SIMDNORM_LAMBDA __attribute__((always_inline))

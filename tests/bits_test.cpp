@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The same input gives the same bits: on every instruction set, for any number of threads, at any
+// alignment and pitch, in place or not, wherever a row lies and whatever lies beside it.
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <memory>
+
+#include "support/executors.hpp"
+#include "support/isa_fixture.hpp"
+#include "support/operations.hpp"
+
+namespace simdnorm::test {
+namespace {
+
+class bits_test : public isa_fixture {};
+SIMDNORM_FOR_EACH_ISA(bits_test);
+
+// SIMDNORM_TEST_OUTPUTS lowers the count where an emulator makes 10^7 too slow.
+std::uint64_t wanted_outputs() {
+  const char* text = std::getenv("SIMDNORM_TEST_OUTPUTS");
+  return text ? std::strtoull(text, nullptr, 10) : 10'000'000;
+}
+
+TEST_P(bits_test, ten_million_outputs_as_scalar) {
+  const std::vector<operation_hash> mine = hash_operations(wanted_outputs());
+  static std::vector<operation_hash> scalar;
+  if (scalar.empty()) {
+    ASSERT_EQ(simdnorm_isa_force(SIMDNORM_SCALAR), SIMDNORM_OK);
+    scalar = hash_operations(wanted_outputs());
+    ASSERT_EQ(simdnorm_isa_force(GetParam()), SIMDNORM_OK);
+  }
+  std::uint64_t total = 0;
+  for (std::size_t i = 0; i < mine.size(); ++i) {
+    EXPECT_EQ(mine[i].outputs, scalar[i].outputs);
+    EXPECT_EQ(mine[i].hash, scalar[i].hash) << name_of(mine[i].op) << ": bits differ from scalar";
+    total += mine[i].outputs;
+  }
+  EXPECT_GE(total, wanted_outputs());
+}
+
+// The same comparison on small shapes, call by call: says where the bits part.
+TEST_P(bits_test, every_length_as_scalar) {
+  for (const operation op : all_operations())
+    for (std::size_t n = 1; n <= 300; n += n < 140 ? 1 : 7)
+      for (std::size_t f = 0; f < flavour_count; ++f) {
+        const std::size_t rows = is_row_wise(op) ? 3 : n, cols = is_row_wise(op) ? n : 1 + n % 37;
+        const problem p = make_problem(n * 10 + f, rows, cols, static_cast<flavour>(f), is_row_wise(op));
+        const result mine = run(op, p);
+        ASSERT_EQ(simdnorm_isa_force(SIMDNORM_SCALAR), SIMDNORM_OK);
+        const result scalar = run(op, p);
+        ASSERT_EQ(simdnorm_isa_force(GetParam()), SIMDNORM_OK);
+        ASSERT_EQ(scalar.status, SIMDNORM_OK);
+        ASSERT_EQ(difference(mine, scalar), "") << name_of(op) << " " << rows << "x" << cols << " flavour " << f;
+      }
+}
+
+std::vector<problem> samples(operation op) {
+  std::vector<problem> all;
+  for (std::size_t f = 0; f < flavour_count; ++f) {
+    if (is_row_wise(op)) {
+      all.push_back(make_problem(f, 7, 77, static_cast<flavour>(f), true));
+      all.push_back(make_problem(f, 3, 700, static_cast<flavour>(f), true));
+    } else {
+      all.push_back(make_problem(f, 150, 37, static_cast<flavour>(f), false));
+      all.push_back(make_problem(f, 20, 300, static_cast<flavour>(f), false));
+    }
+  }
+  return all;
+}
+
+TEST_P(bits_test, alignment) {
+  for (std::size_t offset = 0; offset < 16; ++offset) {
+    offset_arena memory(offset);
+    for (const operation op : all_operations())
+      for (const problem& p : samples(op)) {
+        const result r = run(op, p, {}, memory);
+        ASSERT_TRUE(r.intact) << name_of(op) << " at offset " << offset;
+        ASSERT_EQ(difference(r, run(op, p)), "") << name_of(op) << " at offset " << offset;
+      }
+  }
+}
+
+TEST_P(bits_test, pitch_and_place) {
+  offset_arena memory(3);
+  for (const operation op : all_operations())
+    for (const problem& p : samples(op)) {
+      const result expected = run(op, p);
+      for (const std::ptrdiff_t more : {0, 1, 5, 16, 64}) {
+        const auto cols = static_cast<std::ptrdiff_t>(p.cols);
+        setup s;
+        s.x_pitch = cols + more;
+        const result x_only = run(op, p, s, memory);
+        ASSERT_EQ(difference(x_only, expected), "") << name_of(op) << ", input pitch + " << more;
+        if (!has_y(op)) continue;
+        s.in_place = true;
+        const result in_place = run(op, p, s, memory);
+        ASSERT_EQ(difference(in_place, expected), "") << name_of(op) << " in place, pitch + " << more;
+        ASSERT_TRUE(in_place.intact);
+        s.in_place = false;
+        s.y_pitch = cols + 7 * more;
+        const result both = run(op, p, s, memory);
+        ASSERT_EQ(difference(both, expected), "") << name_of(op) << ", output pitch + " << 7 * more;
+        ASSERT_TRUE(both.intact);
+      }
+    }
+}
+
+// A row alone has the bits it has in any batch.
+TEST_P(bits_test, position_of_a_row_and_number_of_rows) {
+  for (const operation op : all_operations()) {
+    if (!is_row_wise(op)) continue;
+    for (std::size_t f = 0; f < flavour_count; ++f)
+      for (const std::size_t cols : {1, 5, 64, 100, 513}) {
+        const std::size_t rows = 37;
+        const problem all = make_problem(cols + f, rows, cols, static_cast<flavour>(f), true);
+        const result whole = run(op, all);
+        for (std::size_t first = 0; first < rows; ++first)
+          for (const std::size_t count : {1, 2, 3, 5}) {
+            if (first + count > rows) continue;
+            problem part = all;
+            part.rows = count;
+            part.x.assign(all.x.begin() + static_cast<std::ptrdiff_t>(first * cols),
+                          all.x.begin() + static_cast<std::ptrdiff_t>((first + count) * cols));
+            const result r = run(op, part);
+            ASSERT_EQ(std::memcmp(r.y.data(), whole.y.data() + first * cols, count * cols * sizeof(float)), 0)
+                << name_of(op) << ", rows " << first << " + " << count << " of " << rows << "x" << cols;
+            for (std::size_t k = 0; k < whole.f32.size() / rows; ++k)
+              ASSERT_EQ(
+                  std::memcmp(r.f32.data() + k * count, whole.f32.data() + k * rows + first, count * sizeof(float)), 0)
+                  << name_of(op) << ", rows " << first << " + " << count;
+          }
+      }
+  }
+}
+
+// A column alone has the bits it has among others.
+TEST_P(bits_test, number_of_columns) {
+  for (const operation op : all_operations()) {
+    if (is_row_wise(op)) continue;
+    for (std::size_t f = 0; f < flavour_count; ++f)
+      for (const std::size_t rows : {1, 3, 64, 130}) {
+        const std::size_t cols = 300;
+        const problem all = make_problem(rows + f, rows, cols, static_cast<flavour>(f), false);
+        const result whole = run(op, all);
+        for (const auto& [first, count] : std::vector<std::pair<std::size_t, std::size_t>>{
+                 {0, 1}, {1, 1}, {299, 1}, {255, 2}, {3, 17}, {250, 31}, {7, 256}, {1, 299}, {0, 64}, {100, 100}}) {
+          problem part = all;
+          part.cols = count;
+          part.x.resize(rows * count);
+          for (std::size_t i = 0; i < rows; ++i)
+            std::memcpy(part.x.data() + i * count, all.x.data() + i * cols + first, count * sizeof(float));
+          const auto cut = [&](auto& v) {
+            v = {v.begin() + static_cast<std::ptrdiff_t>(first),
+                 v.begin() + static_cast<std::ptrdiff_t>(first + count)};
+          };
+          cut(part.gamma), cut(part.beta), cut(part.mean), cut(part.variance);
+          cut(part.centre), cut(part.scale), cut(part.low), cut(part.high);
+          const result r = run(op, part);
+          for (std::size_t i = 0; i < r.y.size() / count; ++i)
+            ASSERT_EQ(std::memcmp(r.y.data() + i * count, whole.y.data() + i * cols + first, count * sizeof(float)), 0)
+                << name_of(op) << ", columns " << first << " + " << count << ", row " << i << ", rows " << rows;
+          for (std::size_t k = 0; k < whole.f32.size() / cols; ++k)
+            ASSERT_EQ(std::memcmp(r.f32.data() + k * count, whole.f32.data() + k * cols + first, count * sizeof(float)),
+                      0)
+                << name_of(op) << ", columns " << first << " + " << count << ", f32 output " << k;
+          // Moments are five doubles a column, fits one double a column and output.
+          const std::size_t width = op == operation::column_moments || op == operation::column_state ? 5 : 1;
+          for (std::size_t k = 0; k < whole.f64.size() / (cols * width); ++k)
+            ASSERT_EQ(std::memcmp(r.f64.data() + k * count * width, whole.f64.data() + (k * cols + first) * width,
+                                  count * width * sizeof(double)),
+                      0)
+                << name_of(op) << ", columns " << first << " + " << count << ", f64 output " << k;
+        }
+      }
+  }
+}
+
+TEST_P(bits_test, executors_and_numbers_of_threads) {
+  std::size_t runs = 0;
+  for (const operation op : all_operations()) {
+    std::vector<problem> problems;
+    for (const std::size_t f : {std::size_t{0}, static_cast<std::size_t>(flavour::specials)}) {
+      // Large enough that splitting is worth it, in every way it could be split; and small.
+      problems.push_back(make_problem(f, is_row_wise(op) ? 700 : 9000, is_row_wise(op) ? 150 : 12,
+                                      static_cast<flavour>(f), is_row_wise(op)));
+      problems.push_back(make_problem(f, is_row_wise(op) ? 5 : 130, is_row_wise(op) ? 20000 : 800,
+                                      static_cast<flavour>(f), is_row_wise(op)));
+      problems.push_back(make_problem(f, 3, 5, static_cast<flavour>(f), is_row_wise(op)));
+    }
+    for (const problem& p : problems) {
+      const result expected = run(op, p);
+      ASSERT_EQ(expected.status, SIMDNORM_OK);
+      std::vector<std::unique_ptr<test_executor>> executors;
+      for (const std::size_t threads : {0, 1, 2, 3, 16}) {
+        executors.push_back(std::make_unique<reverse_executor>(threads));
+        executors.push_back(std::make_unique<shuffle_executor>(threads));
+      }
+      for (const std::size_t threads : {2, 5}) executors.push_back(std::make_unique<thread_executor>(threads));
+      executors.push_back(std::make_unique<reverse_executor>(1000));
+      for (const auto& executor : executors) {
+        setup s;
+        s.executor = &executor->c;
+        ASSERT_EQ(difference(run(op, p, s), expected), "")
+            << name_of(op) << " " << p.rows << "x" << p.cols << ", " << executor->c.threads << " threads";
+        if (executor->c.threads <= 1) {
+          ASSERT_EQ(executor->runs, 0u) << "one thread needs no executor";
+        }
+        runs += executor->runs;
+        if (has_y(op)) {
+          s.in_place = true;
+          ASSERT_EQ(difference(run(op, p, s), expected), "") << name_of(op) << " in place";
+        }
+      }
+    }
+  }
+  EXPECT_GT(runs, 0u) << "no executor was ever asked";
+}
+
+}  // namespace
+}  // namespace simdnorm::test

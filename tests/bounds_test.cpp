@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// No kernel touches a byte outside its arrays: every array of every call lies against a page that
+// cannot be read, columns 1 to 300. A violation is a SIGSEGV; writes into the slack are found by
+// canaries.
+
+#include <gtest/gtest.h>
+
+#include "support/isa_fixture.hpp"
+#include "support/operations.hpp"
+
+namespace simdnorm::test {
+namespace {
+
+class bounds_test : public isa_fixture {
+ protected:
+  static void all_columns(arena& memory, std::size_t step) {
+    for (const operation op : all_operations())
+      for (std::size_t cols = 1; cols <= 300; cols += step) {
+        // Two rows, or more rows than a block holds, now and then.
+        const std::size_t rows = is_row_wise(op) ? 2 + cols % 3 : cols % 16 == 0 ? 67 : 1 + cols % 5;
+        const problem p = make_problem(cols, rows, cols, flavour::normal, is_row_wise(op));
+        setup s;
+        switch (cols % 4) {
+          case 0:
+            s.pad.kind = SIMDNORM_PADDING_ROW_MASK;
+            for (std::size_t i = 0; i < rows; ++i) s.pad.rows.push_back(i % 3 != 1);
+            break;
+          case 1:
+            if (!is_row_wise(op)) break;
+            s.pad.kind = SIMDNORM_PADDING_ROW_LENGTHS;
+            s.pad.index_type = cols % 8 == 1 ? SIMDNORM_I32 : SIMDNORM_I64;
+            for (std::size_t i = 0; i < rows; ++i)
+              s.pad.lengths.push_back(static_cast<std::int64_t>(cols - cols * i / 7));
+            break;
+          case 2:
+            s.pad.kind = SIMDNORM_PADDING_SEQUENCE_LENGTHS;
+            s.pad.index_type = cols % 8 == 2 ? SIMDNORM_I32 : SIMDNORM_I64;
+            s.pad.tokens = 1;
+            for (std::size_t i = 0; i < rows; ++i) s.pad.lengths.push_back(i % 2 == 0);
+            break;
+          default:
+            break;
+        }
+        const result expected = run(op, p, s);
+        ASSERT_EQ(expected.status, SIMDNORM_OK) << name_of(op) << " " << rows << "x" << cols;
+        for (const int variant : {0, 1, 2}) {
+          if (variant && !has_y(op)) break;
+          s.in_place = variant == 1;
+          s.x_pitch = variant == 2 ? static_cast<std::ptrdiff_t>(cols) + 3 : 0;
+          s.y_pitch = variant == 2 ? static_cast<std::ptrdiff_t>(cols) + 1 : 0;
+          const result r = run(op, p, s, memory);
+          ASSERT_TRUE(r.intact) << name_of(op) << " " << rows << "x" << cols << " wrote outside its arrays";
+          ASSERT_EQ(difference(r, expected), "") << name_of(op) << " " << rows << "x" << cols;
+        }
+      }
+  }
+};
+SIMDNORM_FOR_EACH_ISA(bounds_test);
+
+TEST_P(bounds_test, arrays_end_with_the_page) {
+  guarded_arena memory(guarded_arena::at_end);
+  all_columns(memory, 1);
+}
+TEST_P(bounds_test, arrays_start_with_the_page) {
+  guarded_arena memory(guarded_arena::at_start);
+  all_columns(memory, 1);
+}
+TEST_P(bounds_test, other_alignments) {
+  for (const std::size_t shift : {1, 3, 7, 8, 13}) {
+    guarded_arena end(guarded_arena::at_end, shift), start(guarded_arena::at_start, shift);
+    all_columns(end, 3);
+    all_columns(start, 3);
+  }
+}
+TEST_P(bounds_test, canaries_around_unaligned_arrays) {
+  for (std::size_t offset = 0; offset < 16; offset += 3) {
+    offset_arena memory(offset);
+    all_columns(memory, 5);
+  }
+}
+
+// Long rows take other paths than short ones.
+TEST_P(bounds_test, long_rows_and_columns) {
+  guarded_arena memory(guarded_arena::at_end, 0, std::size_t{3} << 20);
+  for (const operation op : all_operations())
+    for (const std::size_t n : {511, 512, 513, 1023, 4097, 65537, 300001}) {
+      const problem p = is_row_wise(op)
+                            ? make_problem(n, 2, n, flavour::normal, true)
+                            : make_problem(n, n > 5000 ? 70 : n, n > 5000 ? n / 70 : 3, flavour::normal, false);
+      const result r = run(op, p, {}, memory);
+      ASSERT_TRUE(r.intact);
+      ASSERT_EQ(difference(r, run(op, p)), "") << name_of(op) << " " << p.rows << "x" << p.cols;
+    }
+}
+
+}  // namespace
+}  // namespace simdnorm::test

@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A padded element has no influence, whatever bits it holds; its output is zero or untouched; the
+// form in which the mask arrives does not matter.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <functional>
+
+#include "support/isa_fixture.hpp"
+#include "support/operations.hpp"
+
+namespace simdnorm::test {
+namespace {
+
+class padding_test : public isa_fixture {};
+SIMDNORM_FOR_EACH_ISA(padding_test);
+
+// [batch, tokens, features], sequences of the given lengths.
+mask sequences(const std::vector<std::int64_t>& lengths, std::size_t tokens) {
+  mask m;
+  m.kind = SIMDNORM_PADDING_SEQUENCE_LENGTHS;
+  m.lengths = lengths;
+  m.tokens = tokens;
+  return m;
+}
+mask as_row_mask(const mask& m, std::size_t rows, std::uint8_t yes = 1) {
+  mask r = m;
+  r.kind = SIMDNORM_PADDING_ROW_MASK;
+  r.lengths.clear();
+  r.tokens = 0;
+  r.rows.clear();
+  for (std::size_t i = 0; i < rows; ++i) r.rows.push_back(m.real(i, 0) ? yes : 0);
+  return r;
+}
+mask as_row_lengths(const mask& m, std::size_t rows, std::size_t cols) {
+  mask r = m;
+  r.kind = SIMDNORM_PADDING_ROW_LENGTHS;
+  r.lengths.clear();
+  r.rows.clear();
+  r.tokens = 0;
+  for (std::size_t i = 0; i < rows; ++i) r.lengths.push_back(m.real(i, 0) ? static_cast<std::int64_t>(cols) : 0);
+  return r;
+}
+
+std::vector<mask> row_masks(std::size_t rows, std::uint64_t seed) {
+  generator g(seed);
+  std::vector<mask> all;
+  for (const std::size_t odds : {2, 5, 50}) {
+    mask m;
+    m.kind = SIMDNORM_PADDING_ROW_MASK;
+    for (std::size_t i = 0; i < rows; ++i)
+      m.rows.push_back(static_cast<std::uint8_t>(g.below(odds) ? g.between(1, 255) : 0));
+    all.push_back(m);
+  }
+  mask only_last;
+  only_last.kind = SIMDNORM_PADDING_ROW_MASK;
+  only_last.rows.assign(rows, 0);
+  only_last.rows[rows - 1] = 255;
+  all.push_back(only_last);
+  return all;
+}
+
+mask random_row_lengths(std::size_t rows, std::size_t cols, std::uint64_t seed) {
+  generator g(seed);
+  mask m;
+  m.kind = SIMDNORM_PADDING_ROW_LENGTHS;
+  for (std::size_t i = 0; i < rows; ++i) m.lengths.push_back(static_cast<std::int64_t>(g.between(0, cols)));
+  m.lengths[0] = static_cast<std::int64_t>(cols);
+  if (rows > 1) m.lengths[1] = 0;
+  return m;
+}
+
+std::vector<mask> masks_for(operation op, std::size_t rows, std::size_t cols) {
+  std::vector<mask> all = row_masks(rows, rows + cols);
+  if (is_row_wise(op)) all.push_back(random_row_lengths(rows, cols, cols));
+  if (rows % 5 == 0) {
+    std::vector<std::int64_t> lengths;
+    for (std::size_t b = 0; b < rows / 5; ++b) lengths.push_back(static_cast<std::int64_t>(b * 7 % 6));
+    all.push_back(sequences(lengths, 5));
+  }
+  return all;
+}
+
+struct shape {
+  std::size_t rows, cols;
+};
+std::vector<shape> shapes(operation op) {
+  if (is_row_wise(op)) return {{5, 1}, {6, 17}, {10, 64}, {9, 130}, {5, 700}};
+  return {{5, 1}, {70, 3}, {65, 17}, {200, 40}, {330, 5}, {40, 300}};
+}
+
+void overwrite_padding(problem& p, const mask& m, const std::function<float()>& with) {
+  for (std::size_t i = 0; i < p.rows; ++i)
+    for (std::size_t j = 0; j < p.cols; ++j)
+      if (!m.real(i, j)) p.at(i, j) = with();
+}
+
+TEST_P(padding_test, what_the_padding_holds_does_not_matter) {
+  for (const operation op : all_operations())
+    for (const shape& sh : shapes(op))
+      for (const mask& m : masks_for(op, sh.rows, sh.cols)) {
+        problem p = make_problem(sh.rows * sh.cols, sh.rows, sh.cols, flavour::normal, is_row_wise(op));
+        setup s;
+        s.pad = m;
+        overwrite_padding(p, m, [] { return 0.0f; });
+        const result expected = run(op, p, s);
+        ASSERT_EQ(expected.status, SIMDNORM_OK) << simdnorm_status_string(expected.status);
+        for (std::size_t k = 0; k < expected.y.size(); ++k) {
+          const bool real = m.real(k / sh.cols, k % sh.cols);
+          if (!real) {
+            ASSERT_EQ(bits_of(expected.y[k]), 0u) << name_of(op) << ": padded output is not +0";
+          }
+          ASSERT_EQ(expected.y[k], expected.y[k]) << name_of(op) << ": NaN";
+        }
+        generator g(5);
+        const std::function<float()> fillers[] = {
+            [] { return float_of(0x7fc00000); }, [] { return float_of(0xff800000); }, [] { return -0.0f; },
+            [] { return 3e38f; }, [&] { return float_of(static_cast<std::uint32_t>(g.next())); }};
+        for (const auto& filler : fillers) {
+          overwrite_padding(p, m, filler);
+          ASSERT_EQ(difference(run(op, p, s), expected), "") << name_of(op) << " " << sh.rows << "x" << sh.cols;
+          if (!has_y(op)) continue;
+          s.in_place = true;
+          ASSERT_EQ(difference(run(op, p, s), expected), "") << name_of(op) << " in place";
+          s.in_place = false;
+        }
+      }
+}
+
+TEST_P(padding_test, fill_keep_leaves_padded_outputs_alone) {
+  for (const operation op : all_operations()) {
+    if (!has_y(op)) continue;
+    for (const shape& sh : shapes(op))
+      for (mask m : masks_for(op, sh.rows, sh.cols)) {
+        const problem p = make_problem(sh.rows * sh.cols, sh.rows, sh.cols, flavour::normal, is_row_wise(op));
+        setup s;
+        s.pad = m;
+        const result zeroed = run(op, p, s);
+        s.pad.fill = SIMDNORM_FILL_KEEP;
+        for (const bool in_place : {false, true}) {
+          s.in_place = in_place;
+          const result kept = run(op, p, s);
+          ASSERT_EQ(kept.status, SIMDNORM_OK);
+          ASSERT_TRUE(same_bits(kept.f32, zeroed.f32));
+          for (std::size_t k = 0; k < kept.y.size(); ++k) {
+            const bool real = m.real(k / sh.cols, k % sh.cols);
+            const std::uint32_t expected = real ? bits_of(zeroed.y[k]) : in_place ? bits_of(p.x[k]) : unwritten;
+            ASSERT_EQ(bits_of(kept.y[k]), expected)
+                << name_of(op) << " " << sh.rows << "x" << sh.cols << ", element " << k;
+          }
+        }
+      }
+  }
+}
+
+// Columns: the real rows, packed together, give the same bits. So the padded length of a batch does
+// not matter either.
+TEST_P(padding_test, masked_columns_have_the_bits_of_the_packed_matrix) {
+  for (const operation op : all_operations()) {
+    if (is_row_wise(op)) continue;
+    for (std::size_t f = 0; f < flavour_count; ++f)
+      for (const shape& sh : shapes(op))
+        for (const mask& m : masks_for(op, sh.rows, sh.cols)) {
+          const problem p = make_problem(sh.rows + f, sh.rows, sh.cols, static_cast<flavour>(f), false);
+          problem packed = p;
+          packed.x.clear();
+          packed.rows = 0;
+          for (std::size_t i = 0; i < sh.rows; ++i) {
+            if (!m.real(i, 0)) continue;
+            packed.x.insert(packed.x.end(), p.x.begin() + static_cast<std::ptrdiff_t>(i * sh.cols),
+                            p.x.begin() + static_cast<std::ptrdiff_t>((i + 1) * sh.cols));
+            ++packed.rows;
+          }
+          if (packed.rows == 0) continue;  // see no_real_element
+          setup s;
+          s.pad = m;
+          result masked = run(op, p, s);
+          if (has_y(op)) {
+            std::vector<float> real;
+            for (std::size_t i = 0; i < sh.rows; ++i)
+              if (m.real(i, 0))
+                real.insert(real.end(), masked.y.begin() + static_cast<std::ptrdiff_t>(i * sh.cols),
+                            masked.y.begin() + static_cast<std::ptrdiff_t>((i + 1) * sh.cols));
+            masked.y = real;
+          }
+          ASSERT_EQ(difference(masked, run(op, packed)), "")
+              << name_of(op) << " " << sh.rows << "x" << sh.cols << " flavour " << f;
+        }
+  }
+}
+
+// Rows: a row of length n has the bits of a matrix with n columns.
+TEST_P(padding_test, a_short_row_has_the_bits_of_a_narrow_matrix) {
+  for (const operation op : all_operations()) {
+    if (!is_row_wise(op)) continue;
+    for (std::size_t f = 0; f < flavour_count; ++f)
+      for (const std::size_t cols : {1, 7, 40, 150, 600}) {
+        const problem p = make_problem(cols + f, 20, cols, static_cast<flavour>(f), true);
+        setup s;
+        s.pad = random_row_lengths(20, cols, f);
+        const result all = run(op, p, s);
+        for (std::size_t i = 0; i < 20; ++i) {
+          problem one = p;
+          one.rows = 1;
+          one.cols = static_cast<std::size_t>(s.pad.lengths[i]);
+          one.x.assign(p.x.begin() + static_cast<std::ptrdiff_t>(i * cols),
+                       p.x.begin() + static_cast<std::ptrdiff_t>(i * cols + one.cols));
+          one.gamma.resize(one.cols);
+          one.beta.resize(one.cols);
+          const result alone = run(op, one);
+          for (std::size_t j = 0; j < one.cols; ++j)
+            ASSERT_EQ(bits_of(all.y[i * cols + j]), bits_of(alone.y[j]))
+                << name_of(op) << ", row " << i << ", column " << j;
+          if (one.cols == 0) continue;  // no columns: nothing is written
+          for (std::size_t k = 0; k < alone.f32.size(); ++k)
+            ASSERT_EQ(bits_of(all.f32[k * 20 + i]), bits_of(alone.f32[k]));
+        }
+      }
+  }
+}
+
+TEST_P(padding_test, every_form_of_the_same_mask_gives_the_same_bits) {
+  for (const operation op : all_operations())
+    for (const auto& [batch, tokens] :
+         {std::pair<std::size_t, std::size_t>{1, 1}, {2, 4}, {7, 30}, {32, 10}, {3, 100}, {9, 1}})
+      for (const simdnorm_padding_fill fill : {SIMDNORM_FILL_ZERO, SIMDNORM_FILL_KEEP}) {
+        generator g(batch);
+        std::vector<std::int64_t> lengths;
+        for (std::size_t b = 0; b < batch; ++b) lengths.push_back(static_cast<std::int64_t>(g.between(0, tokens)));
+        const std::size_t rows = batch * tokens, cols = 19;
+        const problem p = make_problem(batch, rows, cols, flavour::specials, is_row_wise(op));
+        setup s;
+        s.pad = sequences(lengths, tokens);
+        s.pad.fill = fill;
+        const result i64 = run(op, p, s);
+        ASSERT_EQ(i64.status, SIMDNORM_OK);
+        setup other = s;
+        other.pad.index_type = SIMDNORM_I32;
+        ASSERT_EQ(difference(run(op, p, other), i64), "") << name_of(op) << ": i32 lengths";
+        for (const std::uint8_t yes : {1, 2, 128, 255}) {
+          other = s;
+          other.pad = as_row_mask(s.pad, rows, yes);
+          ASSERT_EQ(difference(run(op, p, other), i64), "") << name_of(op) << ": row mask of " << int{yes};
+        }
+        if (is_row_wise(op)) {
+          for (const simdnorm_index_type type : {SIMDNORM_I32, SIMDNORM_I64}) {
+            other.pad = as_row_lengths(s.pad, rows, cols);
+            other.pad.index_type = type;
+            ASSERT_EQ(difference(run(op, p, other), i64), "") << name_of(op) << ": row lengths";
+          }
+        }
+      }
+}
+
+TEST_P(padding_test, a_mask_that_pads_nothing_gives_the_bits_of_no_mask) {
+  for (const operation op : all_operations()) {
+    const problem p = make_problem(3, 60, 33, flavour::hostile, is_row_wise(op));
+    const result expected = run(op, p);
+    setup s;
+    s.pad = sequences(std::vector<std::int64_t>(6, 10), 10);
+    ASSERT_EQ(difference(run(op, p, s), expected), "") << name_of(op);
+    s.pad = as_row_mask(s.pad, 60, 77);
+    ASSERT_EQ(difference(run(op, p, s), expected), "") << name_of(op);
+  }
+}
+
+// mean 0, rstd 0, running statistics as they were, status ok.
+TEST_P(padding_test, no_real_element) {
+  for (const operation op : all_operations()) {
+    const std::size_t rows = 70, cols = 21;
+    const problem p = make_problem(1, rows, cols, flavour::specials, is_row_wise(op));
+    std::vector<mask> masks(2);
+    masks[0] = sequences(std::vector<std::int64_t>(7, 0), 10);
+    masks[1] = as_row_mask(masks[0], rows);
+    if (is_row_wise(op)) masks.push_back(as_row_lengths(masks[0], rows, cols));
+    for (const mask& m : masks) {
+      setup s;
+      s.pad = m;
+      const result r = run(op, p, s);
+      ASSERT_EQ(r.status, SIMDNORM_OK) << name_of(op);
+      for (const float v : r.y) ASSERT_EQ(bits_of(v), 0u) << name_of(op);
+      if (op == operation::batch_norm_training_affine) {
+        for (std::size_t j = 0; j < cols; ++j) {
+          ASSERT_EQ(bits_of(r.f32[j]), bits_of(p.mean[j])) << "running mean";
+          ASSERT_EQ(bits_of(r.f32[cols + j]), bits_of(p.variance[j])) << "running variance";
+          ASSERT_EQ(bits_of(r.f32[2 * cols + j]), 0u) << "mean";
+          ASSERT_EQ(bits_of(r.f32[3 * cols + j]), 0u) << "rstd";
+        }
+      } else {
+        for (const float v : r.f32) ASSERT_EQ(bits_of(v), 0u) << name_of(op);
+      }
+      for (std::size_t k = 0; k < r.f64.size(); ++k) {
+        // standardize's scale of a column without spread is 1.
+        const bool scale = op == operation::standardize_fit && k >= cols;
+        ASSERT_EQ(bits_of(r.f64[k]), bits_of(scale ? 1.0 : 0.0)) << name_of(op) << " " << k;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace simdnorm::test

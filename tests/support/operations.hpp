@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Every computing function of the library behind one call, so that a promise which holds for all of
+// them (bits, bounds, padding, no allocation) is tested on all of them by one loop.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "simdnorm/simdnorm.h"
+#include "support/arena.hpp"
+#include "support/data.hpp"
+
+namespace simdnorm::test {
+
+enum class operation {
+  layer_norm,
+  layer_norm_affine,  // gamma, beta, mean out, rstd out
+  rms_norm,
+  rms_norm_weighted,  // weight, rstd out
+  batch_norm_training,
+  batch_norm_training_affine,  // gamma, beta, running statistics, mean out, rstd out
+  batch_norm_inference,
+  standardize_transform,
+  standardize_inverse,
+  min_max_transform,
+  min_max_inverse,
+  // No y from here on.
+  column_moments,
+  column_state,  // two updates, a merge and a result
+  standardize_fit,
+  min_max_fit,
+};
+inline constexpr std::size_t operation_count = 15;
+
+inline std::vector<operation> all_operations() {
+  std::vector<operation> all;
+  for (std::size_t i = 0; i < operation_count; ++i) all.push_back(static_cast<operation>(i));
+  return all;
+}
+const char* name_of(operation op);
+inline bool is_row_wise(operation op) {
+  return op <= operation::rms_norm_weighted;
+}
+inline bool has_y(operation op) {
+  return op < operation::column_moments;
+}
+
+// What is computed; says nothing of where it lies.
+struct problem {
+  std::size_t rows = 0, cols = 0;
+  std::vector<float> x;               // rows * cols
+  std::vector<float> gamma, beta;     // cols
+  std::vector<float> mean, variance;  // cols: given statistics; also the old running ones
+  std::vector<double> centre, scale;  // cols: given mean and scale
+  std::vector<double> low, high;      // cols: given min and max
+  double epsilon = 1e-5;
+
+  [[nodiscard]] float& at(std::size_t i, std::size_t j) { return x[i * cols + j]; }
+  [[nodiscard]] float at(std::size_t i, std::size_t j) const { return x[i * cols + j]; }
+};
+
+enum class flavour {
+  normal,    // N(R, 1), R of 0, 1, 1e3, 1e4 or 1e6
+  heavy,     // lognormal and Cauchy
+  hostile,   // each line (row of a row norm, column of a column norm) another of hostile_rows
+  specials,  // normal, with a NaN or infinity in some lines
+  bits,      // random finite bit patterns
+};
+inline constexpr std::size_t flavour_count = 5;
+
+// `lines_are_rows`: the direction along which statistics are taken.
+problem make_problem(std::uint64_t seed, std::size_t rows, std::size_t cols, flavour f, bool lines_are_rows);
+
+// Which elements are real.
+struct mask {
+  simdnorm_padding_kind kind = SIMDNORM_PADDING_NONE;
+  std::vector<std::int64_t> lengths;  // row or sequence lengths
+  std::vector<std::uint8_t> rows;     // row mask
+  std::size_t tokens = 0;
+  simdnorm_index_type index_type = SIMDNORM_I64;
+  simdnorm_padding_fill fill = SIMDNORM_FILL_ZERO;
+
+  [[nodiscard]] bool real(std::size_t i, std::size_t j) const;
+};
+
+struct setup {
+  std::ptrdiff_t x_pitch = 0, y_pitch = 0;  // 0: cols
+  bool in_place = false;
+  const simdnorm_executor* executor = nullptr;
+  mask pad{};
+};
+
+// What y holds before a call: no kernel produces this, so a skipped write shows.
+inline constexpr std::uint32_t unwritten = 0x7fabcdef;
+
+struct result {
+  simdnorm_status status = -1;
+  bool intact = false;      // nothing around the arrays or between the rows was written
+  std::vector<float> y;     // rows * cols
+  std::vector<float> f32;   // per-line outputs in f32, one after another
+  std::vector<double> f64;  // per-column outputs in f64 and moments
+
+  [[nodiscard]] std::size_t outputs() const { return y.size() + f32.size() + f64.size(); }
+};
+
+result run(operation op, const problem& p, const setup& s, arena& memory);
+// Aligned, contiguous, out of place, one thread.
+result run(operation op, const problem& p, const setup& s = {});
+
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b);
+bool same_bits(const std::vector<double>& a, const std::vector<double>& b);
+// "" when equal, else where they first differ.
+std::string difference(const result& a, const result& b);
+
+// FNV-1a, 64 bits, over 32-bit words (low word of a double first).
+class hash {
+ public:
+  void add(const std::vector<float>& v);
+  void add(const std::vector<double>& v);
+  void add(const result& r) {
+    add(r.y);
+    add(r.f32);
+    add(r.f64);
+  }
+  [[nodiscard]] std::uint64_t value() const { return value_; }
+
+ private:
+  std::uint64_t value_ = 0xcbf29ce484222325;
+  void word(std::uint32_t w) { value_ = (value_ ^ w) * 0x100000001b3; }
+};
+
+struct operation_hash {
+  operation op;
+  std::uint64_t hash;
+  std::uint64_t outputs;
+};
+// All operations over shapes and flavours drawn from one seed: at least `outputs` outputs, with the
+// active instruction set.
+std::vector<operation_hash> hash_operations(std::uint64_t outputs);
+
+}  // namespace simdnorm::test
