@@ -134,8 +134,8 @@ typedef struct simdnorm_padding {
 typedef void (*simdnorm_task)(void* arg, size_t index);
 
 /* run() calls task(arg, i) exactly once for every i < count, on any threads, and returns 0 after
- * the last has ended. Any other value is reported as SIMDNORM_EXECUTOR_FAILED. run == NULL, or a
- * null executor: the calling thread does all the work. Results have the same bits either way. */
+ * the last has ended. Any other value is reported as SIMDNORM_EXECUTOR_FAILED. A task must not wait
+ * for another. A null executor: the calling thread does all the work. Same bits either way. */
 typedef struct simdnorm_executor {
   void* context;
   size_t threads; /* how many tasks can run at once; 0 and 1 mean the calling thread alone */
@@ -175,7 +175,8 @@ typedef struct simdnorm_rms_norm_options {
 } simdnorm_rms_norm_options;
 
 /* y = x / sqrt(mean(x^2) + epsilon) * weight. Zhang, Sennrich: Root Mean Square Layer
- * Normalization, 2019, arXiv 1910.07467. A row of zeros gives +0. */
+ * Normalization, 2019, arXiv 1910.07467. A row of zeros gives +0; in a row with an infinity that
+ * is NaN and finite elements are 0; a row with NaN is NaN. */
 SIMDNORM_API simdnorm_status simdnorm_rms_norm(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
                                                const simdnorm_rms_norm_options* options);
 

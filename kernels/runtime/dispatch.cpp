@@ -80,7 +80,8 @@ constexpr choice choices[4][SIMDNORM_ISA_COUNT] = {SIMDNORM_CHOICES(reason::best
                                                    SIMDNORM_CHOICES(reason::limited), SIMDNORM_CHOICES(reason::forced)};
 constexpr choice bad_environment = {nullptr, SIMDNORM_SCALAR, reason::bad_environment};
 
-const choice* state = nullptr;
+const choice* state = nullptr;         // what calls use
+const choice* first_choice = nullptr;  // what the first call chose; the environment is read once
 
 const choice* row_of(reason why) {
   switch (why) {
@@ -111,8 +112,7 @@ const choice* best(simdnorm_isa ceiling, reason why) {
   return row_of(why) + found;
 }
 
-// What the first call would choose. Threads that race here come to the same result.
-const choice* initial() {
+const choice* choose() {
 #if defined(__aarch64__)
   constexpr simdnorm_isa highest = SIMDNORM_NEON;
 #else
@@ -123,6 +123,16 @@ const choice* initial() {
   simdnorm_isa ceiling = SIMDNORM_SCALAR;
   if (simdnorm_isa_from_name(name, &ceiling) != SIMDNORM_OK) return &bad_environment;
   return best(ceiling, reason::environment);
+}
+
+// What the first call chose. Threads that race here come to the same result.
+const choice* initial() {
+  const choice* c = __atomic_load_n(&first_choice, __ATOMIC_ACQUIRE);
+  if (c == nullptr) {
+    c = choose();
+    __atomic_store_n(&first_choice, c, __ATOMIC_RELEASE);
+  }
+  return c;
 }
 
 const choice* current() {
