@@ -65,7 +65,7 @@ struct column_call {
 
 simdnorm_status check_columns(const simdnorm_const_matrix* x, const simdnorm_padding& padding,
                               const simdnorm_executor* executor, region& rx, region& pad) noexcept {
-  if (const simdnorm_status s = check_input(x, rx)) return s;
+  if (const simdnorm_status s = check_matrix(x, rx, false)) return s;
   if (const simdnorm_status s = check_padding(padding, x->rows, x->cols, axis::column, pad)) return s;
   return check_executor(executor);
 }
@@ -103,7 +103,7 @@ simdnorm_status check_fit(const simdnorm_const_matrix* x, const simdnorm_padding
   if (const simdnorm_status s = check_array(first, x->cols, out[0])) return s;
   if (const simdnorm_status s = check_array(second, x->cols, out[1])) return s;
   const region read[] = {rx, pad};
-  return check_apart(out, 2, read, 2);
+  return check_apart(out, read);
 }
 
 // Parameters(strip parameters, entry, column) sets one column's.
@@ -111,14 +111,14 @@ template <class Parameters>
 simdnorm_status transform(const simdnorm_const_matrix* x, const simdnorm_matrix* y, const double* first,
                           const double* second, const simdnorm_padding& padding, const simdnorm_executor* executor,
                           Parameters parameters) noexcept {
-  region rx, ry, pad, in[2];
-  if (const simdnorm_status s = check_pair(x, y, rx, ry)) return s;
+  region rx, written[1], pad, in[2];
+  if (const simdnorm_status s = check_pair(x, y, rx, written[0])) return s;
   if (const simdnorm_status s = check_padding(padding, x->rows, x->cols, axis::column, pad)) return s;
   if (const simdnorm_status s = check_executor(executor)) return s;
   if (const simdnorm_status s = check_array(first, x->cols, in[0])) return s;
   if (const simdnorm_status s = check_array(second, x->cols, in[1])) return s;
   const region read[] = {in[0], in[1], pad};
-  if (const simdnorm_status s = check_apart(&ry, 1, read, 3)) return s;
+  if (const simdnorm_status s = check_apart(written, read)) return s;
   column_call call;
   if (const simdnorm_status s = enter(x, padding, call)) return s;
   if (empty(x)) return SIMDNORM_OK;
@@ -142,13 +142,15 @@ extern "C" {
 
 simdnorm_status simdnorm_column_moments(const simdnorm_const_matrix* x, simdnorm_moments* out,
                                         const simdnorm_column_options* options) {
-  simdnorm_column_options o = simdnorm_column_defaults();
-  if (const simdnorm_status s = read_options(options, o, sizeof o)) return s;
-  region rx, pad, written;
+  simdnorm_column_options storage = simdnorm_column_defaults();
+  const simdnorm_column_options* chosen = read_options(options, storage, sizeof storage);
+  if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
+  const simdnorm_column_options& o = *chosen;
+  region rx, pad, outputs[1];
   if (const simdnorm_status s = check_columns(x, o.padding, o.executor, rx, pad)) return s;
-  if (const simdnorm_status s = check_array(out, x->cols, written)) return s;
+  if (const simdnorm_status s = check_array(out, x->cols, outputs[0])) return s;
   const region read[] = {rx, pad};
-  if (const simdnorm_status s = check_apart(&written, 1, read, 2)) return s;
+  if (const simdnorm_status s = check_apart(outputs, read)) return s;
   column_call call;
   if (const simdnorm_status s = enter(x, o.padding, call)) return s;
   if (empty(x)) return SIMDNORM_OK;
@@ -171,8 +173,10 @@ simdnorm_status simdnorm_column_moments(const simdnorm_const_matrix* x, simdnorm
 
 simdnorm_status simdnorm_batch_norm_training(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
                                              const simdnorm_batch_norm_options* options) {
-  simdnorm_batch_norm_options o = simdnorm_batch_norm_defaults();
-  if (const simdnorm_status s = read_options(options, o, sizeof o)) return s;
+  simdnorm_batch_norm_options storage = simdnorm_batch_norm_defaults();
+  const simdnorm_batch_norm_options* chosen = read_options(options, storage, sizeof storage);
+  if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
+  const simdnorm_batch_norm_options& o = *chosen;
   region rx, pad, written[5], read[3];
   if (const simdnorm_status s = check_pair(x, y, rx, written[0])) return s;
   if (const simdnorm_status s = check_epsilon(o.epsilon)) return s;
@@ -186,7 +190,7 @@ simdnorm_status simdnorm_batch_norm_training(const simdnorm_const_matrix* x, con
   if (const simdnorm_status s = check_padding(o.padding, x->rows, x->cols, axis::column, pad)) return s;
   if (const simdnorm_status s = check_executor(o.executor)) return s;
   read[2] = pad;
-  if (const simdnorm_status s = check_apart(written, 5, read, 3)) return s;
+  if (const simdnorm_status s = check_apart(written, read)) return s;
   for (size_t i = 1; i < 5; ++i) {
     if (share_bytes(written[i], rx)) return SIMDNORM_OVERLAP;
   }
@@ -232,10 +236,12 @@ simdnorm_status simdnorm_batch_norm_training(const simdnorm_const_matrix* x, con
 simdnorm_status simdnorm_batch_norm_inference(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
                                               simdnorm_const_vector mean, simdnorm_const_vector variance,
                                               const simdnorm_batch_norm_options* options) {
-  simdnorm_batch_norm_options o = simdnorm_batch_norm_defaults();
-  if (const simdnorm_status s = read_options(options, o, sizeof o)) return s;
-  region rx, ry, read[5];
-  if (const simdnorm_status s = check_pair(x, y, rx, ry)) return s;
+  simdnorm_batch_norm_options storage = simdnorm_batch_norm_defaults();
+  const simdnorm_batch_norm_options* chosen = read_options(options, storage, sizeof storage);
+  if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
+  const simdnorm_batch_norm_options& o = *chosen;
+  region rx, written[1], read[5];
+  if (const simdnorm_status s = check_pair(x, y, rx, written[0])) return s;
   if (const simdnorm_status s = check_epsilon(o.epsilon)) return s;
   if (x->cols > 0 && (mean.data == nullptr || variance.data == nullptr)) return SIMDNORM_NULL_POINTER;
   if (const simdnorm_status s = check_vector(o.gamma, x->cols, read[0])) return s;
@@ -244,7 +250,7 @@ simdnorm_status simdnorm_batch_norm_inference(const simdnorm_const_matrix* x, co
   if (const simdnorm_status s = check_vector(variance, x->cols, read[3])) return s;
   if (const simdnorm_status s = check_padding(o.padding, x->rows, x->cols, axis::column, read[4])) return s;
   if (const simdnorm_status s = check_executor(o.executor)) return s;
-  if (const simdnorm_status s = check_apart(&ry, 1, read, 5)) return s;
+  if (const simdnorm_status s = check_apart(written, read)) return s;
   column_call call;
   if (const simdnorm_status s = enter(x, o.padding, call)) return s;
   if (empty(x)) return SIMDNORM_OK;
@@ -265,8 +271,10 @@ simdnorm_status simdnorm_batch_norm_inference(const simdnorm_const_matrix* x, co
 
 simdnorm_status simdnorm_standardize_fit(const simdnorm_const_matrix* x, double* mean, double* scale,
                                          const simdnorm_column_options* options) {
-  simdnorm_column_options o = simdnorm_column_defaults();
-  if (const simdnorm_status s = read_options(options, o, sizeof o)) return s;
+  simdnorm_column_options storage = simdnorm_column_defaults();
+  const simdnorm_column_options* chosen = read_options(options, storage, sizeof storage);
+  if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
+  const simdnorm_column_options& o = *chosen;
   if (const simdnorm_status s = check_fit(x, o.padding, o.executor, mean, scale)) return s;
   column_call call;
   if (const simdnorm_status s = enter(x, o.padding, call)) return s;
@@ -290,8 +298,10 @@ simdnorm_status simdnorm_standardize_fit(const simdnorm_const_matrix* x, double*
 simdnorm_status simdnorm_standardize_transform(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
                                                const double* mean, const double* scale,
                                                const simdnorm_column_options* options) {
-  simdnorm_column_options o = simdnorm_column_defaults();
-  if (const simdnorm_status s = read_options(options, o, sizeof o)) return s;
+  simdnorm_column_options storage = simdnorm_column_defaults();
+  const simdnorm_column_options* chosen = read_options(options, storage, sizeof storage);
+  if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
+  const simdnorm_column_options& o = *chosen;
   return transform(x, y, mean, scale, o.padding, o.executor,
                    [=](column_parameters& p, size_t i, size_t c) { standardized(p, i, mean[c], scale[c]); });
 }
@@ -299,16 +309,20 @@ simdnorm_status simdnorm_standardize_transform(const simdnorm_const_matrix* x, c
 simdnorm_status simdnorm_standardize_inverse(const simdnorm_const_matrix* y, const simdnorm_matrix* x,
                                              const double* mean, const double* scale,
                                              const simdnorm_column_options* options) {
-  simdnorm_column_options o = simdnorm_column_defaults();
-  if (const simdnorm_status s = read_options(options, o, sizeof o)) return s;
+  simdnorm_column_options storage = simdnorm_column_defaults();
+  const simdnorm_column_options* chosen = read_options(options, storage, sizeof storage);
+  if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
+  const simdnorm_column_options& o = *chosen;
   return transform(y, x, mean, scale, o.padding, o.executor,
                    [=](column_parameters& p, size_t i, size_t c) { backward(p, i, 0.0, scale[c], mean[c]); });
 }
 
 simdnorm_status simdnorm_min_max_fit(const simdnorm_const_matrix* x, double* min, double* max,
                                      const simdnorm_min_max_options* options) {
-  simdnorm_min_max_options o = simdnorm_min_max_defaults();
-  if (const simdnorm_status s = read_options(options, o, sizeof o)) return s;
+  simdnorm_min_max_options storage = simdnorm_min_max_defaults();
+  const simdnorm_min_max_options* chosen = read_options(options, storage, sizeof storage);
+  if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
+  const simdnorm_min_max_options& o = *chosen;
   if (const simdnorm_status s = check_range(o)) return s;
   if (const simdnorm_status s = check_fit(x, o.padding, o.executor, min, max)) return s;
   column_call call;
@@ -331,8 +345,10 @@ simdnorm_status simdnorm_min_max_fit(const simdnorm_const_matrix* x, double* min
 
 simdnorm_status simdnorm_min_max_transform(const simdnorm_const_matrix* x, const simdnorm_matrix* y, const double* min,
                                            const double* max, const simdnorm_min_max_options* options) {
-  simdnorm_min_max_options o = simdnorm_min_max_defaults();
-  if (const simdnorm_status s = read_options(options, o, sizeof o)) return s;
+  simdnorm_min_max_options storage = simdnorm_min_max_defaults();
+  const simdnorm_min_max_options* chosen = read_options(options, storage, sizeof storage);
+  if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
+  const simdnorm_min_max_options& o = *chosen;
   if (const simdnorm_status s = check_range(o)) return s;
   return transform(x, y, min, max, o.padding, o.executor, [=](column_parameters& p, size_t i, size_t c) {
     const double extent = max[c] - min[c];
@@ -342,8 +358,10 @@ simdnorm_status simdnorm_min_max_transform(const simdnorm_const_matrix* x, const
 
 simdnorm_status simdnorm_min_max_inverse(const simdnorm_const_matrix* y, const simdnorm_matrix* x, const double* min,
                                          const double* max, const simdnorm_min_max_options* options) {
-  simdnorm_min_max_options o = simdnorm_min_max_defaults();
-  if (const simdnorm_status s = read_options(options, o, sizeof o)) return s;
+  simdnorm_min_max_options storage = simdnorm_min_max_defaults();
+  const simdnorm_min_max_options* chosen = read_options(options, storage, sizeof storage);
+  if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
+  const simdnorm_min_max_options& o = *chosen;
   if (const simdnorm_status s = check_range(o)) return s;
   return transform(y, x, min, max, o.padding, o.executor, [=](column_parameters& p, size_t i, size_t c) {
     const double extent = max[c] - min[c];

@@ -16,29 +16,32 @@ struct row_norm_call {
   const simdnorm_const_matrix* x;
   const simdnorm_matrix* y;
   double epsilon;
-  simdnorm_const_vector gamma, beta;
-  simdnorm_vector mean, rstd;
-  simdnorm_padding padding;
+  const simdnorm_const_vector& gamma;
+  const simdnorm_const_vector& beta;
+  const simdnorm_vector& mean;
+  const simdnorm_vector& rstd;
+  const simdnorm_padding& padding;
   const simdnorm_executor* executor;
 };
 
-simdnorm_status check(const row_norm_call& c) noexcept {
-  region x, y, gamma, beta, mean, rstd, pad;
-  if (const simdnorm_status s = check_pair(c.x, c.y, x, y)) return s;
+constexpr simdnorm_const_vector no_input = {};
+constexpr simdnorm_vector no_output = {};
+
+inline simdnorm_status check(const row_norm_call& c) noexcept {
+  region x, written[3], read[3];
+  if (const simdnorm_status s = check_pair(c.x, c.y, x, written[0])) return s;
   if (const simdnorm_status s = check_epsilon(c.epsilon)) return s;
-  if (const simdnorm_status s = check_vector(c.gamma, c.x->cols, gamma)) return s;
-  if (const simdnorm_status s = check_vector(c.beta, c.x->cols, beta)) return s;
-  if (const simdnorm_status s = check_vector(c.mean, c.x->rows, mean)) return s;
-  if (const simdnorm_status s = check_vector(c.rstd, c.x->rows, rstd)) return s;
-  if (const simdnorm_status s = check_padding(c.padding, c.x->rows, c.x->cols, axis::row, pad)) return s;
+  if (const simdnorm_status s = check_vector(c.gamma, c.x->cols, read[0])) return s;
+  if (const simdnorm_status s = check_vector(c.beta, c.x->cols, read[1])) return s;
+  if (const simdnorm_status s = check_vector(c.mean, c.x->rows, written[1])) return s;
+  if (const simdnorm_status s = check_vector(c.rstd, c.x->rows, written[2])) return s;
+  if (const simdnorm_status s = check_padding(c.padding, c.x->rows, c.x->cols, axis::row, read[2])) return s;
   if (const simdnorm_status s = check_executor(c.executor)) return s;
-  const region written[] = {y, mean, rstd};
-  const region read[] = {gamma, beta, pad};
-  if (const simdnorm_status s = check_apart(written, 3, read, 3)) return s;
-  return check_apart(&mean, 1, &x, 1) || check_apart(&rstd, 1, &x, 1) ? SIMDNORM_OVERLAP : SIMDNORM_OK;
+  if (const simdnorm_status s = check_apart(written, read)) return s;
+  return share_bytes(written[1], x) || share_bytes(written[2], x) ? SIMDNORM_OVERLAP : SIMDNORM_OK;
 }
 
-simdnorm_status run(const row_norm_call& c, row_kernel kernel_table::*slot) noexcept {
+inline simdnorm_status run(const row_norm_call& c, row_kernel kernel_table::*slot) noexcept {
   if (const simdnorm_status s = check(c)) return s;
   const kernel_table* table = active_table();
   if (table == nullptr) return SIMDNORM_UNKNOWN_ISA;
@@ -68,16 +71,20 @@ extern "C" {
 
 simdnorm_status simdnorm_layer_norm(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
                                     const simdnorm_layer_norm_options* options) {
-  simdnorm_layer_norm_options o = simdnorm_layer_norm_defaults();
-  if (const simdnorm_status s = read_options(options, o, sizeof o)) return s;
-  return run({x, y, o.epsilon, o.gamma, o.beta, o.mean, o.rstd, o.padding, o.executor}, &kernel_table::layer_norm_f32);
+  simdnorm_layer_norm_options storage = simdnorm_layer_norm_defaults();
+  const simdnorm_layer_norm_options* o = read_options(options, storage, sizeof storage);
+  if (o == nullptr) return SIMDNORM_INVALID_STRUCT;
+  return run({x, y, o->epsilon, o->gamma, o->beta, o->mean, o->rstd, o->padding, o->executor},
+             &kernel_table::layer_norm_f32);
 }
 
 simdnorm_status simdnorm_rms_norm(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
                                   const simdnorm_rms_norm_options* options) {
-  simdnorm_rms_norm_options o = simdnorm_rms_norm_defaults();
-  if (const simdnorm_status s = read_options(options, o, sizeof o)) return s;
-  return run({x, y, o.epsilon, o.weight, {}, {}, o.rstd, o.padding, o.executor}, &kernel_table::rms_norm_f32);
+  simdnorm_rms_norm_options storage = simdnorm_rms_norm_defaults();
+  const simdnorm_rms_norm_options* o = read_options(options, storage, sizeof storage);
+  if (o == nullptr) return SIMDNORM_INVALID_STRUCT;
+  return run({x, y, o->epsilon, o->weight, no_input, no_output, o->rstd, o->padding, o->executor},
+             &kernel_table::rms_norm_f32);
 }
 
 }  // extern "C"

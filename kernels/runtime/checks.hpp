@@ -11,77 +11,146 @@
 
 namespace simdnorm {
 
-// Memory as rows of bytes: what overlap is judged by. rows == 0 or row_bytes == 0: nothing.
+// Memory as rows of bytes: what overlap is judged by. Its bytes are in [low, high); an empty region
+// has low == high == 0.
 struct region {
+  uintptr_t low, high;
   uintptr_t first;  // of row 0
   size_t rows, row_bytes;
   ptrdiff_t stride_bytes;
 };
 
-// Copies the caller's options over `out`, which holds the defaults; in == null leaves them.
-// A struct that is longer than ours (a newer caller) must be zero where we do not know it.
+inline region contiguous(const void* data, size_t bytes) noexcept {
+  const uintptr_t first = reinterpret_cast<uintptr_t>(data);
+  return {first, first + bytes, first, 1, bytes, 0};
+}
+
+// The caller's options, whole: the caller's own struct where it is of our size, else `storage`, which
+// holds the defaults and takes over what the caller has. in == null: the defaults. A struct that is
+// longer than ours (a newer caller) must be zero where we do not know it. Null: SIMDNORM_INVALID_STRUCT.
 // first_size is the struct's size in the first release that had it.
 template <class Options>
-simdnorm_status read_options(const Options* in, Options& out, size_t first_size) noexcept {
-  if (in == nullptr) return SIMDNORM_OK;
+inline const Options* read_options(const Options* in, Options& storage, size_t first_size) noexcept {
+  if (in == nullptr) return &storage;
   const size_t size = in->struct_size;
-  if (size < first_size) return SIMDNORM_INVALID_STRUCT;
+  if (size == sizeof(Options)) return in;
+  if (size < first_size) return nullptr;
   const auto* bytes = reinterpret_cast<const unsigned char*>(in);
   for (size_t i = sizeof(Options); i < size; ++i) {
-    if (bytes[i] != 0) return SIMDNORM_INVALID_STRUCT;
+    if (bytes[i] != 0) return nullptr;
   }
-  memcpy(&out, in, size < sizeof(Options) ? size : sizeof(Options));
+  memcpy(&storage, in, size < sizeof(Options) ? size : sizeof(Options));
+  return &storage;
+}
+
+inline constexpr size_t largest_size = static_cast<size_t>(PTRDIFF_MAX);
+
+// Shape, type, alignment and stride of one view; fills its region. `Matrix` is either kind.
+template <class Matrix>
+inline simdnorm_status check_matrix(const Matrix* m, region& r, bool output) noexcept {
+  r = {};
+  if (m == nullptr) return SIMDNORM_NULL_POINTER;
+  if (m->type != SIMDNORM_F32) return SIMDNORM_UNSUPPORTED_TYPE;
+  if (m->rows == 0 || m->cols == 0) return SIMDNORM_OK;
+  if (m->data == nullptr) return SIMDNORM_NULL_POINTER;
+  r.first = reinterpret_cast<uintptr_t>(m->data);
+  if (r.first % sizeof(float) != 0) return SIMDNORM_MISALIGNED;
+
+  // The whole view, first byte to last, must fit into the address space.
+  const ptrdiff_t stride = m->rows > 1 ? m->row_stride : 0;
+  if (stride == PTRDIFF_MIN) return SIMDNORM_INVALID_SHAPE;
+  const size_t step = static_cast<size_t>(stride < 0 ? -stride : stride);
+  if (output && m->rows > 1 && step < m->cols) return SIMDNORM_INVALID_STRIDE;
+  size_t elements = 0;
+  if (m->cols > largest_size / sizeof(float) || __builtin_mul_overflow(m->rows - 1, step, &elements) ||
+      __builtin_add_overflow(elements, m->cols, &elements) || elements > largest_size / sizeof(float)) {
+    return SIMDNORM_INVALID_SHAPE;
+  }
+  const size_t before = stride < 0 ? (m->rows - 1) * step * sizeof(float) : 0;
+  const size_t after = elements * sizeof(float) - before;
+  if (before > r.first || after > UINTPTR_MAX - r.first) return SIMDNORM_INVALID_SHAPE;
+  r.low = r.first - before;
+  r.high = r.first + after;
+  r.rows = m->rows;
+  r.row_bytes = m->cols * sizeof(float);
+  r.stride_bytes = stride * static_cast<ptrdiff_t>(sizeof(float));
   return SIMDNORM_OK;
 }
 
-// Shape, type, alignment and stride of one view; fills its region.
-simdnorm_status check_input(const simdnorm_const_matrix* m, region& r) noexcept;
-simdnorm_status check_output(const simdnorm_matrix* m, region& r) noexcept;
+// Whether some byte of two regions whose bounds meet belongs to both.
+bool share_bytes_inside(const region& a, const region& b) noexcept;
+
+inline bool share_bytes(const region& a, const region& b) noexcept {
+  return a.low < b.high && b.low < a.high && share_bytes_inside(a, b);
+}
 
 // x and y of one call: both valid, of one shape, and y is x or apart from it.
-simdnorm_status check_pair(const simdnorm_const_matrix* x, const simdnorm_matrix* y, region& rx, region& ry) noexcept;
+inline simdnorm_status check_pair(const simdnorm_const_matrix* x, const simdnorm_matrix* y, region& rx,
+                                  region& ry) noexcept {
+  if (const simdnorm_status s = check_matrix(x, rx, false)) return s;
+  if (const simdnorm_status s = check_matrix(y, ry, true)) return s;
+  if (x->rows != y->rows || x->cols != y->cols) return SIMDNORM_INVALID_SHAPE;
+  const bool in_place = rx.first == ry.first && rx.stride_bytes == ry.stride_bytes;
+  return !in_place && share_bytes(rx, ry) ? SIMDNORM_OVERLAP : SIMDNORM_OK;
+}
 
 // A vector of `size` elements; null is fine (an empty region). `Vector` is either kind.
 template <class Vector>
-simdnorm_status check_vector(const Vector& v, size_t size, region& r) noexcept {
+inline simdnorm_status check_vector(const Vector& v, size_t size, region& r) noexcept {
   r = {};
   if (v.data == nullptr) return v.size == 0 || size == 0 ? SIMDNORM_OK : SIMDNORM_NULL_POINTER;
   if (v.type != SIMDNORM_F32) return SIMDNORM_UNSUPPORTED_TYPE;
   if (v.size != size) return SIMDNORM_INVALID_SHAPE;
-  r.first = reinterpret_cast<uintptr_t>(v.data);
-  if (r.first % sizeof(float) != 0) return SIMDNORM_MISALIGNED;
-  r.rows = 1;
-  r.row_bytes = size * sizeof(float);
-  return SIMDNORM_OK;
+  r = contiguous(v.data, size * sizeof(float));
+  return r.first % sizeof(float) == 0 ? SIMDNORM_OK : SIMDNORM_MISALIGNED;
 }
 
 // A required array of `size` elements.
 template <class T>
-simdnorm_status check_array(const T* p, size_t size, region& r) noexcept {
+inline simdnorm_status check_array(const T* p, size_t size, region& r) noexcept {
   r = {};
   if (size == 0) return SIMDNORM_OK;
   if (p == nullptr) return SIMDNORM_NULL_POINTER;
-  r.first = reinterpret_cast<uintptr_t>(p);
-  if (r.first % alignof(T) != 0) return SIMDNORM_MISALIGNED;
-  r.rows = 1;
-  r.row_bytes = size * sizeof(T);
-  return SIMDNORM_OK;
+  r = contiguous(p, size * sizeof(T));
+  return r.first % alignof(T) == 0 ? SIMDNORM_OK : SIMDNORM_MISALIGNED;
 }
 
 enum class axis { row, column };
 
-// The padding of a norm over this axis; its lengths are looked at, one by one.
-simdnorm_status check_padding(const simdnorm_padding& padding, size_t rows, size_t cols, axis over, region& r) noexcept;
+// The padding of a norm over this axis, of another kind than none; its lengths are looked at, one by
+// one.
+simdnorm_status check_mask(const simdnorm_padding& padding, size_t rows, size_t cols, axis over, region& r) noexcept;
 
-simdnorm_status check_executor(const simdnorm_executor* executor) noexcept;
-simdnorm_status check_epsilon(double epsilon) noexcept;
+inline simdnorm_status check_padding(const simdnorm_padding& p, size_t rows, size_t cols, axis over,
+                                     region& r) noexcept {
+  r = {};
+  if (p.fill != SIMDNORM_FILL_ZERO && p.fill != SIMDNORM_FILL_KEEP) return SIMDNORM_INVALID_PADDING;
+  return p.kind == SIMDNORM_PADDING_NONE ? SIMDNORM_OK : check_mask(p, rows, cols, over, r);
+}
 
-// Whether some byte belongs to both.
-bool share_bytes(const region& a, const region& b) noexcept;
+inline simdnorm_status check_executor(const simdnorm_executor* executor) noexcept {
+  return executor != nullptr && executor->threads > 1 && executor->run == nullptr ? SIMDNORM_INVALID_EXECUTOR
+                                                                                  : SIMDNORM_OK;
+}
+
+inline simdnorm_status check_epsilon(double epsilon) noexcept {
+  return epsilon >= 0.0 && epsilon <= 1.7976931348623157e308 ? SIMDNORM_OK : SIMDNORM_INVALID_EPSILON;
+}
 
 // SIMDNORM_OVERLAP if an output shares a byte with another output or with an input. x and y of a
 // matrix call are judged by check_pair instead.
-simdnorm_status check_apart(const region* outputs, size_t output_count, const region* inputs,
-                            size_t input_count) noexcept;
+template <size_t Outputs, size_t Inputs>
+inline simdnorm_status check_apart(const region (&outputs)[Outputs], const region (&inputs)[Inputs]) noexcept {
+  for (size_t i = 0; i < Outputs; ++i) {
+    if (outputs[i].high == 0) continue;
+    for (size_t k = i + 1; k < Outputs; ++k) {
+      if (share_bytes(outputs[i], outputs[k])) return SIMDNORM_OVERLAP;
+    }
+    for (size_t k = 0; k < Inputs; ++k) {
+      if (share_bytes(outputs[i], inputs[k])) return SIMDNORM_OVERLAP;
+    }
+  }
+  return SIMDNORM_OK;
+}
 
 }  // namespace simdnorm

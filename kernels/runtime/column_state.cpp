@@ -201,18 +201,20 @@ simdnorm_status simdnorm_column_state_init(void* memory, size_t bytes, size_t co
 
 simdnorm_status simdnorm_column_state_update(simdnorm_column_state* state, const simdnorm_const_matrix* x,
                                              const simdnorm_column_options* options) {
-  simdnorm_column_options o = simdnorm_column_defaults();
-  if (const simdnorm_status s = read_options(options, o, sizeof o)) return s;
+  simdnorm_column_options storage = simdnorm_column_defaults();
+  const simdnorm_column_options* chosen = read_options(options, storage, sizeof storage);
+  if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
+  const simdnorm_column_options& o = *chosen;
   if (state == nullptr) return SIMDNORM_NULL_POINTER;
   if (!is_state(state)) return SIMDNORM_INVALID_STATE;
   region rx, pad;
-  if (const simdnorm_status s = check_input(x, rx)) return s;
+  if (const simdnorm_status s = check_matrix(x, rx, false)) return s;
   if (x->cols != state->cols) return SIMDNORM_INVALID_SHAPE;
   if (const simdnorm_status s = check_padding(o.padding, x->rows, x->cols, axis::column, pad)) return s;
   if (const simdnorm_status s = check_executor(o.executor)) return s;
-  const region own{reinterpret_cast<uintptr_t>(state), 1, static_cast<size_t>(state->bytes), 0};
+  const region own[] = {contiguous(state, static_cast<size_t>(state->bytes))};
   const region read[] = {rx, pad};
-  if (const simdnorm_status s = check_apart(&own, 1, read, 2)) return s;
+  if (const simdnorm_status s = check_apart(own, read)) return s;
   const kernel_table* table = active_table();
   if (table == nullptr) return SIMDNORM_UNKNOWN_ISA;
   if (x->rows == 0 || x->cols == 0) return SIMDNORM_OK;
@@ -302,7 +304,7 @@ simdnorm_status simdnorm_column_state_result(const simdnorm_column_state* state,
   if (!is_state(state)) return SIMDNORM_INVALID_STATE;
   region written;
   if (const simdnorm_status s = check_array(out, static_cast<size_t>(state->cols), written)) return s;
-  const region own{reinterpret_cast<uintptr_t>(state), 1, static_cast<size_t>(state->bytes), 0};
+  const region own = contiguous(state, static_cast<size_t>(state->bytes));
   if (share_bytes(written, own)) return SIMDNORM_OVERLAP;
   const kernel_table* table = active_table();
   if (table == nullptr) return SIMDNORM_UNKNOWN_ISA;

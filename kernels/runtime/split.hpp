@@ -38,10 +38,14 @@ inline constexpr size_t elements_per_task = 32768;
 // Calls work(first, last) for blocks of rows that together are [0, rows).
 template <class Work>
 simdnorm_status for_row_blocks(const simdnorm_executor* executor, size_t rows, size_t cols, Work work) noexcept {
+  if (!is_parallel(executor)) {
+    const control_word_scope ieee;
+    work(size_t{0}, rows);
+    return SIMDNORM_OK;
+  }
   const size_t wide = cols < elements_per_task ? cols : elements_per_task;
-  const size_t per_block = is_parallel(executor) ? elements_per_task / (wide == 0 ? 1 : wide) : rows;
-  const size_t count = per_block == 0 ? 0 : (rows + per_block - 1) / per_block;
-  return for_tasks(executor, count, [=](size_t i) {
+  const size_t per_block = elements_per_task / (wide == 0 ? 1 : wide);
+  return for_tasks(executor, (rows + per_block - 1) / per_block, [=](size_t i) {
     const size_t first = i * per_block;
     work(first, first + per_block < rows ? first + per_block : rows);
   });
