@@ -37,7 +37,7 @@ struct row_norm_arguments {
 enum : size_t { rows_per_block = 64, blocks_per_span = 64, rows_per_span = rows_per_block * blocks_per_span };
 
 // Column-wise work is done in strips of at most this many columns, so that a strip's parameters fit
-// on the stack of the caller (column_parameters below: 41 bytes a column).
+// on the stack of the caller (column_parameters below: 49 bytes a column).
 enum : size_t { columns_per_strip = 256 };
 
 // Moments of the columns of a strip; entry 0 belongs to the strip's first column. Every column has
@@ -68,18 +68,22 @@ struct column_extremes_arguments {
   float* max;
 };
 
-// y = (x - shift) * (scale + scale_low) + offset. A column with exact[j] != 0 is computed from the
-// doubles instead: its f32 parameters would overflow, underflow or lose the result.
+// x_hat = (x - shift) * (scale + scale_low) + offset, y = x_hat * gamma + beta if `affine`, else x_hat.
+// A column with exact[j] != 0 is computed from the doubles instead, y = (x - exact_shift) *
+// exact_scale + exact_offset: its f32 parameters would overflow, underflow or lose the result.
 struct column_parameters {
   float shift[columns_per_strip];
   float scale[columns_per_strip];
   float scale_low[columns_per_strip];
   float offset[columns_per_strip];
+  float gamma[columns_per_strip];
+  float beta[columns_per_strip];
   double exact_shift[columns_per_strip];
   double exact_scale[columns_per_strip];
   double exact_offset[columns_per_strip];
   uint8_t exact[columns_per_strip];
-  uint8_t any_exact;
+  bool any_exact;
+  bool affine;
 };
 
 struct column_affine_arguments {
@@ -88,6 +92,7 @@ struct column_affine_arguments {
   ptrdiff_t x_stride, y_stride;
   simdnorm_padding padding;
   const column_parameters* parameters;  // entry 0 belongs to block.col_first
+  bool finite;                          // real elements of columns that are not exact are known to be finite
 };
 
 // parameters of y = (x - mean) / sqrt(variance + epsilon) * gamma + beta for a strip; entry 0 of

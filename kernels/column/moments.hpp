@@ -4,83 +4,130 @@
 #pragma once
 
 #include "column/column.hpp"
+#include "repeat.hpp"
 
 namespace simdnorm::SIMDNORM_ISA {
 namespace {
 
-// Within a block of 64 rows, f32 sums are flushed into a second level every so many rows.
+// Within a block of 64 rows, f32 sums are added to doubles every so many rows. Even and odd rows have
+// chains of their own: 8 additions each. A chain's error is most of M2's: with chains of 16 and a
+// second level in f32 M2 was off by up to 3.2e-7, and outputs of short columns by up to 3.6 ulp.
 constexpr size_t rows_per_flush = 16;
 
-// The f32 statistics of one block, a column an entry: with d = x - shift, sum(d) and sum(d^2).
+// The statistics of one block, a column an entry: with d = x - shift, sum(d) and sum(d^2).
 struct block_sums {
   float shift[strip_capacity];
-  float sum[strip_capacity];
-  float squares[strip_capacity];
+  double sum[strip_capacity];
+  double squares[strip_capacity];
 };
 
-// V registers side by side: their chains of additions hide each other's latency.
-template <class L, size_t V, class Load>
-SIMDNORM_INLINE void sum_block(const float* const* rows, size_t n, size_t j, block_sums& out, Load load) {
+// Calls work(load, first column, registers side by side as a constant) over a strip: several
+// registers hide each other's latency.
+template <class L, class Work>
+SIMDNORM_INLINE void for_column_groups(size_t cols, Work work) {
+  constexpr size_t together = L::columns_together;
+  const auto full = [](const float* p) SIMDNORM_LAMBDA { return L::load(p); };
+  size_t j = 0;
+  for (; j + together * L::width <= cols; j += together * L::width) {
+    work(full, j, std::integral_constant<size_t, together>{});
+  }
+  for (; j + L::width <= cols; j += L::width) work(full, j, std::integral_constant<size_t, 1>{});
+  if (j < cols) {
+    const size_t rest = cols - j;
+    work([rest](const float* p) SIMDNORM_LAMBDA { return L::load_n(p, rest); }, j, std::integral_constant<size_t, 1>{});
+  }
+}
+
+// out.shift = mean of the rows, in f32: near enough for a shift.
+template <class L>
+SIMDNORM_INLINE void shift_by_mean(const float* const* rows, size_t n, size_t cols, block_sums& out) {
   using f32 = typename L::f32;
-  const f32 zero = L::broadcast(0.0f);
-
-  // The shift is the mean of the first 2^k <= 16 rows, summed as a tree: exact where all are equal.
-  // A subset's mean is within sqrt(63) standard deviations of the whole's, within sqrt(3) for a
-  // full block, so the shift cannot be far off, outliers or not.
-  f32 shift[V];
-  size_t head = 1;
-  while (head * 2 <= n && head < rows_per_flush) head *= 2;
-  const f32 scale = L::broadcast(1.0f / static_cast<float>(head));
-  for (size_t v = 0; v < V; ++v) {
-    const size_t at = j + v * L::width;
-    f32 t[4];
-    const auto pair = [&](size_t r) SIMDNORM_LAMBDA { return load(rows[r] + at) + load(rows[r + 1] + at); };
-    switch (head) {
-      case 1:
-        t[0] = load(rows[0] + at);
-        break;
-      case 2:
-        t[0] = pair(0);
-        break;
-      case 4:
-        t[0] = pair(0) + pair(2);
-        break;
-      case 8:
-        t[0] = (pair(0) + pair(2)) + (pair(4) + pair(6));
-        break;
-      default:
-        for (size_t q = 0; q < 4; ++q) t[q] = pair(4 * q) + pair(4 * q + 2);
-        t[0] = (t[0] + t[1]) + (t[2] + t[3]);
+  const f32 share = L::broadcast(1.0f / static_cast<float>(n));
+  for_column_groups<L>(cols, [&](auto load, size_t j, auto together) SIMDNORM_LAMBDA {
+    constexpr size_t V = together;
+    f32 even[V], odd[V];
+    repeat<V>([&](auto v) SIMDNORM_LAMBDA { even[v] = odd[v] = L::broadcast(0.0f); });
+    size_t r = 0;
+    for (; r + 2 <= n; r += 2) {
+      repeat<V>([&](auto v) SIMDNORM_LAMBDA {
+        even[v] = even[v] + load(rows[r] + j + v * L::width);
+        odd[v] = odd[v] + load(rows[r + 1] + j + v * L::width);
+      });
     }
-    shift[v] = t[0] * scale;
-  }
+    if (r < n) repeat<V>([&](auto v) SIMDNORM_LAMBDA { even[v] = even[v] + load(rows[r] + j + v * L::width); });
+    repeat<V>([&](auto v) SIMDNORM_LAMBDA { L::store(out.shift + j + v * L::width, (even[v] + odd[v]) * share); });
+  });
+}
 
-  f32 sum[V];
-  f32 squares[V];
-  for (size_t v = 0; v < V; ++v) sum[v] = squares[v] = zero;
-  for (size_t r = 0; r < n;) {
-    const size_t stop = r + rows_per_flush < n ? r + rows_per_flush : n;
-    f32 s1[V];
-    f32 s2[V];
-    for (size_t v = 0; v < V; ++v) s1[v] = s2[v] = zero;
-    for (; r < stop; ++r) {
-      const float* row = rows[r] + j;
-      for (size_t v = 0; v < V; ++v) {
-        const f32 d = load(row + v * L::width) - shift[v];
-        s1[v] = s1[v] + d;
-        s2[v] = L::fma(d, d, s2[v]);
+// Sums of a block with the shifts that are there.
+template <class L>
+SIMDNORM_INLINE void sum_block(const float* const* rows, size_t n, size_t cols, block_sums& out) {
+  using f32 = typename L::f32;
+  using wide = typename L::wide;
+  constexpr size_t parts = sizeof(wide) / sizeof(typename L::f64);
+  for_column_groups<L>(cols, [&](auto load, size_t j, auto together) SIMDNORM_LAMBDA {
+    constexpr size_t V = together;
+    f32 shift[V];
+    wide sum[V], squares[V];
+    repeat<V>([&](auto v) SIMDNORM_LAMBDA {
+      shift[v] = L::load(out.shift + j + v * L::width);
+      repeat<parts>([&](auto k) SIMDNORM_LAMBDA { sum[v].part[k] = squares[v].part[k] = L::broadcast64(0.0); });
+    });
+    for (size_t r = 0; r < n;) {
+      const size_t stop = r + rows_per_flush < n ? r + rows_per_flush : n;
+      f32 s1[2][V], s2[2][V];
+      repeat<V>([&](auto v) SIMDNORM_LAMBDA {
+        repeat<2>([&](auto odd) SIMDNORM_LAMBDA { s1[odd][v] = s2[odd][v] = L::broadcast(0.0f); });
+      });
+      const auto add = [&](const float* row, auto odd) SIMDNORM_LAMBDA {
+        repeat<V>([&](auto v) SIMDNORM_LAMBDA {
+          const f32 d = load(row + j + v * L::width) - shift[v];
+          s1[odd][v] = s1[odd][v] + d;
+          s2[odd][v] = L::fma(d, d, s2[odd][v]);
+        });
+      };
+      for (; r + 2 <= stop; r += 2) {
+        add(rows[r], std::integral_constant<size_t, 0>{});
+        add(rows[r + 1], std::integral_constant<size_t, 1>{});
       }
+      if (r < stop) add(rows[r++], std::integral_constant<size_t, 0>{});
+      repeat<V>([&](auto v) SIMDNORM_LAMBDA {
+        const wide w1 = L::widen(s1[0][v] + s1[1][v]);
+        const wide w2 = L::widen(s2[0][v] + s2[1][v]);
+        repeat<parts>([&](auto k) SIMDNORM_LAMBDA {
+          sum[v].part[k] = sum[v].part[k] + w1.part[k];
+          squares[v].part[k] = squares[v].part[k] + w2.part[k];
+        });
+      });
     }
-    for (size_t v = 0; v < V; ++v) {
-      sum[v] = sum[v] + s1[v];
-      squares[v] = squares[v] + s2[v];
-    }
-  }
-  for (size_t v = 0; v < V; ++v) {
-    L::store(out.shift + j + v * L::width, shift[v]);
-    L::store(out.sum + j + v * L::width, sum[v]);
-    L::store(out.squares + j + v * L::width, squares[v]);
-  }
+    repeat<V>([&](auto v) SIMDNORM_LAMBDA {
+      repeat<parts>([&](auto k) SIMDNORM_LAMBDA {
+        L::store64(out.sum + j + v * L::width + k * L::width64, sum[v].part[k]);
+        L::store64(out.squares + j + v * L::width + k * L::width64, squares[v].part[k]);
+      });
+    });
+  });
+}
+
+// spread[j] = the largest |x - shift| of the block: 0 in a constant column, also where every square
+// underflows.
+template <class L>
+SIMDNORM_INLINE void spread_of_block(const float* const* rows, size_t n, size_t cols, const block_sums& sums,
+                                     float* spread) {
+  using f32 = typename L::f32;
+  for_column_groups<L>(cols, [&](auto load, size_t j, auto together) SIMDNORM_LAMBDA {
+    constexpr size_t V = together;
+    repeat<V>([&](auto v) SIMDNORM_LAMBDA {
+      const size_t at = j + v * L::width;
+      const f32 shift = L::load(sums.shift + at);
+      f32 most = L::broadcast(0.0f);
+      for (size_t r = 0; r < n; ++r) {
+        const f32 x = load(rows[r] + at);
+        most = L::max(L::max(x - shift, shift - x), most);
+      }
+      L::store(spread + at, most);
+    });
+  });
 }
 
 // Two passes in doubles over one column of the block, the second corrected.
@@ -109,66 +156,95 @@ SIMDNORM_INLINE void exact_block_column(const float* const* rows, size_t n, size
   m2 = s2 - s1 * correction;
 }
 
+// Mean and M2 of every column of the strip over the n rows of a block. `near`: the mean of earlier
+// rows, a good shift; null where there are none.
 template <class L>
-SIMDNORM_INLINE void fold_block(const float* const* rows, size_t n, size_t cols, column_fold& fold) {
-  block_sums sums;
-  size_t j = 0;
-  constexpr size_t side_by_side = 4;
-  const auto full = [](const float* p) SIMDNORM_LAMBDA { return L::load(p); };
-  for (; j + side_by_side * L::width <= cols; j += side_by_side * L::width) {
-    sum_block<L, side_by_side>(rows, n, j, sums, full);
+inline void moments_of_block(const float* const* rows, size_t n, size_t cols, const double* near, double* mean,
+                             double* m2) {
+  if (n == 1) {
+    for (size_t c = 0; c < cols; ++c) {
+      const double x = static_cast<double>(rows[0][c]);
+      m2[c] = x - x;  // 0; NaN for infinity and NaN
+      mean[c] = x + m2[c];
+    }
+    return;
   }
-  for (; j + L::width <= cols; j += L::width) sum_block<L, 1>(rows, n, j, sums, full);
-  if (j < cols) {
-    const size_t rest = cols - j;
-    sum_block<L, 1>(rows, n, j, sums, [rest](const float* p) SIMDNORM_LAMBDA { return L::load_n(p, rest); });
+  block_sums sums;
+  if (near) {
+    for (size_t c = 0; c < cols; ++c) sums.shift[c] = static_cast<float>(near[c]);
+  } else {
+    shift_by_mean<L>(rows, n, cols, sums);
   }
 
-  // mean = K + S1/n, M2 = S2 - S1^2/n, guarded like a row's; no epsilon will hide a small variance
-  // here. Plain loops: one column an entry, so any vectorization gives the same bits.
-  const double count = static_cast<double>(n);
-  const double inverse = 1.0 / count;
-  double mean[columns_per_strip];
-  double m2[columns_per_strip];
-  int unsafe = 0;
-  const bool single = n == 1;  // of which no variance can be lost
-  const auto is_safe = [single, inverse](double s1, double s2, double m) SIMDNORM_LAMBDA {
-    return ((s1 * (s1 * inverse) <= 4.0 * m) & (m > 0x1p-96) & (s2 < 0x1p127)) | (single & (s2 == 0.0));
+  // mean = K + S1/n, M2 = S2 - S1^2/n. No epsilon will hide a small variance here. Plain loops, a
+  // column an entry: no vectorization can change a bit.
+  const double inverse = 1.0 / static_cast<double>(n);
+  const auto is_safe = [inverse](double s1, double s2, double m) SIMDNORM_LAMBDA {
+    return (s1 * (s1 * inverse) <= 0.25 * m) & (m > 0x1p-96) & (s2 < 0x1p127);
   };
-  for (size_t c = 0; c < cols; ++c) {
-    const double s1 = static_cast<double>(sums.sum[c]);
-    const double s2 = static_cast<double>(sums.squares[c]);
-    const double delta = s1 * inverse;
-    mean[c] = static_cast<double>(sums.shift[c]) + delta;
-    m2[c] = s2 - s1 * delta;
-    unsafe |= !is_safe(s1, s2, m2[c]);
-  }
-  if (unsafe) [[unlikely]] {
+  const auto finish = [&] {
+    int unsafe = 0;
     for (size_t c = 0; c < cols; ++c) {
-      const double s1 = static_cast<double>(sums.sum[c]);
-      const double s2 = static_cast<double>(sums.squares[c]);
-      if (!is_safe(s1, s2, m2[c])) exact_block_column(rows, n, c, mean[c], m2[c]);
+      const double delta = sums.sum[c] * inverse;
+      mean[c] = static_cast<double>(sums.shift[c]) + delta;
+      m2[c] = sums.squares[c] - sums.sum[c] * delta;
+      unsafe |= !is_safe(sums.sum[c], sums.squares[c], m2[c]);
+    }
+    return unsafe != 0;
+  };
+  sum_block<L>(rows, n, cols, sums);
+  if (!finish()) [[likely]]
+    return;
+
+  // A shift that was too far off is mended by a second pass, shifted by the mean that the first
+  // found. Columns that were fine come out as before: their shift stays.
+  bool again = false;
+  for (size_t c = 0; c < cols; ++c) {
+    const double s2 = sums.squares[c];
+    if (!is_safe(sums.sum[c], s2, m2[c]) && s2 > 0.0 && s2 < 0x1p127) {
+      sums.shift[c] = static_cast<float>(mean[c]);
+      again = true;
     }
   }
+  if (again) {
+    sum_block<L>(rows, n, cols, sums);
+    if (!finish()) return;
+  }
+  // What is left is constant, or hostile.
+  float spread[strip_capacity];
+  spread_of_block<L>(rows, n, cols, sums, spread);
+  for (size_t c = 0; c < cols; ++c) {
+    if (is_safe(sums.sum[c], sums.squares[c], m2[c])) continue;
+    if (sums.squares[c] == 0.0 && spread[c] == 0.0f) {
+      mean[c] = static_cast<double>(sums.shift[c]);
+      m2[c] = 0.0;
+    } else {
+      exact_block_column(rows, n, c, mean[c], m2[c]);
+    }
+  }
+}
 
-  // Chan: mean += (mean_b - mean) n_b/n; M2 += M2_b + (mean_b - mean)^2 n_a n_b/n. The first block
-  // meets a fold of zeros: it is taken as it is.
-  const double before = static_cast<double>(fold.count);
-  const double weight = count / (before + count);
-  const double cross = before * weight;
+template <class L>
+inline void fold_block(const float* const* rows, size_t n, size_t cols, column_fold& fold) {
+  double mean[columns_per_strip];
+  double m2[columns_per_strip];
   double* fold_mean = fold.mean;
   double* fold_m2 = fold.m2;
   if (fold.count == 0) {
-    for (size_t c = 0; c < cols; ++c) {
-      fold_mean[c] = mean[c];
-      fold_m2[c] = m2[c];
-    }
-  } else {
-    for (size_t c = 0; c < cols; ++c) {
-      const double delta = mean[c] - fold_mean[c];
-      fold_mean[c] = fold_mean[c] + delta * weight;
-      fold_m2[c] = fold_m2[c] + (m2[c] + (delta * delta) * cross);
-    }
+    moments_of_block<L>(rows, n, cols, nullptr, fold_mean, fold_m2);
+    fold.count = n;
+    return;
+  }
+  moments_of_block<L>(rows, n, cols, fold_mean, mean, m2);
+  // Chan: mean += (mean_b - mean) n_b/n; M2 += M2_b + (mean_b - mean)^2 n_a n_b/n.
+  const double count = static_cast<double>(n);
+  const double before = static_cast<double>(fold.count);
+  const double weight = count / (before + count);
+  const double cross = before * weight;
+  for (size_t c = 0; c < cols; ++c) {
+    const double delta = mean[c] - fold_mean[c];
+    fold_mean[c] = fold_mean[c] + delta * weight;
+    fold_m2[c] = fold_m2[c] + (m2[c] + (delta * delta) * cross);
   }
   fold.count += n;
 }

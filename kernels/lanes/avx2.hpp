@@ -19,7 +19,8 @@ struct lanes {
   using f32 = xsimd::batch<float, xsimd::fma3<xsimd::avx2>>;
   using f64 = xsimd::batch<double, xsimd::fma3<xsimd::avx2>>;
   static constexpr size_t width = 8;
-  static constexpr size_t rows_together = 1;  // two would spill
+  static constexpr size_t columns_together = 2;  // ten registers of sixteen
+  static constexpr size_t rows_together = 1;     // two would spill
   struct wide {
     f64 part[2];
   };
@@ -68,6 +69,7 @@ struct lanes {
 
   static constexpr size_t width64 = 4;
   SIMDNORM_INLINE static f64 load64(const double* p) { return _mm256_loadu_pd(p); }
+  SIMDNORM_INLINE static void store64(double* p, f64 v) { _mm256_storeu_pd(p, v); }
   SIMDNORM_INLINE static f64 load_widened(const float* p) { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }
   SIMDNORM_INLINE static f64 store_narrowed(float* p, f64 v) {
     const __m128 narrow = _mm256_cvtpd_ps(v);

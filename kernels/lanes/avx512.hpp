@@ -19,7 +19,8 @@ struct lanes {
   using f32 = xsimd::batch<float, xsimd::avx512bw>;
   using f64 = xsimd::batch<double, xsimd::avx512bw>;
   static constexpr size_t width = 16;
-  static constexpr size_t rows_together = 2;  // four chains of additions, and registers for them
+  static constexpr size_t columns_together = 4;  // four chains each, 20 registers
+  static constexpr size_t rows_together = 2;     // four chains of additions, and registers for them
   struct wide {
     f64 part[2];
   };
@@ -45,6 +46,7 @@ struct lanes {
 
   static constexpr size_t width64 = 8;
   SIMDNORM_INLINE static f64 load64(const double* p) { return _mm512_loadu_pd(p); }
+  SIMDNORM_INLINE static void store64(double* p, f64 v) { _mm512_storeu_pd(p, v); }
   SIMDNORM_INLINE static f64 load_widened(const float* p) { return _mm512_cvtps_pd(_mm256_loadu_ps(p)); }
   SIMDNORM_INLINE static f64 store_narrowed(float* p, f64 v) {
     const __m256 narrow = _mm512_cvtpd_ps(v);

@@ -19,7 +19,8 @@ struct lanes {
   using f32 = xsimd::batch<float, xsimd::neon64>;
   using f64 = xsimd::batch<double, xsimd::neon64>;
   static constexpr size_t width = 4;
-  static constexpr size_t rows_together = 1;  // eight chains already
+  static constexpr size_t columns_together = 4;  // 20 registers of 32
+  static constexpr size_t rows_together = 1;     // eight chains already
   struct wide {
     f64 part[2];
   };
@@ -51,6 +52,7 @@ struct lanes {
 
   static constexpr size_t width64 = 2;
   SIMDNORM_INLINE static f64 load64(const double* p) { return vld1q_f64(p); }
+  SIMDNORM_INLINE static void store64(double* p, f64 v) { vst1q_f64(p, v); }
   SIMDNORM_INLINE static f64 load_widened(const float* p) { return vcvt_f64_f32(vld1_f32(p)); }
   SIMDNORM_INLINE static f64 store_narrowed(float* p, f64 v) {
     const float32x2_t narrow = vcvt_f32_f64(v);

@@ -30,6 +30,7 @@ struct lanes {
   using f32 = float;
   using f64 = double;
   static constexpr size_t width = 1;
+  static constexpr size_t columns_together = 1;
   static constexpr size_t rows_together = 1;
   struct wide {
     f64 part[1];
@@ -84,6 +85,9 @@ struct lanes {
   static constexpr size_t width64 = 1;
   SIMDNORM_INLINE static f64 load64(const double* p) {
     return *p;
+  }
+  SIMDNORM_INLINE static void store64(double* p, f64 v) {
+    *p = v;
   }
   SIMDNORM_INLINE static f64 load_widened(const float* p) {
     return static_cast<double>(*p);

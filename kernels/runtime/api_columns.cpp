@@ -12,9 +12,9 @@ namespace {
 
 // y = (x - shift) * scale + offset over the rows, columns [first, last).
 simdnorm_status apply(const kernel_table& table, const column_source& x, const simdnorm_matrix& y,
-                      const column_parameters& parameters, size_t first, size_t last,
+                      const column_parameters& parameters, size_t first, size_t last, bool finite,
                       const simdnorm_executor* executor) noexcept {
-  const column_affine_arguments a{x.x, y.data, x.x_stride, y.row_stride, x.padding, &parameters};
+  const column_affine_arguments a{x.x, y.data, x.x_stride, y.row_stride, x.padding, &parameters, finite};
   return for_row_blocks(executor, x.rows, last - first, [&](size_t row_first, size_t row_last) {
     table.column_affine_f32(a, block{row_first, row_last, first, last});
   });
@@ -33,7 +33,7 @@ void set_parameters(column_parameters& p, size_t c, double shift, double scale, 
   const bool fine = (__builtin_fabs(shift) < 0x1p100) & (__builtin_fabs(offset) < 0x1p100) &
                     (((size > 0x1p-100) & (size < 0x1p100)) | (size == 0.0));
   p.exact[c] = !fine;
-  p.any_exact = static_cast<uint8_t>(p.any_exact | !fine);
+  p.any_exact |= !fine;
 }
 
 // y = (x - mean) / deviation, shifted like the kernel column_normalizer.
@@ -125,9 +125,9 @@ simdnorm_status transform(const simdnorm_const_matrix* x, const simdnorm_matrix*
   return for_strips(x->rows, x->cols, executor,
                     [&](size_t from, size_t to, const simdnorm_executor* over_rows) -> simdnorm_status {
                       column_parameters p;
-                      p.any_exact = 0;
+                      p.any_exact = p.affine = false;
                       for (size_t c = from; c < to; ++c) parameters(p, c - from, c);
-                      return apply(*call.table, call.source, *y, p, from, to, over_rows);
+                      return apply(*call.table, call.source, *y, p, from, to, false, over_rows);
                     });
 }
 
@@ -229,7 +229,7 @@ simdnorm_status simdnorm_batch_norm_training(const simdnorm_const_matrix* x, con
         column_parameters p;
         const column_normalizer_arguments a{total.mean, variance, o.gamma.data, o.beta.data, o.epsilon, &p};
         call.table->column_normalizer_f32(a, block{0, x->rows, first, last});
-        return apply(*call.table, call.source, *y, p, first, last, over_rows);
+        return apply(*call.table, call.source, *y, p, first, last, true, over_rows);
       });
 }
 
@@ -265,7 +265,7 @@ simdnorm_status simdnorm_batch_norm_inference(const simdnorm_const_matrix* x, co
                       column_parameters p;
                       const column_normalizer_arguments a{m, v, o.gamma.data, o.beta.data, o.epsilon, &p};
                       call.table->column_normalizer_f32(a, block{0, x->rows, first, last});
-                      return apply(*call.table, call.source, *y, p, first, last, over_rows);
+                      return apply(*call.table, call.source, *y, p, first, last, false, over_rows);
                     });
 }
 
