@@ -140,18 +140,16 @@ inline void column_normalizer(const column_normalizer_arguments& a, const block&
   const double* means = a.mean;
   const double* variances = a.variance;
   const double epsilon = a.epsilon;
-  const auto rstd_of = [epsilon](double variance) SIMDNORM_LAMBDA {
-    return variance + epsilon == 0.0 ? 0.0 : 1.0 / __builtin_sqrt(variance + epsilon);
-  };
   int any = 0;
+#pragma GCC ivdep  // the parameters lie apart from mean and variance
   for (size_t c = 0; c < cols; ++c) {
     const double variance = variances[c] + epsilon;
-    const double rstd = rstd_of(variances[c]);
+    const double rstd = variance == 0.0 ? 0.0 : 1.0 / __builtin_sqrt(variance);
     const double gamma = static_cast<double>(p.gamma[c]);
     const double beta = static_cast<double>(p.beta[c]);
     const double mean = means[c];
-    const bool small = (mean * mean < variance) & (variances[c] > 0.0);
-    const float shift = static_cast<float>(small ? 0.0 : mean);
+    const double if_any_variance = mean * mean < variance ? 0.0 : mean;
+    const float shift = static_cast<float>(variances[c] > 0.0 ? if_any_variance : mean);
     const float high = static_cast<float>(rstd);
     p.shift[c] = shift;
     p.scale[c] = high;
@@ -160,15 +158,15 @@ inline void column_normalizer(const column_normalizer_arguments& a, const block&
     p.exact_shift[c] = mean;
     p.exact_scale[c] = rstd * gamma;
     p.exact_offset[c] = beta;
-    any |= !(f32_parameters_do(mean, rstd) & (gamma - gamma == 0.0) & (beta - beta == 0.0));
   }
+  const auto is_exact = [&p, means](size_t c) SIMDNORM_LAMBDA {
+    const double finite = p.exact_scale[c] - p.exact_scale[c] + (p.exact_offset[c] - p.exact_offset[c]);
+    return !(f32_parameters_do(means[c], static_cast<double>(p.scale[c])) & (finite == 0.0));
+  };
+  for (size_t c = 0; c < cols; ++c) any |= is_exact(c);
   p.any_exact = any != 0;
   if (any) [[unlikely]] {
-    for (size_t c = 0; c < cols; ++c) {
-      const float g = p.gamma[c];
-      const float t = p.beta[c];
-      p.exact[c] = !(f32_parameters_do(means[c], rstd_of(variances[c])) & (g - g == 0.0f) & (t - t == 0.0f));
-    }
+    for (size_t c = 0; c < cols; ++c) p.exact[c] = is_exact(c);
   }
 }
 
