@@ -56,11 +56,11 @@ column_split split_columns(size_t rows, size_t cols, const simdnorm_executor* ex
 simdnorm_status fold_columns(const kernel_table& table, const column_source& source, size_t first, size_t last,
                              column_fold& total, const simdnorm_executor* executor) noexcept {
   const size_t cols = last - first;
-  // Moments of the spans of one wave: 32 KiB of the caller's stack, whatever the shape.
-  constexpr size_t room = 2048;
+  // Moments of the spans of one wave: 16 KiB of the caller's stack, whatever the shape.
+  constexpr size_t room = 1024;
   double mean[room];
   double m2[room];
-  constexpr size_t most_spans = 32;
+  constexpr size_t most_spans = 16;
   const size_t fit = room / cols < most_spans ? room / cols : most_spans;
   const size_t per_wave = is_parallel(executor) ? fit : 1;
 
