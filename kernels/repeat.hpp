@@ -6,7 +6,6 @@
 
 #include <stddef.h>
 
-#include <type_traits>
 #include <utility>
 
 #include "inline.hpp"
@@ -14,11 +13,18 @@
 namespace simdnorm {
 namespace {
 
+// A number that is a type. std::integral_constant's conversion is a weak symbol at -O0, and would leak
+// from one instruction set into another.
+template <auto Value>
+struct constant {
+  constexpr operator decltype(Value)() const { return Value; }
+};
+
 // f(0), f(1), ... f(N - 1), each with its index as a constant.
 template <size_t N, class F>
 SIMDNORM_INLINE void repeat(F f) {
   [&]<size_t... i>(std::index_sequence<i...>) SIMDNORM_LAMBDA {
-    (f(std::integral_constant<size_t, i>{}), ...);
+    (f(constant<i>{}), ...);
   }
   (std::make_index_sequence<N>{});
 }

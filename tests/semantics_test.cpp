@@ -321,7 +321,7 @@ TEST_P(semantics_test, extremes_are_never_minus_zero) {
       ASSERT_EQ(column_moments({x.data(), rows, 1}, {&m, 1}), status::ok);
       EXPECT_EQ(bits_of(m.min), bits_of(e.min)) << rows << ", pattern " << pattern;
       EXPECT_EQ(bits_of(m.max), bits_of(e.max)) << rows << ", pattern " << pattern;
-      EXPECT_EQ(bits_of(m.mean + 0.0), bits_of(static_cast<double>(e.mean) + 0.0));
+      EXPECT_NEAR(m.mean, static_cast<double>(e.mean), 5 * 0x1p-24);  // of 5 at most, from f32 sums
       double low, high;
       ASSERT_EQ(min_max_fit({x.data(), rows, 1}, {&low, 1}, {&high, 1}), status::ok);
       EXPECT_EQ(bits_of(low), bits_of(e.min));

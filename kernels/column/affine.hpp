@@ -30,7 +30,13 @@ SIMDNORM_INLINE void affine_rows(const column_parameters& p, size_t cols, const 
       const f32 d = load(x[r]) - shift;
       v[r] = L::fma(d, scale, L::fma(d, low, offset));
       if constexpr (Affine) v[r] = L::fma(v[r], gamma, beta);
-      if constexpr (!Finite) v[r] = L::canonical(v[r]);
+      if constexpr (!Finite) {
+        if (L::any_nan(v[r])) [[unlikely]] {  // the low part can make infinity - infinity of an infinity
+          f32 w = L::fma(d, scale, offset);
+          if constexpr (Affine) w = L::fma(w, gamma, beta);
+          v[r] = L::repair_nan(v[r], w);
+        }
+      }
     });
     if (width == L::width) {
       repeat<N>([&](auto r) SIMDNORM_LAMBDA { L::store(y[r] + j, v[r]); });

@@ -29,12 +29,12 @@ SIMDNORM_INLINE void for_column_groups(size_t cols, Work work) {
   const auto full = [](const float* p) SIMDNORM_LAMBDA { return L::load(p); };
   size_t j = 0;
   for (; j + together * L::width <= cols; j += together * L::width) {
-    work(full, j, std::integral_constant<size_t, together>{});
+    work(full, j, constant<together>{});
   }
-  for (; j + L::width <= cols; j += L::width) work(full, j, std::integral_constant<size_t, 1>{});
+  for (; j + L::width <= cols; j += L::width) work(full, j, constant<size_t{1}>{});
   if (j < cols) {
     const size_t rest = cols - j;
-    work([rest](const float* p) SIMDNORM_LAMBDA { return L::load_n(p, rest); }, j, std::integral_constant<size_t, 1>{});
+    work([rest](const float* p) SIMDNORM_LAMBDA { return L::load_n(p, rest); }, j, constant<size_t{1}>{});
   }
 }
 
@@ -87,10 +87,10 @@ SIMDNORM_INLINE void sum_block(const float* const* rows, size_t n, size_t cols, 
         });
       };
       for (; r + 2 <= stop; r += 2) {
-        add(rows[r], std::integral_constant<size_t, 0>{});
-        add(rows[r + 1], std::integral_constant<size_t, 1>{});
+        add(rows[r], constant<size_t{0}>{});
+        add(rows[r + 1], constant<size_t{1}>{});
       }
-      if (r < stop) add(rows[r++], std::integral_constant<size_t, 0>{});
+      if (r < stop) add(rows[r++], constant<size_t{0}>{});
       repeat<V>([&](auto v) SIMDNORM_LAMBDA {
         const wide w1 = L::widen(s1[0][v] + s1[1][v]);
         const wide w2 = L::widen(s2[0][v] + s2[1][v]);

@@ -41,6 +41,9 @@ struct lanes {
   SIMDNORM_INLINE static f32 canonical(f32 v) {
     return _mm512_mask_mov_ps(v, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), broadcast(__builtin_nanf("")));
   }
+  SIMDNORM_INLINE static f32 repair_nan(f32 v, f32 w) {
+    return canonical(_mm512_mask_mov_ps(v, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), w));
+  }
   SIMDNORM_INLINE static bool any_nan(f32 v) { return _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q) != 0; }
   SIMDNORM_INLINE static bool all_equal(f32 a, f32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ) == 0xffff; }
 

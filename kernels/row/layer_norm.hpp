@@ -143,11 +143,20 @@ template <class L, affine A>
   const auto* gamma = static_cast<const float*>(a.gamma);
   const auto* beta = static_cast<const float*>(a.beta);
 
-  exact_moments m{static_cast<double>(x[0]), 0.0, 0.0};
+  // The mean in two parts: a float, and what is to be added to it.
+  float center = x[0];
+  double correction = 0.0;
+  double variance = 0.0;
   const bool constant = row_is_constant<L>(x, n) && __builtin_isfinite(x[0]);
-  if (!constant) m = exact_row_moments<L>(x, n);
-  const double rstd = 1.0 / __builtin_sqrt(m.variance + a.epsilon);
-  if (a.mean) a.mean[row] = canonical_float(m.mean + m.correction);
+  if (!constant) {
+    const double count = static_cast<double>(n);
+    center = static_cast<float>(row_sums64<L>(x, n, 0.0f).sum / count);
+    const sums64 s = row_sums64<L>(x, n, center);
+    correction = s.sum / count;
+    variance = s.squares / count - correction * correction;
+  }
+  const double rstd = 1.0 / __builtin_sqrt(variance + a.epsilon);
+  if (a.mean) a.mean[row] = canonical_float(static_cast<double>(center) + correction);
   if (a.rstd) a.rstd[row] = canonical_float(rstd);
 
   if (constant) {  // exactly beta, whatever epsilon and gamma are
@@ -158,12 +167,12 @@ template <class L, affine A>
     }
     return;
   }
-  const f64 mean = L::broadcast64(m.mean);
-  const f64 correction = L::broadcast64(m.correction);
+  const f64 mean = L::broadcast64(static_cast<double>(center));
+  const f64 low_mean = L::broadcast64(correction);
   const f64 scale = L::broadcast64(rstd);
   transform<L>(y, n, [&](auto load) SIMDNORM_LAMBDA {
     typename L::wide v = L::widen(load(x));
-    for (size_t k = 0; k < parts; ++k) v.part[k] = ((v.part[k] - mean) - correction) * scale;
+    for (size_t k = 0; k < parts; ++k) v.part[k] = ((v.part[k] - mean) - low_mean) * scale;
     if constexpr (has_gamma<A>) {
       const typename L::wide g = L::widen(load(gamma));
       for (size_t k = 0; k < parts; ++k) v.part[k] = v.part[k] * g.part[k];
@@ -193,13 +202,15 @@ inline void layer_norm_rows(const row_norm_arguments& a, const block& b) {
       if (a.rstd) a.rstd[batch.index[k]] = s.rstd[k];
     };
     for (size_t k = 0; k < batch.count; ++k) put_statistics(k);
-    // A second pass, shifted by the mean that the first found, mends a shift that was too far off:
-    // 1 row in 200 of independent numbers.
+    // Sums in doubles, shifted by the mean that the first pass found, mend a shift that was too far
+    // off: 1 row in 200 of independent numbers.
     const auto safe = [&](size_t k) {
       if (finish(single{}, k)) return true;
       if (!fits_f32(s.squares[k])) return false;
       s.shift[k] = s.mean[k];
-      layer_norm_sums<L, 1>({batch.x[k]}, batch.n[k], k, s);
+      const sums64 again = row_sums64<L>(batch.x[k], batch.n[k], s.shift[k]);
+      s.sum[k] = again.sum;
+      s.squares[k] = again.squares;
       const bool fine = finish(single{}, k);
       put_statistics(k);
       return fine;
@@ -243,9 +254,9 @@ inline void layer_norm_rows(const row_norm_arguments& a, const block& b) {
       bool plain = true;
       repeat<N>([&](auto r) SIMDNORM_LAMBDA { plain &= s.center[k + r] == 0.0f; });
       if (plain) {  // x - 0 is x: rows side by side need not agree
-        write(std::false_type{});
+        write(constant<false>{});
       } else {
-        write(std::true_type{});
+        write(constant<true>{});
       }
     };
     write_batch<L, A>(batch, parameters, all_safe, safe, apply, [&](size_t k) SIMDNORM_LAMBDA {

@@ -55,27 +55,12 @@ SIMDNORM_INLINE void rms_norm_sums(const float* const (&x)[N], size_t n, size_t 
   }
 }
 
-template <class L>
-SIMDNORM_INLINE double exact_row_sum_of_squares(const float* x, size_t n) {
-  using f64 = typename L::f64;
-  constexpr size_t parts = sizeof(typename L::wide) / sizeof(f64);
-  typename L::wide sum[group<L>];
-  for (auto& s : sum) {
-    for (auto& p : s.part) p = L::broadcast64(0.0);
-  }
-  for_lanes<L, 1>({x}, 0, n, {L::broadcast(0.0f)}, [&](size_t, size_t g, typename L::f32 v) SIMDNORM_LAMBDA {
-    const typename L::wide w = L::widen(v);
-    for (size_t k = 0; k < parts; ++k) sum[g].part[k] = sum[g].part[k] + w.part[k] * w.part[k];
-  });
-  return L::sum64(sum);
-}
-
 template <class L, affine A>
 [[gnu::noinline]] void rms_norm_hostile_row(const row_norm_arguments& a, size_t row, const float* x, float* y,
                                             size_t n) {
   constexpr size_t parts = sizeof(typename L::wide) / sizeof(typename L::f64);
   const auto* weight = static_cast<const float*>(a.gamma);
-  const double s2 = exact_row_sum_of_squares<L>(x, n);
+  const double s2 = row_sums64<L>(x, n, 0.0f).squares;
   const double rstd = 1.0 / __builtin_sqrt(s2 / static_cast<double>(n) + a.epsilon);
   if (a.rstd) a.rstd[row] = canonical_float(rstd);
   if (s2 == 0.0) {  // zeros, whose reciprocal may be infinite: no product with it

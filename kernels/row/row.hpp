@@ -15,10 +15,10 @@ namespace {
 // Element i of a row belongs to virtual lane i mod 32, on every instruction set.
 constexpr size_t virtual_lanes = 32;
 // f32 lanes are flushed into second-level f32 lanes every so many elements, these into doubles every
-// so many: rounding errors grow with 16 and 8 additions, not with the row (12 ulp without at mean/std
-// 1e4; 4.6 with chunks of 16384 on integers, whose squares all round the same way). A long row can be
-// cut at chunks.
-constexpr size_t flush_every = 512;
+// so many: rounding errors grow with 8 and 16 additions, not with the row (12 ulp without at mean/std
+// 1e4; 4.6 with chunks of 16384 on integers, whose squares all round the same way; 3.2 with 512 on 513
+// elements the first of which is an outlier). A long row can be cut at chunks.
+constexpr size_t flush_every = 256;
 constexpr size_t chunk_elements = 4096;
 // A row is shifted by the mean of its first so many elements.
 constexpr size_t shift_elements = 64;
@@ -146,61 +146,31 @@ constexpr bool has_gamma = A == affine::gamma || A == affine::both;
 template <affine A>
 constexpr bool has_beta = A == affine::beta || A == affine::both;
 
-// Statistics in doubles of x[0, n), for rows that f32 lanes cannot do: two passes, the second
-// corrected for the rounding of the first's mean.
-struct exact_moments {
-  double mean;        // the first pass's mean
-  double correction;  // to be added to it
-  double variance;
+struct sums64 {
+  double sum, squares;
 };
 
-constexpr float ones[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
-
+// sum(d) and sum(d^2) of d = x - shift over x[0, n), in doubles: for rows that f32 lanes cannot do.
 template <class L>
-SIMDNORM_INLINE exact_moments exact_row_moments(const float* x, size_t n) {
+[[gnu::noinline]] sums64 row_sums64(const float* x, size_t n, float shift) {
   using f64 = typename L::f64;
-  constexpr size_t parts = sizeof(typename L::wide) / sizeof(f64);
-  const f64 zero = L::broadcast64(0.0);
-  const double count = static_cast<double>(n);
-
-  typename L::wide sum[group<L>];
-  for (auto& s : sum) {
-    for (auto& p : s.part) p = zero;
-  }
-  for_lanes<L, 1>({x}, 0, n, {L::broadcast(0.0f)}, [&](size_t, size_t g, typename L::f32 v) SIMDNORM_LAMBDA {
-    const typename L::wide w = L::widen(v);
-    for (size_t k = 0; k < parts; ++k) sum[g].part[k] = sum[g].part[k] + w.part[k];
+  using wide = typename L::wide;
+  constexpr size_t parts = sizeof(wide) / sizeof(f64);
+  const f64 k = L::broadcast64(static_cast<double>(shift));
+  wide sum[group<L>];
+  wide squares[group<L>];
+  repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
+    repeat<parts>([&](auto p) SIMDNORM_LAMBDA { sum[g].part[p] = squares[g].part[p] = L::broadcast64(0.0); });
   });
-  const double mean = L::sum64(sum) / count;
-
-  typename L::wide first[group<L>];
-  typename L::wide second[group<L>];
-  for (size_t g = 0; g < group<L>; ++g) {
-    for (size_t k = 0; k < parts; ++k) first[g].part[k] = second[g].part[k] = zero;
-  }
-  // Elements that are not there must not count; no float stands exactly for the mean, so they are
-  // masked by a weight of zero.
-  const f64 m = L::broadcast64(mean);
-  size_t i = 0;
-  const auto step = [&](size_t g, typename L::wide d) SIMDNORM_LAMBDA {
-    for (size_t k = 0; k < parts; ++k) {
-      first[g].part[k] = first[g].part[k] + d.part[k];
-      second[g].part[k] = second[g].part[k] + d.part[k] * d.part[k];
-    }
-  };
-  for (size_t g = 0; i + L::width <= n; i += L::width, g = (g + 1) % group<L>) {
-    typename L::wide d = L::widen(L::load(x + i));
-    for (size_t k = 0; k < parts; ++k) d.part[k] = d.part[k] - m;
-    step(g, d);
-  }
-  if (i < n) {
-    typename L::wide d = L::widen(L::load_n(x + i, n - i));
-    const typename L::wide here = L::widen(L::load_n_or(ones, n - i, L::broadcast(0.0f)));
-    for (size_t k = 0; k < parts; ++k) d.part[k] = (d.part[k] - m) * here.part[k];
-    step((i / L::width) % group<L>, d);
-  }
-  const double correction = L::sum64(first) / count;
-  return {mean, correction, L::sum64(second) / count - correction * correction};
+  for_lanes<L, 1>({x}, 0, n, {L::broadcast(shift)}, [&](auto, auto g, typename L::f32 v) SIMDNORM_LAMBDA {
+    const wide w = L::widen(v);
+    repeat<parts>([&](auto p) SIMDNORM_LAMBDA {
+      const f64 d = w.part[p] - k;
+      sum[g].part[p] = sum[g].part[p] + d;
+      squares[g].part[p] = squares[g].part[p] + d * d;
+    });
+  });
+  return {L::sum64(sum), L::sum64(squares)};
 }
 
 // Rows are done in batches: the statistics of all, then their square roots and divisions side by
