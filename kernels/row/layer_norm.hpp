@@ -57,34 +57,49 @@ SIMDNORM_INLINE void layer_norm_sums(const float* const (&x)[N], size_t n, size_
   using f32 = typename L::f32;
   f32 shift[N];
   const double inverse = 1.0 / static_cast<double>(n);
-  repeat<N>([&](auto r) SIMDNORM_LAMBDA {
-    shift[r] = L::broadcast(out.shift[k + r]);
-    out.sum[k + r] = out.squares[k + r] = 0.0;
-    out.inverse[k + r] = inverse;
-  });
+  repeat<N>([&](auto r) SIMDNORM_LAMBDA { shift[r] = L::broadcast(out.shift[k + r]); });
+  const auto add = [&](size_t from, size_t stop, row_lanes<L, N>& s1, row_lanes<L, N>& s2) SIMDNORM_LAMBDA {
+    for_lanes<L, N>(x, from, stop, shift, [&](auto r, auto g, f32 v) SIMDNORM_LAMBDA {
+      const f32 d = v - shift[r];
+      s1.row[r].v[g] = s1.row[r].v[g] + d;
+      s2.row[r].v[g] = L::fma(d, d, s2.row[r].v[g]);
+    });
+  };
+  if (n <= flush_every) {  // one flush into zeros: the lanes are the second level
+    row_lanes<L, N> s1, s2;
+    add(0, n, s1, s2);
+    repeat<N>([&](auto r) SIMDNORM_LAMBDA {
+      out.sum[k + r] = L::sum64(s1.row[r].v);
+      out.squares[k + r] = L::sum64(s2.row[r].v);
+      out.inverse[k + r] = inverse;
+    });
+    return;
+  }
+  double sums[N], squares[N];
+  repeat<N>([&](auto r) SIMDNORM_LAMBDA { sums[r] = squares[r] = 0.0; });
   for (size_t from = 0; from < n; from += chunk_elements) {
     const size_t end = n - from < chunk_elements ? n : from + chunk_elements;
-    row_lanes<L, N> sum, squares;
+    row_lanes<L, N> t1, t2;
     for (size_t done = from; done < end; done += flush_every) {
       row_lanes<L, N> s1, s2;
-      const size_t stop = end - done < flush_every ? end : done + flush_every;
-      for_lanes<L, N>(x, done, stop, shift, [&](auto r, auto g, f32 v) SIMDNORM_LAMBDA {
-        const f32 d = v - shift[r];
-        s1.row[r].v[g] = s1.row[r].v[g] + d;
-        s2.row[r].v[g] = L::fma(d, d, s2.row[r].v[g]);
-      });
+      add(done, end - done < flush_every ? end : done + flush_every, s1, s2);
       repeat<N>([&](auto r) SIMDNORM_LAMBDA {
         repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
-          sum.row[r].v[g] = sum.row[r].v[g] + s1.row[r].v[g];
-          squares.row[r].v[g] = squares.row[r].v[g] + s2.row[r].v[g];
+          t1.row[r].v[g] = t1.row[r].v[g] + s1.row[r].v[g];
+          t2.row[r].v[g] = t2.row[r].v[g] + s2.row[r].v[g];
         });
       });
     }
     repeat<N>([&](auto r) SIMDNORM_LAMBDA {
-      out.sum[k + r] += L::sum64(sum.row[r].v);
-      out.squares[k + r] += L::sum64(squares.row[r].v);
+      sums[r] += L::sum64(t1.row[r].v);
+      squares[r] += L::sum64(t2.row[r].v);
     });
   }
+  repeat<N>([&](auto r) SIMDNORM_LAMBDA {
+    out.sum[k + r] = sums[r];
+    out.squares[k + r] = squares[r];
+    out.inverse[k + r] = inverse;
+  });
 }
 
 // The same with K, the mean of the first 64 elements (or of all, if fewer), for a shift.

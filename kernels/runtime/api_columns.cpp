@@ -142,8 +142,8 @@ extern "C" {
 
 simdnorm_status simdnorm_column_moments(const simdnorm_const_matrix* x, simdnorm_moments* out,
                                         const simdnorm_column_options* options) {
-  simdnorm_column_options storage = simdnorm_column_defaults();
-  const simdnorm_column_options* chosen = read_options(options, storage, sizeof storage);
+  simdnorm_column_options storage;
+  const simdnorm_column_options* chosen = read_options(options, storage, simdnorm_column_defaults);
   if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
   const simdnorm_column_options& o = *chosen;
   region rx, pad, outputs[1];
@@ -173,8 +173,8 @@ simdnorm_status simdnorm_column_moments(const simdnorm_const_matrix* x, simdnorm
 
 simdnorm_status simdnorm_batch_norm_training(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
                                              const simdnorm_batch_norm_options* options) {
-  simdnorm_batch_norm_options storage = simdnorm_batch_norm_defaults();
-  const simdnorm_batch_norm_options* chosen = read_options(options, storage, sizeof storage);
+  simdnorm_batch_norm_options storage;
+  const simdnorm_batch_norm_options* chosen = read_options(options, storage, simdnorm_batch_norm_defaults);
   if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
   const simdnorm_batch_norm_options& o = *chosen;
   region rx, pad, written[5], read[3];
@@ -236,8 +236,8 @@ simdnorm_status simdnorm_batch_norm_training(const simdnorm_const_matrix* x, con
 simdnorm_status simdnorm_batch_norm_inference(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
                                               simdnorm_const_vector mean, simdnorm_const_vector variance,
                                               const simdnorm_batch_norm_options* options) {
-  simdnorm_batch_norm_options storage = simdnorm_batch_norm_defaults();
-  const simdnorm_batch_norm_options* chosen = read_options(options, storage, sizeof storage);
+  simdnorm_batch_norm_options storage;
+  const simdnorm_batch_norm_options* chosen = read_options(options, storage, simdnorm_batch_norm_defaults);
   if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
   const simdnorm_batch_norm_options& o = *chosen;
   region rx, written[1], read[5];
@@ -271,8 +271,8 @@ simdnorm_status simdnorm_batch_norm_inference(const simdnorm_const_matrix* x, co
 
 simdnorm_status simdnorm_standardize_fit(const simdnorm_const_matrix* x, double* mean, double* scale,
                                          const simdnorm_column_options* options) {
-  simdnorm_column_options storage = simdnorm_column_defaults();
-  const simdnorm_column_options* chosen = read_options(options, storage, sizeof storage);
+  simdnorm_column_options storage;
+  const simdnorm_column_options* chosen = read_options(options, storage, simdnorm_column_defaults);
   if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
   const simdnorm_column_options& o = *chosen;
   if (const simdnorm_status s = check_fit(x, o.padding, o.executor, mean, scale)) return s;
@@ -298,8 +298,8 @@ simdnorm_status simdnorm_standardize_fit(const simdnorm_const_matrix* x, double*
 simdnorm_status simdnorm_standardize_transform(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
                                                const double* mean, const double* scale,
                                                const simdnorm_column_options* options) {
-  simdnorm_column_options storage = simdnorm_column_defaults();
-  const simdnorm_column_options* chosen = read_options(options, storage, sizeof storage);
+  simdnorm_column_options storage;
+  const simdnorm_column_options* chosen = read_options(options, storage, simdnorm_column_defaults);
   if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
   const simdnorm_column_options& o = *chosen;
   return transform(x, y, mean, scale, o.padding, o.executor,
@@ -309,8 +309,8 @@ simdnorm_status simdnorm_standardize_transform(const simdnorm_const_matrix* x, c
 simdnorm_status simdnorm_standardize_inverse(const simdnorm_const_matrix* y, const simdnorm_matrix* x,
                                              const double* mean, const double* scale,
                                              const simdnorm_column_options* options) {
-  simdnorm_column_options storage = simdnorm_column_defaults();
-  const simdnorm_column_options* chosen = read_options(options, storage, sizeof storage);
+  simdnorm_column_options storage;
+  const simdnorm_column_options* chosen = read_options(options, storage, simdnorm_column_defaults);
   if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
   const simdnorm_column_options& o = *chosen;
   return transform(y, x, mean, scale, o.padding, o.executor,
@@ -319,8 +319,8 @@ simdnorm_status simdnorm_standardize_inverse(const simdnorm_const_matrix* y, con
 
 simdnorm_status simdnorm_min_max_fit(const simdnorm_const_matrix* x, double* min, double* max,
                                      const simdnorm_min_max_options* options) {
-  simdnorm_min_max_options storage = simdnorm_min_max_defaults();
-  const simdnorm_min_max_options* chosen = read_options(options, storage, sizeof storage);
+  simdnorm_min_max_options storage;
+  const simdnorm_min_max_options* chosen = read_options(options, storage, simdnorm_min_max_defaults);
   if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
   const simdnorm_min_max_options& o = *chosen;
   if (const simdnorm_status s = check_range(o)) return s;
@@ -345,8 +345,8 @@ simdnorm_status simdnorm_min_max_fit(const simdnorm_const_matrix* x, double* min
 
 simdnorm_status simdnorm_min_max_transform(const simdnorm_const_matrix* x, const simdnorm_matrix* y, const double* min,
                                            const double* max, const simdnorm_min_max_options* options) {
-  simdnorm_min_max_options storage = simdnorm_min_max_defaults();
-  const simdnorm_min_max_options* chosen = read_options(options, storage, sizeof storage);
+  simdnorm_min_max_options storage;
+  const simdnorm_min_max_options* chosen = read_options(options, storage, simdnorm_min_max_defaults);
   if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
   const simdnorm_min_max_options& o = *chosen;
   if (const simdnorm_status s = check_range(o)) return s;
@@ -358,8 +358,8 @@ simdnorm_status simdnorm_min_max_transform(const simdnorm_const_matrix* x, const
 
 simdnorm_status simdnorm_min_max_inverse(const simdnorm_const_matrix* y, const simdnorm_matrix* x, const double* min,
                                          const double* max, const simdnorm_min_max_options* options) {
-  simdnorm_min_max_options storage = simdnorm_min_max_defaults();
-  const simdnorm_min_max_options* chosen = read_options(options, storage, sizeof storage);
+  simdnorm_min_max_options storage;
+  const simdnorm_min_max_options* chosen = read_options(options, storage, simdnorm_min_max_defaults);
   if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
   const simdnorm_min_max_options& o = *chosen;
   if (const simdnorm_status s = check_range(o)) return s;

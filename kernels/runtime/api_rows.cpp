@@ -71,8 +71,8 @@ extern "C" {
 
 simdnorm_status simdnorm_layer_norm(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
                                     const simdnorm_layer_norm_options* options) {
-  simdnorm_layer_norm_options storage = simdnorm_layer_norm_defaults();
-  const simdnorm_layer_norm_options* o = read_options(options, storage, sizeof storage);
+  simdnorm_layer_norm_options storage;
+  const simdnorm_layer_norm_options* o = read_options(options, storage, simdnorm_layer_norm_defaults);
   if (o == nullptr) return SIMDNORM_INVALID_STRUCT;
   return run({x, y, o->epsilon, o->gamma, o->beta, o->mean, o->rstd, o->padding, o->executor},
              &kernel_table::layer_norm_f32);
@@ -80,8 +80,8 @@ simdnorm_status simdnorm_layer_norm(const simdnorm_const_matrix* x, const simdno
 
 simdnorm_status simdnorm_rms_norm(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
                                   const simdnorm_rms_norm_options* options) {
-  simdnorm_rms_norm_options storage = simdnorm_rms_norm_defaults();
-  const simdnorm_rms_norm_options* o = read_options(options, storage, sizeof storage);
+  simdnorm_rms_norm_options storage;
+  const simdnorm_rms_norm_options* o = read_options(options, storage, simdnorm_rms_norm_defaults);
   if (o == nullptr) return SIMDNORM_INVALID_STRUCT;
   return run({x, y, o->epsilon, o->weight, no_input, no_output, o->rstd, o->padding, o->executor},
              &kernel_table::rms_norm_f32);

@@ -25,15 +25,18 @@ inline region contiguous(const void* data, size_t bytes) noexcept {
   return {first, first + bytes, first, 1, bytes, 0};
 }
 
-// The caller's options, whole: the caller's own struct where it is of our size, else `storage`, which
-// holds the defaults and takes over what the caller has. in == null: the defaults. A struct that is
-// longer than ours (a newer caller) must be zero where we do not know it. Null: SIMDNORM_INVALID_STRUCT.
-// first_size is the struct's size in the first release that had it.
+// The caller's options, whole: the caller's own struct where it is of our size, the usual case; else
+// `storage`, filled with the defaults and what the caller has. in == null: the defaults. A struct that
+// is longer than ours (a newer caller) must be zero where we do not know it. Null:
+// SIMDNORM_INVALID_STRUCT. first_size is the struct's size in the first release that had it.
 template <class Options>
-inline const Options* read_options(const Options* in, Options& storage, size_t first_size) noexcept {
+inline const Options* read_options(const Options* in, Options& storage, Options (*defaults)(),
+                                   size_t first_size = sizeof(Options)) noexcept {
+  if (in != nullptr && in->struct_size == sizeof(Options)) [[likely]]
+    return in;
+  storage = defaults();
   if (in == nullptr) return &storage;
   const size_t size = in->struct_size;
-  if (size == sizeof(Options)) return in;
   if (size < first_size) return nullptr;
   const auto* bytes = reinterpret_cast<const unsigned char*>(in);
   for (size_t i = sizeof(Options); i < size; ++i) {

@@ -201,8 +201,8 @@ simdnorm_status simdnorm_column_state_init(void* memory, size_t bytes, size_t co
 
 simdnorm_status simdnorm_column_state_update(simdnorm_column_state* state, const simdnorm_const_matrix* x,
                                              const simdnorm_column_options* options) {
-  simdnorm_column_options storage = simdnorm_column_defaults();
-  const simdnorm_column_options* chosen = read_options(options, storage, sizeof storage);
+  simdnorm_column_options storage;
+  const simdnorm_column_options* chosen = read_options(options, storage, simdnorm_column_defaults);
   if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
   const simdnorm_column_options& o = *chosen;
   if (state == nullptr) return SIMDNORM_NULL_POINTER;
