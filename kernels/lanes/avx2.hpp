@@ -19,6 +19,7 @@ struct lanes {
   using f32 = xsimd::batch<float, xsimd::fma3<xsimd::avx2>>;
   using f64 = xsimd::batch<double, xsimd::fma3<xsimd::avx2>>;
   static constexpr size_t width = 8;
+  static constexpr size_t rows_written = 1;
   static constexpr size_t columns_together = 2;  // ten registers of sixteen
   static constexpr size_t rows_together = 1;     // two would spill
   struct wide {

@@ -19,6 +19,7 @@ struct lanes {
   using f32 = xsimd::batch<float, xsimd::avx512bw>;
   using f64 = xsimd::batch<double, xsimd::avx512bw>;
   static constexpr size_t width = 16;
+  static constexpr size_t rows_written = 2;
   static constexpr size_t columns_together = 4;  // four chains each, 20 registers
   static constexpr size_t rows_together = 2;     // four chains of additions, and registers for them
   struct wide {

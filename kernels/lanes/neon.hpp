@@ -19,6 +19,7 @@ struct lanes {
   using f32 = xsimd::batch<float, xsimd::neon64>;
   using f64 = xsimd::batch<double, xsimd::neon64>;
   static constexpr size_t width = 4;
+  static constexpr size_t rows_written = 2;
   static constexpr size_t columns_together = 4;  // 20 registers of 32
   static constexpr size_t rows_together = 1;     // eight chains already
   struct wide {

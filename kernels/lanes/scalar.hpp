@@ -31,6 +31,7 @@ struct lanes {
   using f32 = float;
   using f64 = double;
   static constexpr size_t width = 1;
+  static constexpr size_t rows_written = 1;
   static constexpr size_t columns_together = 1;
   static constexpr size_t rows_together = 1;
   struct wide {

@@ -329,7 +329,7 @@ SIMDNORM_INLINE void write_batch(const row_batch<R>& batch, parameter_check<L, A
                                  Apply apply, Hostile hostile) {
   constexpr auto unchecked = [](typename L::f32) SIMDNORM_LAMBDA {};
   for (size_t k = 0; k < batch.count;) {
-    if constexpr (R > 1) {
+    if constexpr (R > 1 && L::rows_written == 2) {
       if (all_safe && k + 2 <= batch.count && batch.n[k] == batch.n[k + 1] && parameters.passed(batch.n[k]) &&
           same_alignment<2>({batch.y[k], batch.y[k + 1]})) {
         apply(rows_from<2>{k}, unchecked);
