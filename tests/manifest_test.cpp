@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The manifest, kernels/kernel_list.inc: every instruction set has every kernel, its own one, and every
+// kernel is named here beside the operations of support/operations.hpp that reach it. A kernel that is
+// added to the manifest alone turns this red.
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "runtime/dispatch.hpp"
+#include "support/isa_fixture.hpp"
+#include "support/operations.hpp"
+#include "table.hpp"
+
+namespace simdnorm::test {
+namespace {
+
+const std::map<std::string, std::vector<operation>> operations_of_kernel = {
+    {"layer_norm_f32", {operation::layer_norm, operation::layer_norm_affine}},
+    {"rms_norm_f32", {operation::rms_norm, operation::rms_norm_weighted}},
+    {"column_moments_f32", {operation::column_moments, operation::batch_norm_training}},
+    {"column_extremes_f32", {operation::column_moments, operation::min_max_fit}},
+    {"column_affine_f32", {operation::batch_norm_inference, operation::standardize_transform}},
+    {"column_normalizer_f32", {operation::batch_norm_training, operation::batch_norm_inference}},
+};
+
+TEST(manifest_test, every_kernel_is_reached_by_an_operation) {
+  std::set<std::string> names;
+#define SIMDNORM_KERNEL(family, dtype, arguments) names.insert(#family "_" #dtype);
+#include "kernel_list.inc"
+#undef SIMDNORM_KERNEL
+  for (const std::string& name : names) {
+    const auto found = operations_of_kernel.find(name);
+    ASSERT_NE(found, operations_of_kernel.end()) << name << " is tested by nothing";
+    EXPECT_FALSE(found->second.empty()) << name;
+  }
+  EXPECT_EQ(names.size(), operations_of_kernel.size());
+}
+
+TEST(manifest_test, every_instruction_set_has_its_own_kernels) {
+  std::map<std::string, std::set<const void*>> seen;
+  std::size_t sets = 0;
+  for (const simdnorm_isa_state& state : isa_list()) {
+    if (!state.available) continue;
+    ++sets;
+    ASSERT_EQ(simdnorm_isa_force(state.isa), SIMDNORM_OK);
+    const kernel_table* table = active_table();
+    ASSERT_NE(table, nullptr);
+#define SIMDNORM_KERNEL(family, dtype, arguments)           \
+  EXPECT_NE(table->family##_##dtype, nullptr) << state.isa; \
+  seen[#family].insert(reinterpret_cast<const void*>(table->family##_##dtype));
+#include "kernel_list.inc"
+#undef SIMDNORM_KERNEL
+  }
+  simdnorm_isa_reset();
+  for (const auto& [name, kernels] : seen) EXPECT_EQ(kernels.size(), sets) << name;
+}
+
+}  // namespace
+}  // namespace simdnorm::test
