@@ -338,6 +338,8 @@ result run(operation op, const problem& p, const setup& s, arena& memory) {
       r.f64.insert(r.f64.end(), scale, scale + p.cols);
       break;
     }
+    case operation::count_:  // not an operation
+      break;
     case operation::min_max_fit: {
       const simdnorm_min_max_options o = min_max_options();
       double *low = place.out_f64(p.cols), *high = place.out_f64(p.cols);

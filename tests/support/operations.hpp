@@ -32,8 +32,9 @@ enum class operation {
   column_state,  // two updates, a merge and a result
   standardize_fit,
   min_max_fit,
+  count_,
 };
-inline constexpr std::size_t operation_count = 15;
+inline constexpr std::size_t operation_count = static_cast<std::size_t>(operation::count_);
 
 inline std::vector<operation> all_operations() {
   std::vector<operation> all;
