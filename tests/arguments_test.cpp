@@ -744,8 +744,19 @@ TEST_P(arguments_test, the_c_plus_plus_front_checks_spans) {
   EXPECT_EQ(min_max_inverse(v, {y.data(), 4, 5}, four, five), status::invalid_shape);
   EXPECT_EQ(column_accumulator(5).result(m), status::invalid_shape);
   EXPECT_EQ(y, std::vector<float>(20, 0.0f));
-  // std::vector says std::length_error, or std::bad_alloc where the size is only too large to have.
-  EXPECT_ANY_THROW(column_accumulator(std::numeric_limits<std::size_t>::max() / 2));
+  // No exception crosses the front: what cannot be had is empty.
+  column_accumulator none(std::numeric_limits<std::size_t>::max() / 2);
+  EXPECT_FALSE(none);
+  EXPECT_EQ(none.update(v), status::null_pointer);
+  EXPECT_EQ(none.result(m), status::null_pointer);
+  EXPECT_EQ(none.merge(none), status::null_pointer);
+  EXPECT_FALSE(column_accumulator(none));
+  column_accumulator some(5);
+  EXPECT_TRUE(some);
+  EXPECT_EQ(some.merge(none), status::null_pointer);
+  const column_accumulator moved = std::move(some);
+  EXPECT_TRUE(moved);
+  EXPECT_FALSE(some);  // NOLINT(bugprone-use-after-move): that it is empty is the point
 }
 
 // Each has a sentence of its own, and something returns it (UNKNOWN_ISA and ISA_UNAVAILABLE: cpu_test).

@@ -4,8 +4,10 @@
 // that they rest on.
 #pragma once
 
+#include <cstring>
 #include <memory>
-#include <vector>
+#include <new>
+#include <utility>
 
 #include "simdnorm/types.hpp"
 
@@ -45,29 +47,27 @@ inline simdnorm_column_options c_options(const column_options& options) noexcept
   return static_cast<status>(simdnorm_column_moments(&cx, out.data(), &c));
 }
 
-/// Moments of columns that arrive in pieces: any pieces give the bits of one shot. The constructor
-/// allocates, nothing else does. Copyable: a copy goes on independently.
+/// Moments of columns that arrive in pieces: any pieces give the bits of one shot. Only making and
+/// copying one allocates; for lack of memory it is then empty (false), and its calls return
+/// status::null_pointer. A copy goes on independently.
 class column_accumulator {
  public:
-  /// Throws what std::vector throws for lack of memory; copying does too, nothing else.
-  explicit column_accumulator(std::size_t cols) : cols_(cols), memory_(bytes() + 64) {
-    bind();
-    init();
+  explicit column_accumulator(std::size_t cols) noexcept
+      : cols_(cols), size_(size_for(cols)), memory_(allocate(size_)) {
+    if (memory_) (void)simdnorm_column_state_init(memory_.get(), size_, cols_, type_of<float>, &state_);
   }
-  column_accumulator(const column_accumulator& other) : cols_(other.cols_), memory_(other.memory_.size()) {
-    bind();
-    copy_from(other);
+  column_accumulator(const column_accumulator& other) noexcept : column_accumulator(other.cols_) {
+    if (!other.state_) reset();
+    if (state_) std::memcpy(memory_.get(), other.memory_.get(), size_);  // plain data without pointers
   }
-  column_accumulator& operator=(const column_accumulator& other) {
-    if (this != &other) {
-      column_accumulator copy(other);
-      swap(copy);
-    }
+  column_accumulator(column_accumulator&& other) noexcept { swap(other); }
+  column_accumulator& operator=(column_accumulator other) noexcept {
+    swap(other);
     return *this;
   }
-  column_accumulator(column_accumulator&& other) noexcept = default;
-  column_accumulator& operator=(column_accumulator&& other) noexcept = default;
+  ~column_accumulator() = default;
 
+  explicit operator bool() const noexcept { return state_ != nullptr; }
   [[nodiscard]] std::size_t cols() const noexcept { return cols_; }
 
   /// Appends the real rows of x.
@@ -82,39 +82,32 @@ class column_accumulator {
   }
   /// out[j] = moments of column j so far; out.size() == cols().
   [[nodiscard]] status result(std::span<moments> out) const noexcept {
-    if (out.size() != cols_) return status::invalid_shape;
+    if (state_ && out.size() != cols_) return status::invalid_shape;
     return static_cast<status>(simdnorm_column_state_result(state_, out.data()));
   }
 
  private:
-  std::size_t cols_;
-  std::vector<unsigned char> memory_;
-  void* aligned_ = nullptr;
+  static constexpr std::align_val_t alignment{64};
+  struct release {
+    void operator()(void* p) const noexcept { ::operator delete(p, alignment); }
+  };
+
+  std::size_t cols_ = 0, size_ = 0;
+  std::unique_ptr<void, release> memory_;
   simdnorm_column_state* state_ = nullptr;
 
-  // An impossible size is asked for all the same: std::vector refuses it.
-  [[nodiscard]] std::size_t bytes() const noexcept {
-    const std::size_t size = simdnorm_column_state_size(cols_, type_of<float>);
-    return size != 0 ? size : static_cast<std::size_t>(-1) / 2;
+  static std::size_t size_for(std::size_t cols) noexcept { return simdnorm_column_state_size(cols, type_of<float>); }
+  static void* allocate(std::size_t size) noexcept {
+    return size != 0 ? ::operator new(size, alignment, std::nothrow) : nullptr;
   }
-  void bind() {
-    std::size_t space = memory_.size();
-    aligned_ = memory_.data();
-    aligned_ = std::align(64, bytes(), aligned_, space);
-  }
-  void init() noexcept {
-    (void)simdnorm_column_state_init(aligned_, memory_.size() - 64, cols_, type_of<float>, &state_);
-  }
-  void copy_from(const column_accumulator& other) noexcept {
-    init();
-    const auto* from = static_cast<const unsigned char*>(other.aligned_);
-    auto* to = static_cast<unsigned char*>(aligned_);
-    for (std::size_t i = 0; i < memory_.size() - 64; ++i) to[i] = from[i];
+  void reset() noexcept {
+    memory_.reset();
+    state_ = nullptr;
   }
   void swap(column_accumulator& other) noexcept {
     std::swap(cols_, other.cols_);
-    memory_.swap(other.memory_);
-    std::swap(aligned_, other.aligned_);
+    std::swap(size_, other.size_);
+    std::swap(memory_, other.memory_);
     std::swap(state_, other.state_);
   }
 };
