@@ -213,7 +213,8 @@ SIMDNORM_API size_t simdnorm_column_state_size(size_t cols, simdnorm_type type);
 /* Makes an empty state in `memory` of at least simdnorm_column_state_size bytes, 64-byte aligned. */
 SIMDNORM_API simdnorm_status simdnorm_column_state_init(void* memory, size_t bytes, size_t cols, simdnorm_type type,
                                                         simdnorm_column_state** out);
-/* Appends the real rows of x (x->cols and x->type as at init). */
+/* Appends the real rows of x (x->cols and x->type as at init). On the calling thread: an executor is
+ * checked and not used. */
 SIMDNORM_API simdnorm_status simdnorm_column_state_update(simdnorm_column_state* state, const simdnorm_const_matrix* x,
                                                           const simdnorm_column_options* options);
 /* into = into followed by `from` (Chan's formula on their totals); `from` is unchanged. */
