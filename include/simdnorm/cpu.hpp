@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <string_view>
 
 #include "simdnorm/types.hpp"
@@ -48,6 +49,15 @@ enum class isa : simdnorm_isa {
 }
 inline void reset_isa() noexcept {
   simdnorm_isa_reset();
+}
+
+/// Outputs of at least this many bytes are written past the caches (simdnorm.h, "caches").
+[[nodiscard]] inline std::size_t stream_border() noexcept {
+  return simdnorm_stream_border();
+}
+/// No bit of a result depends on it. SIZE_MAX: never; 0: back to what the cache sizes say.
+inline void set_stream_border(std::size_t bytes) noexcept {
+  simdnorm_stream_border_set(bytes);
 }
 
 }  // namespace simdnorm

@@ -317,6 +317,20 @@ SIMDNORM_API simdnorm_status simdnorm_isa_force(simdnorm_isa isa);
 /* Back to the choice made at the first call. */
 SIMDNORM_API void simdnorm_isa_reset(void);
 
+/* ---- caches ---------------------------------------------------------------------------------------
+ *
+ * Outputs that do not fit the last-level cache are written past the caches (non-temporal stores):
+ * twice as fast there, several times slower where they would fit. The border changes no bit of a
+ * result. All of this is process-wide. */
+
+/* An output of at least this many bytes is written past the caches. By default three eighths of the
+ * last-level cache, of which at most 32 MiB are counted: a virtual machine may report a cache that it
+ * shares with many others. */
+SIMDNORM_API size_t simdnorm_stream_border(void);
+/* Sets it: for a program that knows its share of the cache, and for measuring. SIZE_MAX: never past
+ * the caches. 0: back to the default. */
+SIMDNORM_API void simdnorm_stream_border_set(size_t bytes);
+
 /* ---- option structs with their defaults ----------------------------------------------------------
  *
  * Start from these in C. struct_size lets the structs grow at their end without a new symbol: an

@@ -35,6 +35,10 @@ struct lanes {
   SIMDNORM_INLINE static void store(float* p, f32 v) { _mm512_storeu_ps(p, v); }
   SIMDNORM_INLINE static void store_n(float* p, f32 v, size_t n) { _mm512_mask_storeu_ps(p, mask(n), v); }
 
+  SIMDNORM_INLINE static void stream(float* p, f32 v) { _mm512_stream_ps(p, v); }
+  SIMDNORM_INLINE static void fence() { _mm_sfence(); }
+  SIMDNORM_INLINE static void prefetch(const float* p) { _mm_prefetch(p, _MM_HINT_T1); }
+
   // xsimd 8.1 has no AVX-512 fma: its generic one rounds twice.
   SIMDNORM_INLINE static f32 fma(f32 a, f32 b, f32 c) { return _mm512_fmadd_ps(a, b, c); }
   SIMDNORM_INLINE static f32 min(f32 a, f32 b) { return _mm512_min_ps(a, b); }

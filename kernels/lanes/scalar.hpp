@@ -8,6 +8,8 @@
 //   load, store       `width` elements; no alignment is asked for
 //   load_n, store_n   the first n < width elements; not a byte beyond them is touched; zeros, or
 //   load_n_or         `fill`, stand in the register's other places
+//   stream(p, v)      a store past the caches; p is aligned to the register. fence: before whoever waits
+//                     for these stores is told that they are done. prefetch: the line of p into L2
 //   fma(a, b, c)      a * b + c, rounded once
 //   min(a, b)         a < b ? a : b        (so b where one is NaN or both are zero)
 //   max(a, b)         a > b ? a : b
@@ -44,6 +46,10 @@ struct lanes {
   SIMDNORM_INLINE static f32 load_n_or(const float*, size_t, f32 fill) { return fill; }
   SIMDNORM_INLINE static void store(float* p, f32 v) { *p = v; }
   SIMDNORM_INLINE static void store_n(float*, f32, size_t) {}
+
+  SIMDNORM_INLINE static void stream(float* p, f32 v) { *p = v; }
+  SIMDNORM_INLINE static void fence() {}
+  SIMDNORM_INLINE static void prefetch(const float*) {}
 
   SIMDNORM_INLINE static f32 fma(f32 a, f32 b, f32 c) {
 #if defined(__FMA__) || defined(__aarch64__)

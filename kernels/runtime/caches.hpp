@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Where the borders between regimes are. They come from the sizes of the caches, as the CPU itself
+// tells them: a few instructions at the first call, no file, no allocation (hwloc's topology takes
+// milliseconds and is for the report). No border changes a bit of a result.
+#pragma once
+
+#include <stddef.h>
+
+namespace simdnorm {
+
+// Bytes; what the CPU does not tell is a default, never 0.
+struct cache_sizes {
+  size_t l1, l2;  // of one core
+  size_t last;    // the last level, whoever shares it
+};
+
+cache_sizes probe_caches() noexcept;
+
+// The border that these sizes mean: simdnorm_stream_border's default.
+constexpr size_t stream_border_of(const cache_sizes& c) noexcept {
+  constexpr size_t most = size_t{32} << 20;
+  const size_t last = c.last > c.l2 ? c.last : c.l2;
+  return (last < most ? last : most) / 8 * 3;
+}
+
+}  // namespace simdnorm
