@@ -30,6 +30,8 @@ struct row_norm_arguments {
   float* rstd;        // null: not wanted
   double epsilon;
   simdnorm_padding padding;
+  bool stream;           // y is too large for the caches
+  size_t rows_together;  // short rows: how many make a batch, so that some batches fit into L1; 0: long rows
 };
 
 // Valid rows are folded in blocks of this many; the size of a block is part of the definition of

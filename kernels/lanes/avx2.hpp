@@ -19,9 +19,8 @@ struct lanes {
   using f32 = xsimd::batch<float, xsimd::fma3<xsimd::avx2>>;
   using f64 = xsimd::batch<double, xsimd::fma3<xsimd::avx2>>;
   static constexpr size_t width = 8;
-  static constexpr size_t rows_written = 1;
   static constexpr size_t columns_together = 2;  // ten registers of sixteen
-  static constexpr size_t rows_together = 1;     // two would spill
+  static constexpr bool fused = true;
   struct wide {
     f64 part[2];
   };
@@ -104,18 +103,44 @@ struct lanes {
     b = _mm_add_ps(b, _mm_movehl_ps(b, b));
     return _mm_cvtss_f32(_mm_add_ss(b, _mm_movehdup_ps(b)));
   }
-  SIMDNORM_INLINE static double sum64(const f32 (&v)[4]) {
-    return sum64({widen(v[0]), widen(v[1]), widen(v[2]), widen(v[3])});
-  }
+  SIMDNORM_INLINE static double sum64(const f32 (&v)[4]) { return fold64(halved64(v)); }
   SIMDNORM_INLINE static double sum64(const wide (&v)[4]) {
     const f64 low = (v[0].part[0] + v[1].part[0]) + (v[2].part[0] + v[3].part[0]);
     const f64 high = (v[0].part[1] + v[1].part[1]) + (v[2].part[1] + v[3].part[1]);
-    const __m256d a = low + high;
-    const __m128d b = _mm_add_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1));
-    return _mm_cvtsd_f64(_mm_add_sd(b, _mm_unpackhi_pd(b, b)));
+    return fold64(low + high);
+  }
+
+  SIMDNORM_INLINE static void sum4(const f32 (*v)[4], float* out) {
+    __m128 a[4];
+    for (size_t k = 0; k < 4; ++k) {
+      const __m256 b = _mm256_add_ps(_mm256_add_ps(v[k][0], v[k][2]), _mm256_add_ps(v[k][1], v[k][3]));
+      a[k] = _mm_add_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
+    }
+    const __m128 low = _mm_add_ps(_mm_movelh_ps(a[0], a[1]), _mm_movehl_ps(a[1], a[0]));
+    const __m128 high = _mm_add_ps(_mm_movelh_ps(a[2], a[3]), _mm_movehl_ps(a[3], a[2]));
+    _mm_storeu_ps(out, _mm_add_ps(_mm_shuffle_ps(low, high, 0x88), _mm_shuffle_ps(low, high, 0xdd)));
+  }
+  SIMDNORM_INLINE static void sum64x4(const f32 (*v)[4], double* out) {
+    __m256d a[4];
+    for (size_t k = 0; k < 4; ++k) a[k] = halved64(v[k]);
+    const __m256d low =
+        _mm256_add_pd(_mm256_permute2f128_pd(a[0], a[2], 0x20), _mm256_permute2f128_pd(a[0], a[2], 0x31));
+    const __m256d high =
+        _mm256_add_pd(_mm256_permute2f128_pd(a[1], a[3], 0x20), _mm256_permute2f128_pd(a[1], a[3], 0x31));
+    _mm256_storeu_pd(out, _mm256_add_pd(_mm256_unpacklo_pd(low, high), _mm256_unpackhi_pd(low, high)));
   }
 
  private:
+  // 32 lanes as 16 in f32, these as 8 and then 4 in doubles.
+  SIMDNORM_INLINE static f64 halved64(const f32 (&v)[4]) {
+    const wide low = widen(v[0] + v[2]);
+    const wide high = widen(v[1] + v[3]);
+    return (low.part[0] + high.part[0]) + (low.part[1] + high.part[1]);
+  }
+  SIMDNORM_INLINE static double fold64(__m256d v) {
+    const __m128d a = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(a, _mm_unpackhi_pd(a, a)));
+  }
   SIMDNORM_INLINE static __m128 load_below_4(const float* p, size_t n) {
     __m128 v = _mm_setzero_ps();
     if (n & 2) {
@@ -127,6 +152,7 @@ struct lanes {
     return v;
   }
 };
+using quad = lanes;
 
 }  // namespace
 }  // namespace simdnorm::SIMDNORM_ISA

@@ -19,9 +19,8 @@ struct lanes {
   using f32 = xsimd::batch<float, xsimd::avx512bw>;
   using f64 = xsimd::batch<double, xsimd::avx512bw>;
   static constexpr size_t width = 16;
-  static constexpr size_t rows_written = 2;
   static constexpr size_t columns_together = 4;  // four chains each, 20 registers
-  static constexpr size_t rows_together = 2;     // four chains of additions, and registers for them
+  static constexpr bool fused = true;
   struct wide {
     f64 part[2];
   };
@@ -77,12 +76,37 @@ struct lanes {
 
   SIMDNORM_INLINE static float sum(const f32 (&v)[2]) { return fold(_mm512_add_ps(v[0], v[1])); }
   SIMDNORM_INLINE static double sum64(const f32 (&v)[2]) {
-    const wide a = widen(v[0]);
-    const wide b = widen(v[1]);
-    return fold64((a.part[0] + a.part[1]) + (b.part[0] + b.part[1]));
+    const wide a = widen(v[0] + v[1]);
+    return fold64(a.part[0] + a.part[1]);
   }
   SIMDNORM_INLINE static double sum64(const wide (&v)[2]) {
     return fold64((v[0].part[0] + v[0].part[1]) + (v[1].part[0] + v[1].part[1]));
+  }
+
+  SIMDNORM_INLINE static void sum4(const f32 (*v)[2], float* out) {
+    __m512 a[4];
+    for (size_t k = 0; k < 4; ++k) a[k] = _mm512_add_ps(v[k][0], v[k][1]);
+    // Halves, quarters: rows 0 and 1, 2 and 3 side by side, then all four, a row in 128 bits.
+    const __m512 b = _mm512_add_ps(_mm512_shuffle_f32x4(a[0], a[1], 0x44), _mm512_shuffle_f32x4(a[0], a[1], 0xee));
+    const __m512 c = _mm512_add_ps(_mm512_shuffle_f32x4(a[2], a[3], 0x44), _mm512_shuffle_f32x4(a[2], a[3], 0xee));
+    __m512 d = _mm512_add_ps(_mm512_shuffle_f32x4(b, c, 0x88), _mm512_shuffle_f32x4(b, c, 0xdd));
+    d = _mm512_add_ps(d, _mm512_permute_ps(d, 0x4e));
+    d = _mm512_add_ps(d, _mm512_permute_ps(d, 0xb1));
+    const __m512i firsts = _mm512_setr_epi32(0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12);
+    _mm_storeu_ps(out, _mm512_castps512_ps128(_mm512_permutexvar_ps(firsts, d)));
+  }
+  SIMDNORM_INLINE static void sum64x4(const f32 (*v)[2], double* out) {
+    __m512d a[4];
+    for (size_t k = 0; k < 4; ++k) {
+      const wide b = widen(v[k][0] + v[k][1]);
+      a[k] = b.part[0] + b.part[1];
+    }
+    const __m512d b = _mm512_add_pd(_mm512_shuffle_f64x2(a[0], a[1], 0x44), _mm512_shuffle_f64x2(a[0], a[1], 0xee));
+    const __m512d c = _mm512_add_pd(_mm512_shuffle_f64x2(a[2], a[3], 0x44), _mm512_shuffle_f64x2(a[2], a[3], 0xee));
+    __m512d d = _mm512_add_pd(_mm512_shuffle_f64x2(b, c, 0x88), _mm512_shuffle_f64x2(b, c, 0xdd));
+    d = _mm512_add_pd(d, _mm512_permute_pd(d, 0x55));
+    const __m512i firsts = _mm512_setr_epi64(0, 2, 4, 6, 0, 2, 4, 6);
+    _mm256_storeu_pd(out, _mm512_castpd512_pd256(_mm512_permutexvar_pd(firsts, d)));
   }
 
  private:
@@ -99,6 +123,25 @@ struct lanes {
     const __m128d b = _mm_add_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1));
     return _mm_cvtsd_f64(_mm_add_sd(b, _mm_unpackhi_pd(b, b)));
   }
+};
+
+// Four doubles: what sum64x4 has stored with one store is read again with one load.
+struct quad {
+  using f64 = xsimd::batch<double, xsimd::fma3<xsimd::avx2>>;
+  using flags = xsimd::batch_bool<double, xsimd::fma3<xsimd::avx2>>;
+  static constexpr size_t width64 = 4;
+  SIMDNORM_INLINE static f64 broadcast64(double v) { return _mm256_set1_pd(v); }
+  SIMDNORM_INLINE static f64 load64(const double* p) { return _mm256_loadu_pd(p); }
+  SIMDNORM_INLINE static f64 load_widened(const float* p) { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }
+  SIMDNORM_INLINE static f64 store_narrowed(float* p, f64 v) {
+    const __m128 narrow = _mm256_cvtpd_ps(v);
+    _mm_storeu_ps(p, narrow);
+    return _mm256_cvtps_pd(narrow);
+  }
+  SIMDNORM_INLINE static f64 div(f64 a, f64 b) { return _mm256_div_pd(a, b); }
+  SIMDNORM_INLINE static f64 sqrt(f64 v) { return _mm256_sqrt_pd(v); }
+  SIMDNORM_INLINE static f64 select(flags m, f64 a, f64 b) { return xsimd::select(m, a, b); }
+  SIMDNORM_INLINE static bool all(flags m) { return xsimd::all(m); }
 };
 
 }  // namespace

@@ -19,9 +19,8 @@ struct lanes {
   using f32 = xsimd::batch<float, xsimd::neon64>;
   using f64 = xsimd::batch<double, xsimd::neon64>;
   static constexpr size_t width = 4;
-  static constexpr size_t rows_written = 2;
   static constexpr size_t columns_together = 4;  // 20 registers of 32
-  static constexpr size_t rows_together = 1;     // eight chains already
+  static constexpr bool fused = true;
   struct wide {
     f64 part[2];
   };
@@ -86,9 +85,14 @@ struct lanes {
     return vget_lane_f32(c, 0) + vget_lane_f32(c, 1);
   }
   SIMDNORM_INLINE static double sum64(const f32 (&v)[8]) {
-    wide w[8];
-    for (size_t i = 0; i < 8; ++i) w[i] = widen(v[i]);
-    return sum64(w);
+    wide w[4];
+    for (size_t i = 0; i < 4; ++i) w[i] = widen(v[i] + v[i + 4]);
+    f64 t[4];  // lanes 0-1, 2-3, 4-5, 6-7 of eight
+    for (size_t i = 0; i < 2; ++i) {
+      for (size_t k = 0; k < 2; ++k) t[2 * i + k] = w[i].part[k] + w[i + 2].part[k];
+    }
+    const float64x2_t a = (t[0] + t[2]) + (t[1] + t[3]);
+    return vgetq_lane_f64(a, 0) + vgetq_lane_f64(a, 1);
   }
   SIMDNORM_INLINE static double sum64(const wide (&v)[8]) {
     f64 t[4];  // lanes 0-1, 2-3, 4-5, 6-7 of the eight that remain
@@ -100,7 +104,15 @@ struct lanes {
     const float64x2_t a = (t[0] + t[2]) + (t[1] + t[3]);
     return vgetq_lane_f64(a, 0) + vgetq_lane_f64(a, 1);
   }
+
+  SIMDNORM_INLINE static void sum4(const f32 (*v)[8], float* out) {
+    for (size_t k = 0; k < 4; ++k) out[k] = sum(v[k]);
+  }
+  SIMDNORM_INLINE static void sum64x4(const f32 (*v)[8], double* out) {
+    for (size_t k = 0; k < 4; ++k) out[k] = sum64(v[k]);
+  }
 };
+using quad = lanes;
 
 }  // namespace
 }  // namespace simdnorm::SIMDNORM_ISA

@@ -17,8 +17,12 @@
 //   repair_nan(v, w)  w where v is NaN; canonical where that is, too
 //   load_widened      width64 floats as doubles; store_narrowed: rounded to floats, and the doubles
 //   store_narrowed    that these are
-//   sum(v), sum64(v)  of 32 virtual lanes, by halving: lane i gets lane i + 16's (sum), in doubles
-//                     (i + i+8) + (i+16 + i+24) first (sum64), then i + 8, 4, 2, 1
+//   sum(v), sum64(v)  of 32 virtual lanes, by halving: lane i gets lane i + 16's, then i + 8, 4, 2, 1;
+//                     all in f32 (sum), or in doubles from i + 8 on (sum64). sum64 of doubles:
+//                     (i + i+8) + (i+16 + i+24) first, then i + 4, 2, 1
+//   sum4, sum64x4     the same of four rows: out[k] of row k. At a third of the instructions, where an
+//                     instruction set can turn rows into columns
+//   quad              the doubles' words for four rows at a time, or for as many as a register has
 #pragma once
 
 #include <stddef.h>
@@ -33,9 +37,8 @@ struct lanes {
   using f32 = float;
   using f64 = double;
   static constexpr size_t width = 1;
-  static constexpr size_t rows_written = 1;
   static constexpr size_t columns_together = 1;
-  static constexpr size_t rows_together = 1;
+  static constexpr bool fused = false;  // 32 emulated fma a turn do not fit
   struct wide {
     f64 part[1];
   };
@@ -138,9 +141,12 @@ struct lanes {
     return a[0];
   }
   SIMDNORM_INLINE static double sum64(const f32 (&v)[32]) {
-    wide w[32];
-    for (size_t i = 0; i < 32; ++i) w[i] = widen(v[i]);
-    return sum64(w);
+    double a[16];
+    for (size_t i = 0; i < 16; ++i) a[i] = static_cast<double>(v[i] + v[i + 16]);
+    for (size_t half = 8; half > 0; half /= 2) {
+      for (size_t i = 0; i < half; ++i) a[i] = a[i] + a[i + half];
+    }
+    return a[0];
   }
   SIMDNORM_INLINE static double sum64(const wide (&v)[32]) {
     double a[8];
@@ -150,7 +156,15 @@ struct lanes {
     }
     return a[0];
   }
+
+  SIMDNORM_INLINE static void sum4(const f32 (*v)[32], float* out) {
+    for (size_t k = 0; k < 4; ++k) out[k] = sum(v[k]);
+  }
+  SIMDNORM_INLINE static void sum64x4(const f32 (*v)[32], double* out) {
+    for (size_t k = 0; k < 4; ++k) out[k] = sum64(v[k]);
+  }
 };
+using quad = lanes;
 
 }  // namespace
 }  // namespace simdnorm::SIMDNORM_ISA

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What row-wise norms share: the virtual lanes, the walk over a row, the loop over the rows of a
-// block with its padding, and the repair of hostile rows. docs/numerics.md defines the arithmetic.
+// What a row is made with: its virtual lanes, the walk over it, sums in doubles for a hostile one.
+// docs/numerics.md defines the arithmetic; pipeline.hpp is the loop over rows.
 #pragma once
 
 #include "inline.hpp"
@@ -26,88 +26,106 @@ constexpr size_t shift_elements = 64;
 template <class L>
 constexpr size_t group = virtual_lanes / L::width;  // registers that hold the virtual lanes
 
-// Calls step(row, register of the group, elements) over x[row][0, n) of R rows side by side; the last
-// register of a row is partial, and elements that are not there are the row's `fill`.
-template <class L, size_t R, class Step>
-SIMDNORM_INLINE void for_lanes(const float* const (&x)[R], size_t from, size_t n, const typename L::f32 (&fill)[R],
-                               Step step) {
+// A register of each virtual lane of a row.
+template <class L>
+struct row_lanes {
+  typename L::f32 v[group<L>];
+
+  SIMDNORM_INLINE void clear() {
+    repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { v[g] = L::broadcast(0.0f); });
+  }
+  SIMDNORM_INLINE void add(const row_lanes& other) {
+    repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { v[g] = v[g] + other.v[g]; });
+  }
+};
+
+// Calls step(register of the group, elements) for x[from, n), `from` a multiple of 32; the last register
+// is partial, and elements that are not there are `fill`.
+template <class L, class Step>
+SIMDNORM_INLINE void for_lanes(const float* x, size_t from, size_t n, typename L::f32 fill, Step step) {
   size_t i = from;
   for (; i + virtual_lanes <= n; i += virtual_lanes) {
-    repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
-      repeat<R>([&](auto r) SIMDNORM_LAMBDA { step(r, g, L::load(x[r] + i + g * L::width)); });
-    });
+    repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { step(g, L::load(x + i + g * L::width)); });
   }
   if (i == n) return;
   repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
     const size_t at = i + g * L::width;
-    repeat<R>([&](auto r) SIMDNORM_LAMBDA {
-      if (at + L::width <= n) {
-        step(r, g, L::load(x[r] + at));
-      } else if (at < n) {
-        step(r, g, L::load_n_or(x[r] + at, n - at, fill[r]));
-      }
-    });
+    if (at + L::width <= n) {
+      step(g, L::load(x + at));
+    } else if (at < n) {
+      step(g, L::load_n_or(x + at, n - at, fill));
+    }
   });
 }
 
-// A register of each of R rows.
-template <class L, size_t R>
-struct across {
-  typename L::f32 row[R];
+// How outputs are stored: through the caches, or past them.
+enum class stores { cached, streamed };
+
+template <class L, stores S>
+SIMDNORM_INLINE void put(float* p, typename L::f32 v) {
+  if constexpr (S == stores::streamed) {
+    L::stream(p, v);
+  } else {
+    L::store(p, v);
+  }
+}
+
+template <class L>
+struct load_at {
+  size_t i;
+  SIMDNORM_INLINE typename L::f32 operator()(const float* p) const { return L::load(p + i); }
+};
+template <class L>
+struct load_tail_at {
+  size_t i, rest;
+  SIMDNORM_INLINE typename L::f32 operator()(const float* p) const { return L::load_n(p + i, rest); }
 };
 
-// Whether R rows can be written side by side: on the same place of their cache lines.
-template <size_t R>
-SIMDNORM_INLINE bool same_alignment(float* const (&y)[R]) {
-  bool same = true;
-  repeat<R>([&](auto r) SIMDNORM_LAMBDA {
-    same &= (reinterpret_cast<uintptr_t>(y[r]) - reinterpret_cast<uintptr_t>(y[0])) % 64 == 0;
-  });
-  return same;
-}
-
-// y[r][i] = f(load).row[r], where load(p) reads the register at p + i: a full one or a tail. Four
-// registers a turn: one is latency-bound on AVX2.
+// The four parts of y[i] = f(load), where load(p) reads the register at p + i: up to the first register
+// of y that is aligned, registers while they are full, and a tail. Each returns how far it came.
 //
-// Stores are aligned to registers first: a store that crosses a cache line costs two, and rows side
-// by side then break up each other's lines (16x768, AVX-512, y off by 4 bytes: 4.4 us against 2.7).
-// The registers at 0 and at the first aligned place overlap; both are loaded before either is
-// stored, since y may be x.
-template <class L, size_t R, class F>
-SIMDNORM_INLINE void transform(float* const (&y)[R], size_t n, F f) {
-  constexpr size_t unroll = R > 1 ? 2 : 4;
-  constexpr size_t register_bytes = L::width * sizeof(float);
-  const auto at_full = [](size_t at)
-                           SIMDNORM_LAMBDA { return [at](const float* p) SIMDNORM_LAMBDA { return L::load(p + at); }; };
-  const auto put = [&](size_t at, const across<L, R>& v)
-                       SIMDNORM_LAMBDA { repeat<R>([&](auto r) SIMDNORM_LAMBDA { L::store(y[r] + at, v.row[r]); }); };
-  size_t i = 0;
+// Stores are aligned to registers: one that crosses a cache line costs two, and one past the caches
+// must be. The registers at 0 and at the first aligned place overlap; both are loaded before either
+// is stored, since y may be x.
+template <class L, class F>
+SIMDNORM_INLINE size_t transform_head(float* y, size_t n, F f) {
   if constexpr (L::width > 1) {
-    const size_t off = reinterpret_cast<uintptr_t>(y[0]) % register_bytes;
+    const size_t off = reinterpret_cast<uintptr_t>(y) % (L::width * sizeof(float));
     if (off != 0 && n >= 8 * L::width) {
-      const size_t head = (register_bytes - off) / sizeof(float);
-      const across<L, R> first = f(at_full(0));
-      const across<L, R> second = f(at_full(head));
-      put(0, first);
-      put(head, second);
-      i = head + L::width;
+      const size_t head = L::width - off / sizeof(float);
+      const typename L::f32 first = f(load_at<L>{0});
+      const typename L::f32 second = f(load_at<L>{head});
+      L::store(y, first);
+      L::store(y + head, second);
+      return head + L::width;
     }
   }
-  for (; i + unroll * L::width <= n; i += unroll * L::width) {
-    repeat<unroll>([&](auto k) SIMDNORM_LAMBDA { put(i + k * L::width, f(at_full(i + k * L::width))); });
+  return 0;
+}
+// Four registers a turn: one is latency-bound on AVX2.
+template <class L, stores S, class F>
+SIMDNORM_INLINE size_t transform_registers(float* y, size_t i, size_t n, F f) {
+  for (; i + 4 * L::width <= n; i += 4 * L::width) {
+    repeat<4>([&](auto k) SIMDNORM_LAMBDA { put<L, S>(y + i + k * L::width, f(load_at<L>{i + k * L::width})); });
   }
-  for (; i + L::width <= n; i += L::width) put(i, f(at_full(i)));
-  if (i < n) {
-    const size_t rest = n - i;
-    const across<L, R> v = f([i, rest](const float* p) SIMDNORM_LAMBDA { return L::load_n(p + i, rest); });
-    repeat<R>([&](auto r) SIMDNORM_LAMBDA { L::store_n(y[r] + i, v.row[r], rest); });
-  }
+  for (; i + L::width <= n; i += L::width) put<L, S>(y + i, f(load_at<L>{i}));
+  return i;
+}
+template <class L, class F>
+SIMDNORM_INLINE void transform_tail(float* y, size_t i, size_t n, F f) {
+  if (i == n) return;
+  const size_t rest = n - i;
+  L::store_n(y + i, f(load_tail_at<L>{i, rest}), rest);
 }
 
-// The same for one row, with f(load) a register.
-template <class L, class F>
+// y[0, n) = f
+template <class L, stores S = stores::cached, class F>
 SIMDNORM_INLINE void transform(float* y, size_t n, F f) {
-  transform<L, 1>({y}, n, [&](auto load) SIMDNORM_LAMBDA { return across<L, 1>{{f(load)}}; });
+  // Rows too short to be aligned are not streamed.
+  const bool aligned = S == stores::cached || n >= 8 * L::width;
+  size_t i = transform_head<L>(y, n, f);
+  i = aligned ? transform_registers<L, S>(y, i, n, f) : transform_registers<L, stores::cached>(y, i, n, f);
+  transform_tail<L>(y, i, n, f);
 }
 
 // y[0, n) = value
@@ -138,6 +156,15 @@ SIMDNORM_INLINE float canonical_float(double v) {
   return v == v ? static_cast<float>(v) : __builtin_nanf("");
 }
 
+// to[index[k]] = from[k]. Out of line: GCC makes scatter instructions of it, and unrolls them.
+[[gnu::noinline]] inline void scatter(float* to, const size_t* index, const float* from, size_t count) {
+#pragma GCC unroll 1
+  for (size_t k = 0; k < count; ++k) {
+    to[index[k]] = from[k];
+    __asm__ volatile("");
+  }
+}
+
 // What of gamma and beta is there. Kernels are instantiated for each case.
 enum class affine { none, gamma, beta, both };
 
@@ -162,7 +189,7 @@ template <class L>
   repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
     repeat<parts>([&](auto p) SIMDNORM_LAMBDA { sum[g].part[p] = squares[g].part[p] = L::broadcast64(0.0); });
   });
-  for_lanes<L, 1>({x}, 0, n, {L::broadcast(shift)}, [&](auto, auto g, typename L::f32 v) SIMDNORM_LAMBDA {
+  for_lanes<L>(x, 0, n, L::broadcast(shift), [&](auto g, typename L::f32 v) SIMDNORM_LAMBDA {
     const wide w = L::widen(v);
     repeat<parts>([&](auto p) SIMDNORM_LAMBDA {
       const f64 d = w.part[p] - k;
@@ -173,126 +200,6 @@ template <class L>
   return {L::sum64(sum), L::sum64(squares)};
 }
 
-// Rows are done in batches: the statistics of all, then their square roots and divisions side by
-// side in vector registers, then the outputs of all. A row's latency (two trees of additions, a
-// square root, a division: about 150 cycles) hides behind the others' work. A row's bits do not
-// depend on its batch.
-constexpr size_t most_rows_per_batch = 8;
-
-// Rows first to first + N of a batch.
-template <size_t N>
-struct rows_from {
-  static constexpr size_t count = N;
-  size_t first;
-};
-
-// Up to R rows; R is 1 or most_rows_per_batch.
-template <size_t R>
-struct row_batch {
-  size_t count = 0;
-  size_t index[R];
-  size_t n[R];  // real columns
-  const float* x[R];
-  float* y[R];
-};
-
-// A batch's inputs must stay in L1 from the statistics to the outputs, beside these: 16 KiB of 32 to
-// 48.
-SIMDNORM_INLINE size_t rows_that_fit(size_t cols) {
-  constexpr size_t elements = 4096;
-  const size_t fit = elements / (cols < elements ? cols : elements);
-  return fit < most_rows_per_batch ? fit : most_rows_per_batch;
-}
-
-template <class L, size_t R, class Work>
-SIMDNORM_INLINE void for_batches_of(const row_norm_arguments& a, const block& b, size_t limit, Work work) {
-  row_batch<R> batch;
-  for (size_t i = b.row_first; i < b.row_last; ++i) {
-    const size_t n = real_columns(a.padding, i, a.cols);
-    if (n > 0) {
-      const size_t k = batch.count++;
-      batch.index[k] = i;
-      batch.n[k] = n;
-      batch.x[k] = static_cast<const float*>(a.x) + static_cast<ptrdiff_t>(i) * a.x_stride;
-      batch.y[k] = static_cast<float*>(a.y) + static_cast<ptrdiff_t>(i) * a.y_stride;
-    } else {
-      if (a.mean) a.mean[i] = 0.0f;
-      if (a.rstd) a.rstd[i] = 0.0f;
-    }
-    if (batch.count == limit || (batch.count > 0 && i + 1 == b.row_last)) {
-      work(batch);
-      batch.count = 0;
-    }
-  }
-}
-
-// Calls work(batch) for all rows of the block that have real columns; does what padding asks for
-// with the rest.
-template <class L, class Work>
-SIMDNORM_INLINE void for_batches(const row_norm_arguments& a, const block& b, Work work) {
-  const size_t limit = b.row_last - b.row_first == 1 ? 1 : rows_that_fit(a.cols);
-  if (limit == 1) {
-    for_batches_of<L, 1>(a, b, 1, work);
-  } else {
-    for_batches_of<L, most_rows_per_batch>(a, b, limit, work);
-  }
-  if (a.padding.kind == SIMDNORM_PADDING_NONE || a.padding.fill != SIMDNORM_FILL_ZERO) return;
-  for (size_t i = b.row_first; i < b.row_last; ++i) {
-    const size_t n = real_columns(a.padding, i, a.cols);
-    if (n < a.cols) {
-      fill_row<L>(static_cast<float*>(a.y) + static_cast<ptrdiff_t>(i) * a.y_stride + n, a.cols - n, 0.0f);
-    }
-  }
-}
-
-// What finish_batch needs of lanes, for one row alone: the scalar square root and division end 20
-// cycles sooner than the vectors'.
-struct single {
-  using f64 = double;
-  SIMDNORM_INLINE static f64 broadcast64(double v) { return v; }
-  SIMDNORM_INLINE static f64 load64(const double* p) { return *p; }
-  SIMDNORM_INLINE static f64 load_widened(const float* p) { return static_cast<double>(*p); }
-  SIMDNORM_INLINE static f64 store_narrowed(float* p, f64 v) {
-    *p = static_cast<float>(v);
-    return static_cast<double>(*p);
-  }
-  SIMDNORM_INLINE static f64 div(f64 a, f64 b) { return a / b; }
-  SIMDNORM_INLINE static f64 sqrt(f64 v) { return __builtin_sqrt(v); }
-  SIMDNORM_INLINE static f64 select(bool m, f64 a, f64 b) { return m ? a : b; }
-  SIMDNORM_INLINE static bool all(bool m) { return m; }
-};
-
-// finish(lanes, k) does entries k to k + lanes::width64 of a batch and tells whether all are fine;
-// this runs it over the batch. Entries beyond the batch's count hold leftovers.
-template <class L, size_t R, class Finish>
-SIMDNORM_INLINE bool finish_batch(Finish finish) {
-  if constexpr (R == 1) {
-    return finish(single{}, size_t{0});
-  } else {
-    bool fine = true;
-    for (size_t k = 0; k < R; k += L::width64) fine &= finish(L{}, k);
-    return fine;
-  }
-}
-
-// Statistics of all rows of a batch: sums(array of pointers to N rows, first index, n), N rows of
-// equal length at a time, which hide each other's latency where registers allow (N = 2 on AVX-512).
-template <class L, size_t R, class Sums>
-SIMDNORM_INLINE void for_row_groups(const row_batch<R>& batch, Sums sums) {
-  constexpr size_t together = R > 1 ? L::rows_together : 1;
-  size_t k = 0;
-  if constexpr (together == 2) {
-    for (; k + 2 <= batch.count && batch.n[k] == batch.n[k + 1]; k += 2) {
-      const float* const rows[2] = {batch.x[k], batch.x[k + 1]};
-      sums(rows, k, batch.n[k]);
-    }
-  }
-  for (; k < batch.count; ++k) {
-    const float* const rows[1] = {batch.x[k]};
-    sums(rows, k, batch.n[k]);
-  }
-}
-
 // gamma and beta may hold NaN or infinity, and then outputs may be NaN of any payload. Every
 // output depends on its own column's, so the first row of a call tells: where it is finite, later
 // rows can overflow but not become NaN. One more fma per register on that row alone.
@@ -301,6 +208,13 @@ class parameter_check {
  public:
   // Whether rows of n columns need no look at their outputs.
   bool passed(size_t n) const { return n <= checked_ && !canonicalize_; }
+  // The same for all rows of a batch.
+  template <class Batch>
+  SIMDNORM_INLINE bool passed(const Batch& batch) const {
+    size_t longest = 0;
+    for (size_t k = 0; k < batch.count; ++k) longest = batch.n[k] > longest ? batch.n[k] : longest;
+    return passed(longest);
+  }
 
   // apply(check) writes a row of n columns; check(y register) looks at what it writes.
   template <class Apply>
@@ -321,30 +235,6 @@ class parameter_check {
   size_t checked_ = A == affine::none ? SIZE_MAX : 0;
   bool canonicalize_ = false;
 };
-
-// Writes the rows of a batch: apply(rows k to k + N, check) does N of them, two at a time where both
-// are plain, so that gamma and beta are loaded once for both; hostile(k) does one in doubles.
-template <class L, affine A, size_t R, class Safe, class Apply, class Hostile>
-SIMDNORM_INLINE void write_batch(const row_batch<R>& batch, parameter_check<L, A>& parameters, bool all_safe, Safe safe,
-                                 Apply apply, Hostile hostile) {
-  constexpr auto unchecked = [](typename L::f32) SIMDNORM_LAMBDA {};
-  for (size_t k = 0; k < batch.count;) {
-    if constexpr (R > 1 && L::rows_written == 2) {
-      if (all_safe && k + 2 <= batch.count && batch.n[k] == batch.n[k + 1] && parameters.passed(batch.n[k]) &&
-          same_alignment<2>({batch.y[k], batch.y[k + 1]})) {
-        apply(rows_from<2>{k}, unchecked);
-        k += 2;
-        continue;
-      }
-    }
-    if (all_safe || safe(k)) [[likely]] {
-      parameters.write(batch.y[k], batch.n[k], [&](auto check) SIMDNORM_LAMBDA { apply(rows_from<1>{k}, check); });
-    } else {
-      hostile(k);
-    }
-    ++k;
-  }
-}
 
 }  // namespace
 }  // namespace simdnorm::SIMDNORM_ISA

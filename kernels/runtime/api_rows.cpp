@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The C entries of the row-wise norms: check, dispatch, split.
+#include "runtime/caches.hpp"
 #include "runtime/checks.hpp"
 #include "runtime/dispatch.hpp"
 #include "runtime/split.hpp"
@@ -59,6 +60,8 @@ inline simdnorm_status run(const row_norm_call& c, row_kernel kernel_table::*slo
   a.rstd = static_cast<float*>(c.rstd.data);
   a.epsilon = c.epsilon;
   a.padding = c.padding;
+  a.rows_together = rows_together_of(a.cols);
+  a.stream = c.x->rows * a.cols * sizeof(float) >= simdnorm_stream_border();
   const row_kernel kernel = table->*slot;
   return for_row_blocks(c.executor, c.x->rows, a.cols, [&a, kernel](size_t first, size_t last) {
     kernel(a, block{first, last, 0, a.cols});

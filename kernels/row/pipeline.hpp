@@ -1,0 +1,425 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The loop over the rows of a block. A row goes through stages: start (its shift), sums, finish (sums to
+// doubles, square root, division: the parameters of its outputs), outputs. Two trees of additions, a
+// square root and a division are 170 cycles of latency, the time in which 60 registers are normalized. So
+// rows go in batches, a stage of a batch is done side by side in vector registers, several batches
+// are under way at a time, and one loop makes the outputs of a row of one batch and the sums of a
+// row of another: its loads, additions, multiplications and stores keep all ports of a core busy.
+//
+// A norm is a type with
+//   batch          what it keeps of up to 8 rows; derives from row_batch
+//   start(batch)   first look at the elements
+//   sums           f32 lanes of a row: sums(batch, k), fill(), add(register of the group, elements),
+//                  flush() every 256 elements, done(batch, k)
+//   fold(batch, k) a row's lanes added to its doubles; fold4(batch, k): of four rows, from zero
+//   finish<F>(batch, k)  parameters of rows k to k + F::width64; false if one is not to be trusted
+//   tell(batch)    mean and rstd to the caller
+//   outputs(batch, k)    returns f(load), the output register of the elements at load
+//   mend(batch, k) whether a row that was not to be trusted can be done in f32 after all
+//   hostile(batch, k)    does it in doubles
+// A row's bits do not depend on the rows beside it, nor on which of the loops below does it.
+#pragma once
+
+#include "row/row.hpp"
+
+namespace simdnorm::SIMDNORM_ISA {
+namespace {
+
+constexpr size_t batch_rows = 8;
+
+// n and inverse hold what they held before where all rows are of one length.
+template <class L>
+struct row_batch {
+  size_t count;
+  bool safe;                   // all rows are to be trusted
+  size_t n[batch_rows];        // real columns
+  double inverse[batch_rows];  // 1 / n
+  size_t index[batch_rows];
+  const float* x[batch_rows];
+  float* y[batch_rows];
+
+  void leave_out(size_t) {}
+};
+
+// Once for each batch: its lengths where nothing is padded, and the places that it does not use. Stages
+// work on four rows.
+template <class Batch>
+SIMDNORM_INLINE void prepare(Batch& batch, size_t cols, size_t most) {
+  const double inverse = 1.0 / static_cast<double>(cols);
+  for (size_t k = 0; k < batch_rows; ++k) {
+    batch.n[k] = cols;
+    batch.inverse[k] = inverse;
+  }
+  for (size_t k = most; k % 4 != 0; ++k) batch.leave_out(k);
+}
+
+// Hands out the rows of a block that have real columns, and does what padding asks for with the rest.
+template <class L>
+class real_row_views {
+ public:
+  real_row_views(const row_norm_arguments& a, const block& b)
+      : a_(a),
+        next_(b.row_first),
+        last_(b.row_last),
+        plain_(a.padding.kind == SIMDNORM_PADDING_NONE),
+        x_(static_cast<const float*>(a.x) + static_cast<ptrdiff_t>(b.row_first) * a.x_stride),
+        y_(static_cast<float*>(a.y) + static_cast<ptrdiff_t>(b.row_first) * a.y_stride) {}
+
+  // Up to `most` rows; false if there are none. Where nothing is padded, lengths are as they were set.
+  template <class Batch>
+  SIMDNORM_INLINE bool take(Batch& batch, size_t most) {
+    batch.count = 0;
+    while (batch.count < most && next_ < last_) {
+      const size_t k = batch.count;
+      if (plain_ || is_real(batch, k)) [[likely]] {
+        batch.index[k] = next_;
+        batch.x[k] = x_;
+        batch.y[k] = y_;
+        batch.count = k + 1;
+      }
+      ++next_;
+      x_ += a_.x_stride;
+      y_ += a_.y_stride;
+    }
+    if (batch.count < most) leave_out_rest(batch);
+    return batch.count > 0;
+  }
+
+ private:
+  template <class Batch>
+  [[gnu::noinline]] static void leave_out_rest(Batch& batch) {
+    for (size_t k = batch.count; k % 4 != 0; ++k) batch.leave_out(k);
+  }
+  [[gnu::noinline]] bool is_real(row_batch<L>& batch, size_t k) {
+    const size_t n = real_columns(a_.padding, next_, a_.cols);
+    if (n < a_.cols && a_.padding.fill == SIMDNORM_FILL_ZERO) fill_row<L>(y_ + n, a_.cols - n, 0.0f);
+    if (n > 0) {
+      batch.n[k] = n;
+      batch.inverse[k] = 1.0 / static_cast<double>(n);
+      return true;
+    }
+    if (a_.mean) a_.mean[next_] = 0.0f;
+    if (a_.rstd) a_.rstd[next_] = 0.0f;
+    return false;
+  }
+
+  const row_norm_arguments& a_;
+  size_t next_, last_;
+  bool plain_;
+  const float* x_;
+  float* y_;
+};
+
+// Rows of whole groups of 32 elements whose outputs are aligned to registers need no heads and tails: the
+// instructions of these are a third of a row of 64.
+enum class rows { ragged, exact };
+
+// The sums of row k, all of them.
+template <class L, class Norm>
+SIMDNORM_INLINE void sum_row_inline(const Norm& norm, typename Norm::batch& in, size_t k) {
+  const float* const x = in.x[k];
+  const size_t n = in.n[k];
+  for (size_t from = 0; from < n; from += chunk_elements) {
+    const size_t end = n - from < chunk_elements ? n : from + chunk_elements;
+    if (from > 0) norm.fold(in, k);
+    typename Norm::sums sums(in, k);
+    for (size_t done = from; done < end; done += flush_every) {
+      for_lanes<L>(x, done, end - done < flush_every ? end : done + flush_every, sums.fill(),
+                   [&](auto g, typename L::f32 v) SIMDNORM_LAMBDA { sums.add(g, v); });
+      sums.flush();
+    }
+    sums.done(in, k);
+  }
+}
+template <class L, class Norm>
+[[gnu::noinline]] void sum_row(const Norm& norm, typename Norm::batch& in, size_t k) {
+  sum_row_inline<L>(norm, in, k);
+}
+
+// The outputs of row k of one batch and the sums of row j, of at most chunk_elements, of another, in
+// one loop. `ahead`: a row to be fetched into L2 meanwhile, where outputs go past the caches.
+template <class L, stores S, rows Rows, class Norm>
+SIMDNORM_INLINE void sum_and_write(const Norm& norm, const typename Norm::batch& out, size_t k,
+                                   typename Norm::batch& in, size_t j, const float* ahead) {
+  const auto f = norm.outputs(out, k);
+  float* const y = out.y[k];
+  const float* const x = in.x[j];
+  const auto both = [&](auto& sums, size_t i, size_t at) SIMDNORM_LAMBDA {
+    if constexpr (S == stores::streamed) {
+      L::prefetch(ahead + i);
+      L::prefetch(ahead + i + 16);
+    }
+    repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
+      sums.add(g, L::load(x + i + g * L::width));
+      put<L, S>(y + at + g * L::width, f(load_at<L>{at + g * L::width}));
+    });
+  };
+  typename Norm::sums sums(in, j);
+  const size_t in_n = in.n[j];
+  if constexpr (Rows == rows::exact) {
+    for (size_t i = 0; i < in_n;) {
+      const size_t stop = in_n - i < flush_every ? in_n : i + flush_every;
+      for (; i < stop; i += virtual_lanes) both(sums, i, i);
+      sums.flush();
+    }
+    sums.done(in, j);
+  } else {
+    const size_t out_n = out.n[k];
+    size_t at = transform_head<L>(y, out_n, f);
+    const size_t last = at + (out_n - at) / virtual_lanes * virtual_lanes;
+    for (size_t done = 0; done < in_n; done += flush_every) {
+      const size_t stop = in_n - done < flush_every ? in_n : done + flush_every;
+      size_t i = done;
+      const size_t in_groups = (stop - done) / virtual_lanes;
+      const size_t out_groups = (last - at) / virtual_lanes;
+      const size_t groups = in_groups < out_groups ? in_groups : out_groups;
+      for (const size_t end = i + groups * virtual_lanes; i < end; i += virtual_lanes, at += virtual_lanes) {
+        both(sums, i, at);
+      }
+      for_lanes<L>(x, i, stop, sums.fill(), [&](auto g, typename L::f32 v) SIMDNORM_LAMBDA { sums.add(g, v); });
+      sums.flush();
+    }
+    sums.done(in, j);
+    at = transform_registers<L, S>(y, at, out_n, f);
+    transform_tail<L>(y, at, out_n, f);
+  }
+}
+
+// What finish needs of lanes, for one row alone: the scalar square root and division end 20 cycles
+// sooner than the vectors'.
+struct single {
+  using f64 = double;
+  static constexpr size_t width64 = 1;
+  SIMDNORM_INLINE static f64 broadcast64(double v) { return v; }
+  SIMDNORM_INLINE static f64 load64(const double* p) { return *p; }
+  SIMDNORM_INLINE static f64 load_widened(const float* p) { return static_cast<double>(*p); }
+  SIMDNORM_INLINE static f64 store_narrowed(float* p, f64 v) {
+    *p = static_cast<float>(v);
+    return static_cast<double>(*p);
+  }
+  SIMDNORM_INLINE static f64 div(f64 a, f64 b) { return a / b; }
+  SIMDNORM_INLINE static f64 sqrt(f64 v) { return __builtin_sqrt(v); }
+  SIMDNORM_INLINE static f64 select(bool m, f64 a, f64 b) { return m ? a : b; }
+  SIMDNORM_INLINE static bool all(bool m) { return m; }
+};
+
+// Rows k to k + 4 of a batch, in two steps: apart, their latencies hide behind other rows' work. Entries
+// beyond the batch's count hold leftovers.
+template <class Norm>
+[[gnu::noinline]] void fold_rows(const Norm& norm, typename Norm::batch& batch, size_t k) {
+  norm.fold4(batch, k);
+}
+template <class Norm>
+[[gnu::noinline]] void finish_rows(const Norm& norm, typename Norm::batch& batch, size_t k) {
+  bool safe = k == 0 || batch.safe;
+  for (size_t i = k; i < k + 4; i += quad::width64) safe &= norm.template finish<quad>(batch, i);
+  batch.safe = safe;
+  if (k + 4 >= batch.count) norm.tell(batch);
+}
+
+template <class Norm>
+SIMDNORM_INLINE bool is_safe(const Norm& norm, typename Norm::batch& batch, size_t k) {
+  return batch.safe || norm.template finish<single>(batch, k) || norm.mend(batch, k);
+}
+
+template <class L, affine A, stores S, class Norm>
+SIMDNORM_INLINE void write_row_inline(const Norm& norm, typename Norm::batch& batch, size_t k,
+                                      parameter_check<L, A>& parameters) {
+  if (!is_safe(norm, batch, k)) [[unlikely]] {
+    norm.hostile(batch, k);
+    return;
+  }
+  const auto f = norm.outputs(batch, k);
+  parameters.write(batch.y[k], batch.n[k], [&](auto check) SIMDNORM_LAMBDA {
+    transform<L, S>(batch.y[k], batch.n[k], [&](auto load) SIMDNORM_LAMBDA {
+      const typename L::f32 v = f(load);
+      check(v);
+      return v;
+    });
+  });
+}
+
+template <class L, affine A, stores S, class Norm>
+[[gnu::noinline]] void write_row(const Norm& norm, typename Norm::batch& batch, size_t k,
+                                 parameter_check<L, A>& parameters) {
+  write_row_inline<L, A, S>(norm, batch, k, parameters);
+}
+
+// Many short rows: batches at different stages side by side.
+template <class L, affine A, stores S, rows Rows, class Norm>
+[[gnu::noinline]] void write_short_rows(const Norm& norm, const row_norm_arguments& a, const block& b) {
+  constexpr size_t ahead_elements = 4096;
+  const size_t most = a.rows_together;
+  const size_t rows_ahead = ahead_elements / a.cols + 1;
+  real_row_views<L> views(a, b);
+  parameter_check<L, A> parameters;
+  typename Norm::batch ring[4];
+  // Batch i is written while i + 2 is summed; meanwhile i + 1 is finished and i + 3 started.
+  size_t taken = 0;
+  const auto at = [&](size_t i) SIMDNORM_LAMBDA -> typename Norm::batch& { return ring[i % 4]; };
+  const auto take = [&]() SIMDNORM_LAMBDA {
+    if (taken < 4) prepare(at(taken), a.cols, most);
+    if (!views.take(at(taken), most)) return false;
+    ++taken;
+    return true;
+  };
+  while (taken < 3 && take()) {
+    typename Norm::batch& first = at(taken - 1);
+    for (size_t k = 0; k < first.count; k += 4) norm.start(first, k);
+    for (size_t k = 0; k < first.count && taken < 3; ++k) sum_row<L>(norm, first, k);
+  }
+  if (taken == 0) return;
+  for (size_t k = 0; k < ring[0].count; k += 4) {
+    fold_rows(norm, ring[0], k);
+    finish_rows(norm, ring[0], k);
+  }
+  bool more = taken == 3;
+  for (size_t t = 0; t < taken; ++t) {
+    typename Norm::batch& out = at(t);
+    typename Norm::batch& in = at(t + 2);
+    const bool finishing = t + 1 < taken;
+    typename Norm::batch& next = at(t + 1);
+    const size_t in_count = more ? in.count : 0;
+    more = more && take();
+    typename Norm::batch& last = at(t + 3);
+    const bool starting = more;
+    // Every 4 rows: a start, a fold, a finish. A batch that another one follows is full.
+    const auto stage = [&](size_t k) SIMDNORM_LAMBDA {
+      const size_t first = k & ~size_t{3};
+      switch (k & 3) {
+        case 0:
+          if (starting) norm.start(last, first);
+          if (most == 2 && finishing) fold_rows(norm, next, first);
+          break;
+        case 1:
+          if (finishing) most == 2 ? finish_rows(norm, next, first) : fold_rows(norm, next, first);
+          break;
+        case 2:
+          if (finishing) finish_rows(norm, next, first);
+          break;
+        default:
+          break;
+      }
+    };
+    const bool fused = L::fused && out.safe && in_count == out.count && parameters.passed(out);
+    for (size_t k = 0; k < out.count; ++k) {
+      stage(k);
+      if (fused) [[likely]] {
+        const float* ahead = in.x[k];
+        if constexpr (S == stores::streamed) {
+          if (b.row_last - in.index[k] > rows_ahead) ahead += static_cast<ptrdiff_t>(rows_ahead) * a.x_stride;
+        }
+        sum_and_write<L, S, Rows>(norm, out, k, in, k, ahead);
+      } else {
+        if (k < in_count) sum_row<L>(norm, in, k);
+        write_row<L, A, S>(norm, out, k, parameters);
+      }
+    }
+    for (size_t k = out.count; k < in_count; ++k) sum_row<L>(norm, in, k);
+  }
+}
+
+// One row, whatever its length.
+template <class L, affine A, stores S, class Norm>
+[[gnu::noinline]] void write_one_row(const Norm& norm, const row_norm_arguments& a, const block& b) {
+  real_row_views<L> views(a, b);
+  parameter_check<L, A> parameters;
+  typename Norm::batch batch;
+  batch.n[0] = a.cols;
+  batch.inverse[0] = 1.0 / static_cast<double>(a.cols);
+  if (!views.template take<row_batch<L>>(batch, 1)) return;
+  norm.start_row(batch, 0);
+  sum_row_inline<L>(norm, batch, 0);
+  norm.fold(batch, 0);
+  batch.safe = norm.template finish<single>(batch, 0);
+  norm.tell(batch);
+  write_row_inline<L, A, S>(norm, batch, 0, parameters);
+}
+
+// Long rows: gamma and beta would come from L2 for every row. So the outputs of several rows are made
+// tile by tile, and a tile's gamma and beta stay in L1; the rows' elements come from L2 again. Meanwhile
+// the next rows are fetched into L2.
+template <class L, affine A, stores S, class Norm>
+[[gnu::noinline]] void write_long_rows(const Norm& norm, const row_norm_arguments& a, const block& b) {
+  constexpr size_t tile = 1024;
+  constexpr size_t elements_together = 65536;  // 256 KiB of L2
+  const size_t fit = elements_together / a.cols;
+  const size_t together = fit < 1 ? 1 : fit < batch_rows ? fit : batch_rows;
+  real_row_views<L> views(a, b);
+  parameter_check<L, A> parameters;
+  typename Norm::batch batch;
+  prepare(batch, a.cols, together);
+  while (views.take(batch, together)) {
+    for (size_t k = 0; k < batch.count; k += 4) norm.start(batch, k);
+    bool passed = true;
+    size_t longest = 0;
+    for (size_t k = 0; k < batch.count; ++k) {
+      sum_row<L>(norm, batch, k);
+      norm.fold(batch, k);
+      passed &= parameters.passed(batch.n[k]);
+      longest = batch.n[k] > longest ? batch.n[k] : longest;
+    }
+    batch.safe = true;
+    for (size_t k = 0; k < batch.count; k += quad::width64) batch.safe &= norm.template finish<quad>(batch, k);
+    norm.tell(batch);
+    if (!batch.safe || !passed || batch.count == 1) {
+      for (size_t k = 0; k < batch.count; ++k) write_row<L, A, S>(norm, batch, k, parameters);
+      continue;
+    }
+    size_t at[batch_rows];
+    for (size_t k = 0; k < batch.count; ++k) {
+      at[k] = transform_head<L>(batch.y[k], batch.n[k], norm.outputs(batch, k));
+    }
+    for (size_t to = tile; to < longest + tile; to += tile) {
+      for (size_t k = 0; k < batch.count; ++k) {
+        const size_t stop = to < batch.n[k] ? to : batch.n[k];
+        if (at[k] >= stop) continue;
+        const auto f = norm.outputs(batch, k);
+        if constexpr (S == stores::streamed) {
+          const bool more = b.row_last - batch.index[k] > together;
+          const float* ahead = batch.x[k] + (more ? static_cast<ptrdiff_t>(together) * a.x_stride : 0);
+          at[k] = transform_registers<L, S>(batch.y[k], at[k], stop, [&](auto load) SIMDNORM_LAMBDA {
+            L::prefetch(ahead + load.i);
+            return f(load);
+          });
+        } else {
+          at[k] = transform_registers<L, S>(batch.y[k], at[k], stop, f);
+        }
+        if (stop == batch.n[k]) transform_tail<L>(batch.y[k], at[k], stop, f);
+      }
+    }
+  }
+}
+
+template <class L, affine A, stores S, class Norm>
+SIMDNORM_INLINE void write_rows(const Norm& norm, const row_norm_arguments& a, const block& b) {
+  if (b.row_last - b.row_first == 1) {
+    write_one_row<L, A, S>(norm, a, b);
+  } else if (a.rows_together > 0) {
+    constexpr size_t bytes = L::width * sizeof(float);
+    const bool exact = a.padding.kind == SIMDNORM_PADDING_NONE && a.cols % virtual_lanes == 0 &&
+                       reinterpret_cast<uintptr_t>(a.y) % bytes == 0 && a.y_stride % ptrdiff_t{L::width} == 0;
+    if (exact) {
+      write_short_rows<L, A, S, rows::exact>(norm, a, b);
+    } else {
+      write_short_rows<L, A, S, rows::ragged>(norm, a, b);
+    }
+  } else {
+    write_long_rows<L, A, S>(norm, a, b);
+  }
+}
+
+// Normalizes the rows of a block.
+template <class L, affine A, class Norm>
+SIMDNORM_INLINE void for_rows(const Norm& norm, const row_norm_arguments& a, const block& b) {
+  if (a.stream) {
+    write_rows<L, A, stores::streamed>(norm, a, b);
+    L::fence();
+  } else {
+    write_rows<L, A, stores::cached>(norm, a, b);
+  }
+}
+
+}  // namespace
+}  // namespace simdnorm::SIMDNORM_ISA
