@@ -735,7 +735,7 @@ void add_peer(contest& c, const setup& s, const shared_work& w, const peer& p, s
                                      w->mean.data(),
                                      w->variance.data(),
                                      static_cast<float>(w->epsilon)};
-    void* const made = p.table->prepare(&task, why, sizeof why);
+    void* const made = p.table->prepare(p.table, &task, why, sizeof why);
     if (!made) {
       c.absent.push_back(p.name + ": " + (why[0] ? why : "it does not say why"));
       return;

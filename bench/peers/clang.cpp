@@ -45,6 +45,10 @@ class loops final : public job {
   std::vector<float> a_, b_, scratch_;
 };
 
+std::unique_ptr<job> make(const simdnorm_peer_task& task) {
+  return std::make_unique<loops>(task);
+}
+
 }  // namespace
 
 description open(const simdnorm_peer_setup&) {
@@ -53,11 +57,8 @@ description open(const simdnorm_peer_setup&) {
   d.note = "two-pass C++, -O3 -ffast-math for this CPU; one thread";
   d.library = false;
   d.operations = (1u << SIMDNORM_PEER_OPERATIONS) - 1;
+  d.make = make;
   return d;
-}
-
-std::unique_ptr<job> make(const simdnorm_peer_task& task) {
-  return std::make_unique<loops>(task);
 }
 
 }  // namespace simdnorm_peers

@@ -55,6 +55,10 @@ class graph final : public job {
   std::vector<std::uint8_t> work_;
 };
 
+std::unique_ptr<job> make(const simdnorm_peer_task& task) {
+  return std::make_unique<graph>(task);
+}
+
 }  // namespace
 
 description open(const simdnorm_peer_setup& setup) {
@@ -69,11 +73,8 @@ description open(const simdnorm_peer_setup& setup) {
   d.threads = setup.threads;
   d.note = "one graph of norm, mul, add; compiled on this machine for this CPU; its workers do not poll";
   d.operations = bit(SIMDNORM_PEER_LAYER_NORM) | bit(SIMDNORM_PEER_RMS_NORM);
+  d.make = make;
   return d;
-}
-
-std::unique_ptr<job> make(const simdnorm_peer_task& task) {
-  return std::make_unique<graph>(task);
 }
 
 }  // namespace simdnorm_peers

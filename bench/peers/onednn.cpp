@@ -141,29 +141,6 @@ class norm final : public job {
   }
 };
 
-}  // namespace
-
-description open(const simdnorm_peer_setup& setup) {
-#if defined(SIMDNORM_PEER_DNNL_INSIDE)
-  find_dnnl_inside(setup.site);
-#endif
-  const dnnl_version_t* v = dnnl_version();
-  if (v->major != DNNL_VERSION_MAJOR) throw std::runtime_error("this is oneDNN " + std::to_string(v->major));
-  require(dnnl_engine_create(&dnnl.engine, dnnl_cpu, 0), "CPU engine");
-  require(dnnl_stream_create(&dnnl.stream, dnnl.engine, dnnl_stream_default_flags), "stream");
-  description d;
-  d.version = std::to_string(v->major) + "." + std::to_string(v->minor) + "." + std::to_string(v->patch);
-  d.threads = setup.threads;
-  d.operations = bit(SIMDNORM_PEER_LAYER_NORM) | bit(SIMDNORM_PEER_RMS_NORM) | bit(SIMDNORM_PEER_BATCH_NORM_TRAINING) |
-                 bit(SIMDNORM_PEER_BATCH_NORM_INFERENCE);
-  d.note = "OpenMP; one primitive by the C interface; batch norm over the faster of two views of [N, C]";
-  if (v->major < 3 || (v->major == 3 && v->minor < 8)) {
-    d.operations &= ~bit(SIMDNORM_PEER_RMS_NORM);
-    d.note += "; no RMS norm before 3.8";
-  }
-  return d;
-}
-
 std::unique_ptr<job> make(const simdnorm_peer_task& task) {
   if (task.operation == SIMDNORM_PEER_LAYER_NORM || task.operation == SIMDNORM_PEER_RMS_NORM) {
     return std::make_unique<norm>(task, view::plain);
@@ -188,6 +165,30 @@ std::unique_ptr<job> make(const simdnorm_peer_task& task) {
     }
   }
   return best;
+}
+
+}  // namespace
+
+description open(const simdnorm_peer_setup& setup) {
+#if defined(SIMDNORM_PEER_DNNL_INSIDE)
+  find_dnnl_inside(setup.site);
+#endif
+  const dnnl_version_t* v = dnnl_version();
+  if (v->major != DNNL_VERSION_MAJOR) throw std::runtime_error("this is oneDNN " + std::to_string(v->major));
+  require(dnnl_engine_create(&dnnl.engine, dnnl_cpu, 0), "CPU engine");
+  require(dnnl_stream_create(&dnnl.stream, dnnl.engine, dnnl_stream_default_flags), "stream");
+  description d;
+  d.version = std::to_string(v->major) + "." + std::to_string(v->minor) + "." + std::to_string(v->patch);
+  d.threads = setup.threads;
+  d.operations = bit(SIMDNORM_PEER_LAYER_NORM) | bit(SIMDNORM_PEER_RMS_NORM) | bit(SIMDNORM_PEER_BATCH_NORM_TRAINING) |
+                 bit(SIMDNORM_PEER_BATCH_NORM_INFERENCE);
+  d.note = "OpenMP; one primitive by the C interface; batch norm over the faster of two views of [N, C]";
+  if (v->major < 3 || (v->major == 3 && v->minor < 8)) {
+    d.operations &= ~bit(SIMDNORM_PEER_RMS_NORM);
+    d.note += "; no RMS norm before 3.8";
+  }
+  d.make = make;
+  return d;
 }
 
 }  // namespace simdnorm_peers

@@ -7,9 +7,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <stdexcept>
 #include <string>
-#include <utility>
 #include <vector>
+
+#include "peer.h"
 
 namespace simdnorm_peers::onnx {
 
@@ -84,6 +86,24 @@ inline std::string model(const char* type, int opset, std::size_t rows, std::siz
   message whole;
   whole.integer(1, opset >= 23 ? 10 : 8).part(7, graph).part(8, message().text(1, "").integer(2, opset));
   return whole.bytes();
+}
+
+// The model of a task; the node is the one of the operator's first version.
+inline std::string norm(const simdnorm_peer_task& t) {
+  const parameter gamma{"gamma", t.gamma, t.cols}, beta{"beta", t.beta, t.cols};
+  const std::vector<message> last_axis = {integer_attribute("axis", -1), real_attribute("epsilon", t.epsilon)};
+  switch (t.operation) {
+    case SIMDNORM_PEER_LAYER_NORM:
+      return model("LayerNormalization", 17, t.rows, t.cols, {gamma, beta}, last_axis);
+    case SIMDNORM_PEER_RMS_NORM:
+      return model("RMSNormalization", 23, t.rows, t.cols, {gamma}, last_axis);
+    case SIMDNORM_PEER_BATCH_NORM_INFERENCE:
+      return model("BatchNormalization", 15, t.rows, t.cols,
+                   {gamma, beta, {"mean", t.mean, t.cols}, {"variance", t.variance, t.cols}},
+                   {real_attribute("epsilon", t.epsilon)});
+    default:
+      throw std::runtime_error("not an operator of ONNX");
+  }
 }
 
 }  // namespace simdnorm_peers::onnx

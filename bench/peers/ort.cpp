@@ -115,6 +115,10 @@ class session final : public job {
   }
 };
 
+std::unique_ptr<job> make(const simdnorm_peer_task& t) {
+  return std::make_unique<session>(t, onnx::norm(t));
+}
+
 }  // namespace
 
 description open(const simdnorm_peer_setup& setup) {
@@ -140,27 +144,8 @@ description open(const simdnorm_peer_setup& setup) {
   d.threads = setup.threads;
   d.note = "Run of a session of one node into the given output; its threads do not spin";
   d.operations = bit(SIMDNORM_PEER_LAYER_NORM) | bit(SIMDNORM_PEER_RMS_NORM) | bit(SIMDNORM_PEER_BATCH_NORM_INFERENCE);
+  d.make = make;
   return d;
-}
-
-std::unique_ptr<job> make(const simdnorm_peer_task& t) {
-  const onnx::parameter gamma{"gamma", t.gamma, t.cols}, beta{"beta", t.beta, t.cols};
-  const std::vector<onnx::message> last_axis = {onnx::integer_attribute("axis", -1),
-                                                onnx::real_attribute("epsilon", t.epsilon)};
-  switch (t.operation) {
-    case SIMDNORM_PEER_LAYER_NORM:
-      return std::make_unique<session>(t,
-                                       onnx::model("LayerNormalization", 17, t.rows, t.cols, {gamma, beta}, last_axis));
-    case SIMDNORM_PEER_RMS_NORM:
-      return std::make_unique<session>(t, onnx::model("RMSNormalization", 23, t.rows, t.cols, {gamma}, last_axis));
-    case SIMDNORM_PEER_BATCH_NORM_INFERENCE:
-      return std::make_unique<session>(
-          t, onnx::model("BatchNormalization", 15, t.rows, t.cols,
-                         {gamma, beta, {"mean", t.mean, t.cols}, {"variance", t.variance, t.cols}},
-                         {onnx::real_attribute("epsilon", t.epsilon)}));
-    default:
-      throw std::runtime_error("not one of its operations");
-  }
 }
 
 }  // namespace simdnorm_peers

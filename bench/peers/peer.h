@@ -52,8 +52,8 @@ struct simdnorm_peer {
   unsigned in_place;   /* 1: y is x */
   unsigned operations; /* bit 1 << simdnorm_peer_operation: it has that one */
 
-  /* What a caller does once, not measured. NULL, and a reason, if it does not do that. */
-  void* (*prepare)(const struct simdnorm_peer_task* task, char* why, size_t why_size);
+  /* What a caller does once, not measured. NULL, and a reason, if it does not do that. self: this. */
+  void* (*prepare)(const struct simdnorm_peer* self, const struct simdnorm_peer_task* task, char* why, size_t why_size);
   void (*run)(void* handle); /* measured */
   /* Not measured, may be NULL: brings the result to y where run left it in memory of its own. */
   void (*finish)(void* handle);
