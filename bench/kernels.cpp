@@ -780,7 +780,10 @@ contest peer_contest(const setup& s, const std::vector<peer>& peers, const peer_
     trained_parameters(*w);
     fill_normal(w->mean, data_mean, 0.1, 5);
     fill_normal(w->variance, 1.0, 0.1, 6);
-    if (in_place) w->z = buffer<float>(sh.rows * sh.cols);
+    if (in_place) {
+      w->z = buffer<float>(sh.rows * sh.cols);
+      std::memcpy(w->z.data(), w->x.data(), w->z.size() * sizeof(float));
+    }
   }
   contest c;
   c.title = sh.whose;

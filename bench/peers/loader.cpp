@@ -15,7 +15,7 @@ namespace {
 // "torch_kernel" is in torch's module.
 std::string module_of(const std::string& name) {
   if (name.starts_with("torch")) return "torch";
-  if (name == "sklearn" || name == "onedal") return "python";
+  if (name == "ncnn" || name == "sklearn" || name == "onedal") return "python";
   return name;
 }
 
