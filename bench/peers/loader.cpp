@@ -2,6 +2,7 @@
 #include "peers/loader.hpp"
 
 #include <dlfcn.h>
+#include <malloc.h>
 #include <sched.h>
 
 #include <algorithm>
@@ -14,7 +15,7 @@ namespace {
 
 // "torch_kernel" is in torch's module.
 std::string module_of(const std::string& name) {
-  if (name.starts_with("torch")) return "torch";
+  if (name == "torch_kernel") return "torch";
   if (name == "ncnn" || name == "sklearn" || name == "onedal") return "python";
   return name;
 }
@@ -66,6 +67,10 @@ void quiet_workers(int threads) {
       {"OMP_DYNAMIC", "false"},       {"OMP_WAIT_POLICY", "passive"}, {"GOMP_SPINCOUNT", "0"},
       {"KMP_BLOCKTIME", "0"},         {"OMP_PROC_BIND", "false"},     {"ORT_DISABLE_TELEMETRY", "1"}};
   for (const auto& [name, value] : settings) setenv(name, value, 1);
+#if defined(__GLIBC__)
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+#endif
 }
 
 std::string bind_to_cpus(int threads) {

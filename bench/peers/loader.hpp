@@ -29,7 +29,9 @@ struct peer {
 peer open_peer(const std::string& folder, const std::string& site, const std::string& name, int threads);
 
 // What makes peers' worker threads sleep instead of spin, and holds OpenMP to `threads`. Libraries
-// read it when they are loaded: to be called first of all.
+// read it when they are loaded: to be called first of all. Freed memory of up to 32 MiB (glibc's limit)
+// is kept for the next allocation, as it is in a process that runs for long: a peer that allocates its
+// output does not pay for new pages at every call.
 void quiet_workers(int threads);
 
 // Binds the process to as many CPUs as there are threads, the last ones that it may use: whatever a
