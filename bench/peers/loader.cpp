@@ -85,7 +85,8 @@ std::string bind_to_cpus(int threads) {
   std::string text;
   for (std::size_t i = all.size() - static_cast<std::size_t>(threads); i < all.size(); ++i) {
     CPU_SET(all[i], &chosen);
-    text += (text.empty() ? "" : " ") + std::to_string(all[i]);
+    if (!text.empty()) text += ' ';
+    text += std::to_string(all[i]);
   }
   return sched_setaffinity(0, sizeof chosen, &chosen) == 0 ? text : "";
 }

@@ -79,6 +79,7 @@ class allocating:
         self.call, self.y, self.result = call, y, None
 
     def run(self):
+        self.result = None
         self.result = self.call()
 
     def finish(self):

@@ -53,6 +53,7 @@ class operators final : public job {
 
   void run() override {
     const c10::InferenceMode no_autograd;
+    result_ = at::Tensor();  // as a model that is done with it: the next output gets its memory, still in cache
     switch (operation_) {
       case SIMDNORM_PEER_LAYER_NORM:
         result_ = at::layer_norm(t_.x, {t_.cols}, t_.gamma, t_.beta, t_.epsilon);
