@@ -263,9 +263,15 @@ int run_peers(const setup& s, const options& o, const std::string& cpus) {
       "out of place, shape by shape. textbook, autovec and autovec_fast are loops by %s.\n\n",
       cpus.empty() ? "not bound, fewer than threads" : cpus.c_str(), SIMDNORM_BENCH_COMPILER);
 
+  if (o.threads > 1) {
+    std::printf(
+        "Peers' workers sleep between calls, as they must not disturb the next turn: with several threads the small\n"
+        "shapes of peers that have no threshold include waking them.\n\n");
+  }
+
   effort e;
   e.min_seconds = o.quick ? 2e-4 : 5e-4;
-  e.contest_seconds = o.quick ? 0.25 : 3;
+  e.contest_seconds = o.quick ? 0.25 : 5;
   e.least = o.quick ? 3 : 11;
   e.most = o.quick ? 7 : 33;
   e.wall_clock = true;

@@ -136,12 +136,11 @@ description open(const simdnorm_peer_setup& setup) {
   const char *version = nullptr, *note = nullptr;
   int in_place = 0;
   PyObject* operations = nullptr;
-  if (!PyArg_ParseTuple(about, "sspO", &version, &note, &in_place, &operations)) fail();
   description d;
+  if (!PyArg_ParseTuple(about, "ssipO", &version, &note, &d.threads, &in_place, &operations)) fail();
   d.version = version;
   d.note = note;
   d.in_place = in_place != 0;
-  d.threads = setup.threads;
   for (Py_ssize_t i = 0; i < PyList_Size(operations); ++i) {
     d.operations |= 1u << PyLong_AsUnsignedLong(PyList_GetItem(operations, i));
   }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The half of python.cpp that is easier said in Python: peers that PyPI has as Python packages.
 
-open_peer(name, threads) -> (version, note, works in place, operations)
+open_peer(name, threads) -> (version, note, threads, works in place, operations)
 make(name, operation, rows, cols, x, y, gamma, beta, mean, variance, epsilon) -> (run, finish, native)
 
 Matrices come as addresses. run() is measured, finish() brings its result to y. native is None, or the
@@ -29,20 +29,20 @@ def open_peer(name, threads):
         import ncnn
 
         note = "C++ forward_inplace of one layer, called without Python; OpenMP"
-        return ncnn.__version__, note, True, [LAYER_NORM, RMS_NORM]
+        return ncnn.__version__, note, threads, True, [LAYER_NORM, RMS_NORM]
     if name == "sklearn":
         import sklearn
         import sklearn.preprocessing
 
-        note = "includes Python's calls; writes to memory that it allocates; numpy, no threads of its own"
-        return sklearn.__version__, note, False, [STANDARDIZE, MIN_MAX]
+        note = "includes Python's calls; writes to memory that it allocates; numpy"
+        return sklearn.__version__, note, 1, False, [STANDARDIZE, MIN_MAX]
     if name == "onedal":
         import daal4py
 
         daal4py.daalinit(threads)
         version = importlib.metadata.version("daal")
         note = "by daal4py, includes Python's call; writes to memory that it allocates; TBB"
-        return version, note, False, [STANDARDIZE, MIN_MAX]
+        return version, note, threads, False, [STANDARDIZE, MIN_MAX]
     raise ValueError("no peer " + name)
 
 
