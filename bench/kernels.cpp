@@ -49,6 +49,7 @@ struct work {
   buffer<float> x, y;
   buffer<float> z;                               // a copy of x to work on in place; only where that is compared
   buffer<float> gamma, beta;                     // [cols]
+  buffer<float> ones;                            // [cols], gamma where z is normalized again and again
   buffer<float> mean, variance;                  // [cols], given to inference
   buffer<float> running_mean, running_variance;  // [cols]
   buffer<float> scratch;                         // [2 * cols] for the baselines
@@ -695,22 +696,25 @@ contest column_statistics_contest(const setup& s, bool dry) {
 
 // ---- peers ---------------------------------------------------------------------------------------------------
 
-// The library in place, for peers that have no other way.
+// The library in place, for peers that have no other way. Gamma is 1: any other would let columns die
+// away, through the subnormals, when a row is normalized over and over.
 void library_in_place(contest& c, const setup& s, const shared_work& w, simdnorm_peer_operation op) {
   const bool layer = op == SIMDNORM_PEER_LAYER_NORM;
   auto oracle = std::make_shared<row_oracle>();
   const auto kind = layer ? row_oracle::norm::layer : row_oracle::norm::rms;
   c.oracles.push_back([=] { oracle->fit(kind, w->x.data(), w->rows, w->cols, w->epsilon, w->limit); });
   kernel_entry e = entry(c, s, layer ? "layer_norm" : "rms_norm", w->rows, w->cols, 2 * w->bytes(), [=] {
-    return oracle->error(w->x.data(), w->z.data(), w->gamma.data(), layer ? w->beta.data() : nullptr);
+    return oracle->error(w->x.data(), w->z.data(), w->ones.data(), layer ? w->beta.data() : nullptr);
   });
   e.common.in_place = true;
   const std::size_t before = c.contestants.size();
   e.library([w, s, layer] {
     const simdnorm::matrix_view<const float> in{w->z.data(), w->rows, w->cols};
     const simdnorm::matrix_view<float> out{w->z.data(), w->rows, w->cols};
-    if (layer) return require(simdnorm::layer_norm(in, out, layer_norm_call(*w, s)));
-    require(simdnorm::rms_norm(in, out, {.epsilon = w->epsilon, .weight = params(w->gamma), .exec = s.exec}));
+    simdnorm::layer_norm_options o = layer_norm_call(*w, s);
+    o.gamma = params(w->ones);
+    if (layer) return require(simdnorm::layer_norm(in, out, o));
+    require(simdnorm::rms_norm(in, out, {.epsilon = w->epsilon, .weight = params(w->ones), .exec = s.exec}));
   });
   // scalar in place tells nothing more and takes a tenth of the run.
   std::erase_if(c.contestants, [&, i = std::size_t{0}](const contestant& each) mutable {
@@ -730,7 +734,7 @@ void add_peer(contest& c, const setup& s, const shared_work& w, const peer& p, s
                                      w->cols,
                                      in_place ? to : w->x.data(),
                                      to,
-                                     w->gamma.data(),
+                                     in_place ? w->ones.data() : w->gamma.data(),
                                      w->beta.data(),
                                      w->mean.data(),
                                      w->variance.data(),
@@ -781,6 +785,8 @@ contest peer_contest(const setup& s, const std::vector<peer>& peers, const peer_
     fill_normal(w->mean, data_mean, 0.1, 5);
     fill_normal(w->variance, 1.0, 0.1, 6);
     if (in_place) {
+      w->ones = buffer<float>(sh.cols);
+      for (float& v : w->ones) v = 1;
       w->z = buffer<float>(sh.rows * sh.cols);
       std::memcpy(w->z.data(), w->x.data(), w->z.size() * sizeof(float));
     }

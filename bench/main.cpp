@@ -221,7 +221,10 @@ int run_peers(const setup& s, const options& o, const std::string& cpus) {
   if (o.check) return 0;
   std::vector<peer> peers;
   for (const std::string& name : peer_names()) {
-    if (std::find(o.peers.begin(), o.peers.end(), name) == o.peers.end()) continue;
+    if (std::find(o.peers.begin(), o.peers.end(), name) == o.peers.end()) {
+      peers.push_back({name, nullptr, "not asked for: --peers NAME,... chooses"});
+      continue;
+    }
     peers.push_back(open_peer(o.peers_folder, o.peers_site, name, static_cast<int>(o.threads)));
   }
   std::vector<planned_contest> plan;

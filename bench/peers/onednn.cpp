@@ -187,6 +187,9 @@ description open(const simdnorm_peer_setup& setup) {
     d.operations &= ~bit(SIMDNORM_PEER_RMS_NORM);
     d.note += "; no RMS norm before 3.8";
   }
+  if (v->major == 3 && std::string(setup.name) == "onednn3") {
+    d.note += "; newer ones are in PyTorch (onednn_torch) or run on SYCL alone";
+  }
   d.make = make;
   return d;
 }
