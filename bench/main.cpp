@@ -82,6 +82,14 @@ options parse(int argc, char** argv) {
   return o;
 }
 
+void say_if_busy() {
+  double load = 0;
+  const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+  if (getloadavg(&load, 1) == 1 && load > 0.7 * static_cast<double>(cpus)) {
+    std::printf("BUSY          load average %.1f on %ld CPUs: other programs disturb caches and memory\n", load, cpus);
+  }
+}
+
 void legend(const setup& s, const options& o) {
   std::printf("simdnorm %s, benchmark. %s; compiled by %s. Page size %ld bytes.\n\n", simdnorm_version(),
               cache_text().c_str(), SIMDNORM_BENCH_COMPILER, sysconf(_SC_PAGESIZE));
@@ -116,11 +124,7 @@ void legend(const setup& s, const options& o) {
     std::printf("threads       %zu for the library and the copies, 1 for textbook and autovec\n", s.exec->threads);
   }
   std::printf("inputs        N(1, 1) in f32, the same in every run, unless a section says otherwise\n");
-  double load = 0;
-  const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-  if (getloadavg(&load, 1) == 1 && load > 0.7 * static_cast<double>(cpus)) {
-    std::printf("BUSY          load average %.1f on %ld CPUs: other programs disturb caches and memory\n", load, cpus);
-  }
+  say_if_busy();
   if (o.quick) std::printf("--quick       fewer shapes and repetitions\n");
   std::fflush(stdout);
 }
@@ -255,6 +259,7 @@ int run_peers(const setup& s, const options& o, const std::string& cpus) {
     present.push_back(peer_json(p));
   }
   std::printf("%-13s %zu thread%s\n", "the library", o.threads, o.threads == 1 ? "" : "s");
+  say_if_busy();
   std::printf(
       "\nOne process, the same buffers, gamma and beta given, N(1, 1) inputs. Every round measures all in turn, "
       "forward\n"
