@@ -114,15 +114,16 @@ struct field {
   std::vector<double> checked;
 };
 
-// Chooses who runs, and finds the errors, which also touches every page.
-field enter(contest& c, const std::function<bool(const contestant&)>& wanted) {
+// Chooses who runs (references: what is compared with also where it is not wanted), and finds the
+// errors, which also touches every page.
+field enter(contest& c, const std::function<bool(const contestant&)>& wanted, bool references) {
   field f;
   f.out.title = c.title;
   f.out.data = c.data;
   f.out.absent = c.absent;
   for (contestant& each : c.contestants) {
     const bool shown = wanted(each);
-    if (!shown && !is_reference(each)) continue;
+    if (!shown && !(references && is_reference(each))) continue;
     f.running.push_back(&each);
     result r;
     r.kernel = each.kernel;
@@ -171,7 +172,7 @@ int odd_repetitions(double round, const effort& e) {
 }  // namespace
 
 contest_results run_contest(contest& c, const effort& e, const std::function<bool(const contestant&)>& wanted) {
-  auto [out, running, checked] = enter(c, wanted);
+  auto [out, running, checked] = enter(c, wanted, true);
 
   // Iterations are fixed beforehand: every repetition of a contestant then does the same work.
   double round = 0;
@@ -215,7 +216,7 @@ timing timing_of(const result& r) {
 }
 
 contest_results run_rounds(contest& c, const effort& e, const std::function<bool(const contestant&)>& wanted) {
-  auto [out, running, checked] = enter(c, wanted);
+  auto [out, running, checked] = enter(c, wanted, false);
 
   double round = 0;
   std::vector<double> single(running.size());

@@ -106,6 +106,7 @@ contest_results run_contest(contest& c, const effort& e, const std::function<boo
 
 // The same for contests with peers, by rounds.hpp and the wall clock: forward, then reversed, a call to
 // warm up before each turn. Peers may work on threads of their own, so nobody is timed by CPU time.
+// What is not wanted is not measured.
 contest_results run_rounds(contest& c, const effort& e, const std::function<bool(const contestant&)>& wanted);
 
 // What rounds.hpp needs to know of a result.
