@@ -46,7 +46,7 @@ void* native(PyObject* o) {
 
 // ncnn::Layer::forward_inplace(Mat&, const Option&): the tenth place in the table of virtual functions
 // (two destructors, load_param, load_model, create_pipeline, destroy_pipeline, two forward, two
-// forward_inplace). The package's version is pinned, and every job compares it with Python's call.
+// forward_inplace). The package's version is pinned, and jobs of up to 4 Mi elements compare it with Python's call.
 using forward_inplace = int (*)(const void* layer, void* matrix, const void* options);
 constexpr std::size_t forward_inplace_place = 9;
 
