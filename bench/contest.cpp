@@ -14,13 +14,6 @@ double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-double median(std::vector<double> v) {
-  const auto middle = v.begin() + static_cast<std::ptrdiff_t>(v.size() / 2);
-  std::nth_element(v.begin(), middle, v.end());
-  if (v.size() % 2 == 1) return *middle;
-  return (*middle + *std::max_element(v.begin(), middle)) / 2;
-}
-
 void select(const contestant& c) {
   if (c.forced) require(simdnorm::force_isa(*c.forced));
 }
@@ -108,19 +101,30 @@ void require(simdnorm::status s) {
 }
 
 std::string contestant::name() const {
-  return kernel + "/f32/" + variant + "/" + std::to_string(rows) + "x" + std::to_string(cols);
+  return kernel + "/f32/" + variant + (in_place ? "_in_place/" : "/") + std::to_string(rows) + "x" +
+         std::to_string(cols);
 }
 
-contest_results run_contest(contest& c, const effort& e, const std::function<bool(const contestant&)>& wanted) {
-  contest_results out;
-  out.title = c.title;
-  out.data = c.data;
+namespace {
 
+// Contestants that run, their results without times, and how long the checked call of each took.
+struct field {
+  contest_results out;
   std::vector<contestant*> running;
+  std::vector<double> checked;
+};
+
+// Chooses who runs (references: what is compared with also where it is not wanted), and finds the
+// errors, which also touches every page.
+field enter(contest& c, const std::function<bool(const contestant&)>& wanted, bool references) {
+  field f;
+  f.out.title = c.title;
+  f.out.data = c.data;
+  f.out.absent = c.absent;
   for (contestant& each : c.contestants) {
     const bool shown = wanted(each);
-    if (!shown && !is_reference(each)) continue;
-    running.push_back(&each);
+    if (!shown && !(references && is_reference(each))) continue;
+    f.running.push_back(&each);
     result r;
     r.kernel = each.kernel;
     r.variant = each.variant;
@@ -132,25 +136,43 @@ contest_results run_contest(contest& c, const effort& e, const std::function<boo
     r.bytes = each.bytes;
     r.library = each.forced.has_value();
     r.shown = shown;
-    out.results.push_back(std::move(r));
+    r.role = each.role;
+    r.in_place = each.in_place;
+    f.out.results.push_back(std::move(r));
   }
-
-  // First the errors, which also touches every page.
-  std::vector<double> checked(running.size());
+  f.checked.resize(f.running.size());
   for (const data_set& d : c.data) {
     d.prepare();
     for (const auto& fit : c.oracles) fit();
-    for (std::size_t i = 0; i < running.size(); ++i) {
-      if (!running[i]->error) continue;
-      select(*running[i]);
+    for (std::size_t i = 0; i < f.running.size(); ++i) {
+      const contestant& each = *f.running[i];
+      if (!each.error) continue;
+      select(each);
       c.poison();
       const double start = now();
-      running[i]->call();
-      checked[i] = now() - start;
-      out.results[i].errors.push_back(running[i]->error());
+      each.call();
+      f.checked[i] = now() - start;
+      if (each.finish) each.finish();
+      f.out.results[i].errors.push_back(each.error());
     }
   }
   if (c.settle) c.settle();
+  return f;
+}
+
+// Calls that are shorter are preceded by one that is not measured: the caches are then as this
+// contestant leaves them, not as its predecessor did.
+constexpr double warm_below = 5e-3;
+
+int odd_repetitions(double round, const effort& e) {
+  const int n = std::clamp(static_cast<int>(e.contest_seconds / round), e.least, e.most);
+  return n - (n % 2 == 0);  // a median of an odd number is one of them
+}
+
+}  // namespace
+
+contest_results run_contest(contest& c, const effort& e, const std::function<bool(const contestant&)>& wanted) {
+  auto [out, running, checked] = enter(c, wanted, true);
 
   // Iterations are fixed beforehand: every repetition of a contestant then does the same work.
   double round = 0;
@@ -161,16 +183,15 @@ contest_results run_contest(contest& c, const effort& e, const std::function<boo
     const double one = estimate(each, checked[i], e.min_seconds);
     const long n = std::max(1L, std::lround(std::ceil(e.min_seconds / one)));
     out.results[i].iterations = n;
-    round += one * static_cast<double>(n + (one < 5e-3 ? 1 : 0));
+    round += one * static_cast<double>(n + (one < warm_below ? 1 : 0));
     registered.push_back(benchmark::RegisterBenchmark(out.results[i].name.c_str(), [&each, one](benchmark::State& s) {
       select(each);
-      if (one < 5e-3) each.call();  // the caches as this contestant leaves them
+      if (one < warm_below) each.call();
       each.loop(s);
     }));
     registered.back()->Iterations(n);
   }
-  int repetitions = std::clamp(static_cast<int>(e.contest_seconds / round), e.least, e.most);
-  repetitions -= repetitions % 2 == 0;  // a median of an odd number is one of them
+  const int repetitions = odd_repetitions(round, e);
   for (auto* b : registered) b->Repetitions(repetitions);
 
   collector times(e.wall_clock);
@@ -179,7 +200,62 @@ contest_results run_contest(contest& c, const effort& e, const std::function<boo
   for (result& r : out.results) times.finish(r);
   simdnorm::reset_isa();
   compare(out.results);
-  return out;
+  return std::move(out);
+}
+
+timing timing_of(const result& r) {
+  timing t;
+  t.op = r.kernel;
+  t.shape = std::to_string(r.rows) + "x" + std::to_string(r.cols);
+  t.elements = r.rows * r.cols;
+  t.name = r.variant;
+  t.role = r.role;
+  t.in_place = r.in_place;
+  t.seconds = r.seconds;
+  return t;
+}
+
+contest_results run_rounds(contest& c, const effort& e, const std::function<bool(const contestant&)>& wanted) {
+  auto [out, running, checked] = enter(c, wanted, false);
+
+  double round = 0;
+  std::vector<double> single(running.size());
+  for (std::size_t i = 0; i < running.size(); ++i) {
+    single[i] = estimate(*running[i], checked[i], e.min_seconds);
+    const long n = std::max(1L, std::lround(std::ceil(e.min_seconds / single[i])));
+    out.results[i].iterations = n;
+    round += single[i] * static_cast<double>(n + (single[i] < warm_below ? 1 : 0));
+  }
+  // Every second round is reversed.
+  const auto rounds = static_cast<std::size_t>(odd_repetitions(round, e));
+  std::vector<std::vector<double>> times(running.size());
+  for (std::size_t r = 0; r < rounds; ++r) {
+    for (const std::size_t i : turns(running.size(), r)) {
+      // A call of a tenth of a second (textbook loops, the emulated fma of scalar) varies less from turn
+      // to turn than from loop to loop: seven turns do, and the others get the time.
+      if (single[i] > 0.1 && times[i].size() >= 7) continue;
+      const contestant& each = *running[i];
+      select(each);
+      if (single[i] < warm_below) each.call();
+      const auto n = static_cast<std::size_t>(out.results[i].iterations);
+      const double start = now();
+      each.repeat(n);
+      times[i].push_back((now() - start) / static_cast<double>(n));
+    }
+  }
+  simdnorm::reset_isa();
+  std::vector<timing> timings;
+  for (std::size_t i = 0; i < running.size(); ++i) {
+    result& r = out.results[i];
+    r.seconds = r.real_seconds = r.cpu_seconds = median(times[i]);
+    r.repetitions = static_cast<int>(times[i].size());
+    timings.push_back(timing_of(r));
+  }
+  compare(out.results);
+  for (std::size_t i = 0; i < running.size(); ++i) {
+    if (timings[i].role == role::ours) out.results[i].ratios = ratios(timings, timings[i]);
+  }
+  return std::move(out);
 }
 
 }  // namespace bench

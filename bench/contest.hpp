@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "rounds.hpp"
 #include "simdnorm/simdnorm.hpp"
 
 namespace bench {
@@ -28,9 +29,13 @@ struct contestant {
   std::optional<simdnorm::isa> forced;  // the library's variants
   std::function<void()> call;           // once
   std::function<void(benchmark::State&)> loop;
-  std::function<double()> error;  // of what call() just left; may be empty
+  std::function<void(std::size_t)> repeat;  // that many calls
+  std::function<double()> error;            // of what call() just left; may be empty
+  std::function<void()> finish;             // brings a peer's result to y, unmeasured; may be empty
+  bench::role role = role::yardstick;
+  bool in_place = false;  // over a copy of x, which is normalized again and again
 
-  // kernel/dtype/variant/ROWSxCOLS
+  // kernel/dtype/variant/ROWSxCOLS; variant_in_place where that is so
   [[nodiscard]] std::string name() const;
 };
 
@@ -48,6 +53,7 @@ struct contest {
   std::function<void()> poison;                // overwrites the outputs before each check
   std::function<void()> settle;                // parameters to measure with
   std::vector<contestant> contestants;
+  std::vector<std::string> absent;  // "ort: why it is not here"; for peers
 };
 
 // Made when its turn comes, so that only one contest's memory is there at a time. With dry == true
@@ -70,12 +76,16 @@ struct result {
   std::vector<double> errors;  // one per data set; empty: not checked
   std::optional<double> speedup_scalar, speedup_autovec, speedup_autovec_fast, copy_fraction, nt_copy_fraction;
   bool shown = true;  // passed --filter, not only measured as a reference
+  bench::role role = role::yardstick;
+  bool in_place = false;
+  std::vector<std::pair<std::string, double>> ratios;  // of the library: each peer's time over its own
 };
 
 struct contest_results {
   std::string title;
   std::vector<data_set> data;
   std::vector<result> results;
+  std::vector<std::string> absent;
 };
 
 struct effort {
@@ -93,5 +103,13 @@ void require(simdnorm::status s);
 
 // `wanted` chooses what is shown; what it is compared with is measured all the same.
 contest_results run_contest(contest& c, const effort& e, const std::function<bool(const contestant&)>& wanted);
+
+// The same for contests with peers, by rounds.hpp and the wall clock: forward, then reversed, a call to
+// warm up before each turn. Peers may work on threads of their own, so nobody is timed by CPU time.
+// What is not wanted is not measured.
+contest_results run_rounds(contest& c, const effort& e, const std::function<bool(const contestant&)>& wanted);
+
+// What rounds.hpp needs to know of a result.
+timing timing_of(const result& r);
 
 }  // namespace bench

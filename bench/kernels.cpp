@@ -13,6 +13,7 @@
 #include "baselines/baselines.hpp"
 #include "buffers.hpp"
 #include "oracle.hpp"
+#include "peers/loader.hpp"
 #include "shapes.hpp"
 
 namespace bench {
@@ -46,7 +47,9 @@ constexpr bool used(std::string_view family, std::string_view dtype) {
 struct work {
   std::size_t rows, cols;
   buffer<float> x, y;
+  buffer<float> z;                               // a copy of x to work on in place; only where that is compared
   buffer<float> gamma, beta;                     // [cols]
+  buffer<float> ones;                            // [cols], gamma where z is normalized again and again
   buffer<float> mean, variance;                  // [cols], given to inference
   buffer<float> running_mean, running_variance;  // [cols]
   buffer<float> scratch;                         // [2 * cols] for the baselines
@@ -122,7 +125,7 @@ contest make_contest(const shared_work& w, std::string title) {
 
 // ---- adding contestants --------------------------------------------------------------------------------
 
-// One kernel over one shape; the calls below add its variants. Peers will be added here too.
+// One kernel over one shape; the calls below add its variants.
 struct kernel_entry {
   contest& into;
   const setup& with;
@@ -140,12 +143,19 @@ struct kernel_entry {
         benchmark::ClobberMemory();
       }
     };
+    c.repeat = [call](std::size_t n) {
+      for (std::size_t i = 0; i < n; ++i) {
+        call();
+        benchmark::ClobberMemory();
+      }
+    };
     into.contestants.push_back(std::move(c));
   }
 
   // make(table) returns the call.
   template <class Make>
   void baselines(Make make) {
+    common.role = role::code;
     add("textbook", {}, make(simdnorm_baselines::textbook::functions));
     add("autovec", {}, make(simdnorm_baselines::autovec::functions));
     add("autovec_fast", {}, make(simdnorm_baselines::autovec_fast::functions));
@@ -153,6 +163,7 @@ struct kernel_entry {
 
   template <class Call>
   void library(Call call) {
+    common.role = role::ours;
     for (const simdnorm::isa i : with.isas) add(std::string(simdnorm::to_string(i)), i, call);
   }
 };
@@ -683,6 +694,119 @@ contest column_statistics_contest(const setup& s, bool dry) {
   return c;
 }
 
+// ---- peers ---------------------------------------------------------------------------------------------------
+
+// The library in place, for peers that have no other way. Gamma is 1: any other would let columns die
+// away, through the subnormals, when a row is normalized over and over.
+void library_in_place(contest& c, const setup& s, const shared_work& w, simdnorm_peer_operation op) {
+  const bool layer = op == SIMDNORM_PEER_LAYER_NORM;
+  auto oracle = std::make_shared<row_oracle>();
+  const auto kind = layer ? row_oracle::norm::layer : row_oracle::norm::rms;
+  c.oracles.push_back([=] { oracle->fit(kind, w->x.data(), w->rows, w->cols, w->epsilon, w->limit); });
+  kernel_entry e = entry(c, s, layer ? "layer_norm" : "rms_norm", w->rows, w->cols, 2 * w->bytes(), [=] {
+    return oracle->error(w->x.data(), w->z.data(), w->ones.data(), layer ? w->beta.data() : nullptr);
+  });
+  e.common.in_place = true;
+  const std::size_t before = c.contestants.size();
+  e.library([w, s, layer] {
+    const simdnorm::matrix_view<const float> in{w->z.data(), w->rows, w->cols};
+    const simdnorm::matrix_view<float> out{w->z.data(), w->rows, w->cols};
+    simdnorm::layer_norm_options o = layer_norm_call(*w, s);
+    o.gamma = params(w->ones);
+    if (layer) return require(simdnorm::layer_norm(in, out, o));
+    require(simdnorm::rms_norm(in, out, {.epsilon = w->epsilon, .weight = params(w->ones), .exec = s.exec}));
+  });
+  // scalar in place tells nothing more and takes a tenth of the run.
+  std::erase_if(c.contestants, [&, i = std::size_t{0}](const contestant& each) mutable {
+    return i++ >= before && each.variant == "scalar" && s.isas.size() > 1;
+  });
+}
+
+// One peer, prepared on the contest's buffers, or a line that says why not.
+void add_peer(contest& c, const setup& s, const shared_work& w, const peer& p, simdnorm_peer_operation op, bool dry) {
+  const bool in_place = p.table->in_place != 0;
+  float* const to = in_place ? w->z.data() : w->y.data();
+  std::shared_ptr<void> handle;
+  if (!dry) {
+    char why[512] = "";
+    const simdnorm_peer_task task = {op,
+                                     w->rows,
+                                     w->cols,
+                                     in_place ? to : w->x.data(),
+                                     to,
+                                     in_place ? w->ones.data() : w->gamma.data(),
+                                     w->beta.data(),
+                                     w->mean.data(),
+                                     w->variance.data(),
+                                     static_cast<float>(w->epsilon)};
+    void* const made = p.table->prepare(p.table, &task, why, sizeof why);
+    if (!made) {
+      c.absent.push_back(p.name + ": " + (why[0] ? why : "it does not say why"));
+      return;
+    }
+    handle = {made, p.table->destroy};
+  }
+  // The check is the one of the last contestant that works on the same buffer.
+  const auto like = std::find_if(c.contestants.rbegin(), c.contestants.rend(), [&](const contestant& each) {
+    return each.kernel != "copy" && each.in_place == in_place;
+  });
+  kernel_entry e{c, s, *like};
+  e.common.role = p.table->library ? role::library : role::code;
+  e.add(p.name, {}, [handle, run = p.table->run] { run(handle.get()); });
+  if (p.table->finish) c.contestants.back().finish = [handle, f = p.table->finish] { f(handle.get()); };
+}
+
+constexpr const char* peers_section = "Peers";
+
+struct peer_row {
+  simdnorm_peer_operation op;
+  std::span<const shape> shapes;
+  void (*add)(contest&, const setup&, const shared_work&);
+};
+constexpr peer_row peer_rows[] = {
+    {SIMDNORM_PEER_LAYER_NORM, peer_row_shapes, layer_norm},
+    {SIMDNORM_PEER_RMS_NORM, peer_row_shapes, rms_norm},
+    {SIMDNORM_PEER_BATCH_NORM_TRAINING, peer_batch_norm_shapes, batch_norm_training},
+    {SIMDNORM_PEER_BATCH_NORM_INFERENCE, peer_batch_norm_shapes, batch_norm_inference},
+    {SIMDNORM_PEER_STANDARDIZE, peer_scaling_shapes, standardize},
+    {SIMDNORM_PEER_MIN_MAX, peer_scaling_shapes, min_max},
+};
+
+// Some peers take the parameters in when they are prepared: these stay the same from the check to the
+// measurement, and the error is judged as docs/numerics.md does with gamma and beta.
+contest peer_contest(const setup& s, const std::vector<peer>& peers, const peer_row& row, const shape& sh, bool dry) {
+  auto w = std::make_shared<work>(sh.rows, sh.cols, dry);
+  const bool row_wise = row.op == SIMDNORM_PEER_LAYER_NORM || row.op == SIMDNORM_PEER_RMS_NORM;
+  const bool in_place =
+      row_wise && std::ranges::any_of(peers, [&](const peer& p) { return p.has(row.op) && p.table->in_place != 0; });
+  if (!dry) {
+    fill_normal(w->x, data_mean, 1.0, 1);
+    trained_parameters(*w);
+    fill_normal(w->mean, data_mean, 0.1, 5);
+    fill_normal(w->variance, 1.0, 0.1, 6);
+    if (in_place) {
+      w->ones = buffer<float>(sh.cols);
+      for (float& v : w->ones) v = 1;
+      w->z = buffer<float>(sh.rows * sh.cols);
+      std::memcpy(w->z.data(), w->x.data(), w->z.size() * sizeof(float));
+    }
+  }
+  contest c;
+  c.title = sh.whose;
+  c.data.push_back({"", "max_ulp", [] {}});
+  c.poison = [w] {
+    std::memset(w->y.data(), 0xff, w->y.size() * sizeof(float));
+    if (w->z.size() > 0) std::memcpy(w->z.data(), w->x.data(), w->z.size() * sizeof(float));
+  };
+  add_copies(c, s, w);
+  row.add(c, s, w);
+  if (in_place) library_in_place(c, s, w, row.op);
+  for (const peer& p : peers) {
+    if (p.has(row.op) && (row_wise || p.table->in_place == 0)) add_peer(c, s, w, p, row.op, dry);
+  }
+  return c;
+}
+
 // A matrix's own statistics, rounded to f32, for inference.
 void take_given_statistics(work& w) {
   require(simdnorm::column_moments(w.input(), span_of(w.moments)));
@@ -725,6 +849,17 @@ std::vector<planned_contest> synthetic_contests(const setup& s) {
   all.push_back({masked_section, false, [=](bool dry) { return row_lengths_contest(s, dry); }});
   all.push_back({statistics_section, true, [=](bool dry) { return row_statistics_contest(s, dry); }});
   all.push_back({statistics_section, true, [=](bool dry) { return column_statistics_contest(s, dry); }});
+  return all;
+}
+
+std::vector<planned_contest> peer_contests(const setup& s, const std::vector<peer>& peers) {
+  std::vector<planned_contest> all;
+  for (const peer_row& row : peer_rows) {
+    for (const shape& sh : row.shapes) {
+      all.push_back(
+          {peers_section, sh.quick, [=, &row, &sh, &peers](bool dry) { return peer_contest(s, peers, row, sh, dry); }});
+    }
+  }
   return all;
 }
 

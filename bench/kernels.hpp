@@ -10,6 +10,7 @@
 
 #include "contest.hpp"
 #include "npy.hpp"
+#include "peers/loader.hpp"
 #include "simdnorm/simdnorm.hpp"
 
 namespace bench {
@@ -25,6 +26,9 @@ std::vector<std::string> kernel_names();
 
 // The contests over synthetic numbers.
 std::vector<planned_contest> synthetic_contests(const setup& s);
+
+// The grid of --peers: the library, the baselines and the peers, which must outlive the contests.
+std::vector<planned_contest> peer_contests(const setup& s, const std::vector<peer>& peers);
 
 // Real activations: a padded batch of embedded sentences, the embedding table they came from, and
 // the LayerNorm parameters that the model was trained with.

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -12,6 +13,7 @@
 #include <exception>
 #include <limits>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <regex>
 #include <string>
@@ -20,6 +22,7 @@
 #include "contest.hpp"
 #include "kernels.hpp"
 #include "npy.hpp"
+#include "peers/loader.hpp"
 #include "report.hpp"
 #include "simdnorm/simdnorm.hpp"
 #include "simdnorm/version.h"
@@ -34,6 +37,8 @@ struct options {
   bool quick = false, list = false, check = false;
   std::string input, output, json, filter, real_input, no_real_input;
   std::vector<std::string> kernels;
+  std::vector<std::string> peers;
+  std::string peers_folder, peers_site;
   std::size_t threads = 1;
 };
 
@@ -52,6 +57,11 @@ options parse(int argc, char** argv) {
   app.add_option("--json", o.json, "Write Google Benchmark's JSON to this file");
   app.add_option("--threads", o.threads, "Threads for the library and the copies; the baselines run on one")
       ->check(CLI::Range(1, 4096));
+  app.add_option("--peers", o.peers, "Measure against these libraries instead (commas between them)")
+      ->delimiter(',')
+      ->check(CLI::IsMember(peer_names()));
+  app.add_option("--peers-folder", o.peers_folder, "Where peer_NAME.so are");
+  app.add_option("--peers-site", o.peers_site, "Where bench/peers/fetch put what it fetched");
   app.add_flag("--list", o.list, "Print the names and measure nothing");
   app.add_flag("--check", o.check, "Check the options and the input, and measure nothing");
   app.add_option("--real-input", o.real_input, "Folder that real_input.py has filled");
@@ -67,8 +77,17 @@ options parse(int argc, char** argv) {
     std::exit(2);
   };
   if (!o.output.empty() && o.input.empty()) wrong("--output needs --input");
+  if (!o.peers.empty() && !o.input.empty()) wrong("--peers takes no --input");
   if (!o.output.empty() && o.kernels.size() > 1) wrong("--output takes one --kernel");
   return o;
+}
+
+void say_if_busy() {
+  double load = 0;
+  const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+  if (getloadavg(&load, 1) == 1 && load > 0.7 * static_cast<double>(cpus)) {
+    std::printf("BUSY          load average %.1f on %ld CPUs: other programs disturb caches and memory\n", load, cpus);
+  }
 }
 
 void legend(const setup& s, const options& o) {
@@ -105,11 +124,7 @@ void legend(const setup& s, const options& o) {
     std::printf("threads       %zu for the library and the copies, 1 for textbook and autovec\n", s.exec->threads);
   }
   std::printf("inputs        N(1, 1) in f32, the same in every run, unless a section says otherwise\n");
-  double load = 0;
-  const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-  if (getloadavg(&load, 1) == 1 && load > 0.7 * static_cast<double>(cpus)) {
-    std::printf("BUSY          load average %.1f on %ld CPUs: other programs disturb caches and memory\n", load, cpus);
-  }
+  say_if_busy();
   if (o.quick) std::printf("--quick       fewer shapes and repetitions\n");
   std::fflush(stdout);
 }
@@ -159,15 +174,33 @@ class choice {
   std::optional<std::regex> filter_;
 };
 
-int close(const report& r, const options& o, double seconds) {
-  if (o.input.empty()) r.summary();
+nlohmann::ordered_json peer_json(const peer& p) {
+  nlohmann::ordered_json j;
+  j["name"] = p.name;
+  j["present"] = p.table != nullptr;
+  if (p.table) {
+    j["version"] = p.table->version;
+    j["threads"] = p.table->threads;
+    j["in_place"] = p.table->in_place != 0;
+    j["note"] = p.table->note;
+  } else {
+    j["why"] = p.why;
+  }
+  return j;
+}
+
+// more: for the JSON.
+int close(const report& r, const options& o, double seconds, const std::string& more = "") {
+  if (o.input.empty() && o.peers.empty()) r.summary();
   if (!o.json.empty()) {
-    r.write_json(o.json, {{"simdnorm_version", simdnorm_version()},
-                          {"compiler", SIMDNORM_BENCH_COMPILER},
-                          {"textbook_flags", SIMDNORM_BENCH_TEXTBOOK_FLAGS},
-                          {"autovec_flags", SIMDNORM_BENCH_AUTOVEC_FLAGS},
-                          {"threads", std::to_string(o.threads)},
-                          {"real_input", o.real_input.empty() ? "synthesized" : "MiniLM"}});
+    r.write_json(o.json,
+                 {{"simdnorm_version", simdnorm_version()},
+                  {"compiler", SIMDNORM_BENCH_COMPILER},
+                  {"textbook_flags", SIMDNORM_BENCH_TEXTBOOK_FLAGS},
+                  {"autovec_flags", SIMDNORM_BENCH_AUTOVEC_FLAGS},
+                  {"threads", std::to_string(o.threads)},
+                  {"real_input", o.real_input.empty() ? "synthesized" : "MiniLM"}},
+                 more);
   }
   const std::vector<std::string> beyond = r.beyond_gate();
   std::printf("\nMeasured in %.0f s.%s%s\n", seconds, o.json.empty() ? "" : " JSON in ", o.json.c_str());
@@ -183,6 +216,90 @@ int close(const report& r, const options& o, double seconds) {
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// ---- peers -------------------------------------------------------------------------------------------
+
+int run_peers(const setup& s, const options& o, const std::string& cpus) {
+  const choice wanted(o);
+  if (o.check) return 0;
+  std::vector<peer> peers;
+  for (const std::string& name : peer_names()) {
+    if (std::find(o.peers.begin(), o.peers.end(), name) == o.peers.end()) {
+      peers.push_back({name, nullptr, "not asked for: --peers NAME,... chooses"});
+      continue;
+    }
+    peers.push_back(open_peer(o.peers_folder, o.peers_site, name, static_cast<int>(o.threads)));
+  }
+  std::vector<planned_contest> plan;
+  for (const planned_contest& p : peer_contests(s, peers)) {
+    if ((!o.quick || p.quick) && wanted.any(p.make(true))) plan.push_back(p);
+  }
+  if (o.list) {
+    for (const planned_contest& p : plan) {
+      for (const contestant& c : p.make(true).contestants) {
+        if (wanted(c)) std::printf("%s\n", c.name().c_str());
+      }
+    }
+    return 0;
+  }
+  if (plan.empty()) throw std::runtime_error("nothing to measure: --kernel and --filter leave no benchmark");
+
+  std::printf("simdnorm %s against its peers. %s; compiled by %s. Page size %ld bytes.\n\n", simdnorm_version(),
+              cache_text().c_str(), SIMDNORM_BENCH_COMPILER, sysconf(_SC_PAGESIZE));
+  nlohmann::ordered_json present = nlohmann::ordered_json::array();
+  for (const peer& p : peers) {
+    if (p.table) {
+      std::printf("%-13s %s; %d thread%s%s%s%s\n", p.name.c_str(), p.table->version, p.table->threads,
+                  p.table->threads == 1 ? "" : "s", p.table->in_place ? "; in place" : "", p.table->note[0] ? "; " : "",
+                  p.table->note);
+    } else {
+      std::printf("%-13s NOT HERE: %s\n", p.name.c_str(), p.why.c_str());
+    }
+    present.push_back(peer_json(p));
+  }
+  std::printf("%-13s %zu thread%s\n", "the library", o.threads, o.threads == 1 ? "" : "s");
+  say_if_busy();
+  std::printf(
+      "\nOne process, the same buffers, gamma and beta given, N(1, 1) inputs. Every round measures all in turn, "
+      "forward\n"
+      "and then reversed, a call before each turn; medians of the rounds, wall clock. CPUs of the process: %s.\n"
+      "time: of a call; then that over the library's fastest; then the largest error in ulps of max(1, |xhat|) "
+      "against\n"
+      "long double. What is in place is compared with the library in place. best_library: the fastest of the "
+      "libraries\n"
+      "out of place, shape by shape. textbook, autovec and autovec_fast are loops by %s.\n\n",
+      cpus.empty() ? "not bound, fewer than threads" : cpus.c_str(), SIMDNORM_BENCH_COMPILER);
+
+  if (o.threads > 1) {
+    std::printf(
+        "Peers' workers sleep between calls, as they must not disturb the next turn: with several threads the small\n"
+        "shapes of peers that have no threshold include waking them.\n\n");
+  }
+
+  effort e;
+  e.min_seconds = o.quick ? 2e-4 : 5e-4;
+  e.contest_seconds = o.quick ? 0.25 : 5;
+  e.least = o.quick ? 3 : 11;
+  e.most = o.quick ? 7 : 33;
+  e.wall_clock = true;
+  const double start = now();
+  report r;
+  std::string kernel;
+  for (std::size_t i = 0; i < plan.size(); ++i) {
+    contest c = plan[i].make(false);
+    r.progress(i + 1, plan.size(), c.contestants.back().name());
+    contest_results results = run_rounds(c, e, wanted);
+    r.progress(0, 0, "");
+    if (kernel != c.contestants.back().kernel) {
+      kernel = c.contestants.back().kernel;
+      std::printf("%s== %s\n  %-18s %10s %8s %9s\n", i == 0 ? "" : "\n", kernel.c_str(), "", "time", "/ours",
+                  "max ulp");
+    }
+    r.add_peers(std::move(results));
+  }
+  const std::string summary = r.peer_summary();
+  return close(r, o, now() - start, "  \"peers\": " + present.dump() + ",\n" + summary);
 }
 
 int run_all(const setup& s, const options& o) {
@@ -324,6 +441,11 @@ int run_input(const setup& s, options o) {
 
 int main(int argc, char** argv) {
   const options o = parse(argc, argv);
+  std::string cpus;
+  if (!o.peers.empty()) {
+    quiet_workers(static_cast<int>(o.threads));
+    cpus = bind_to_cpus(static_cast<int>(o.threads));
+  }
   // Google Benchmark's own settings; its command line is not offered.
   std::string program = argv[0], interleave = "--benchmark_enable_random_interleaving=true";
   char* settings[] = {program.data(), interleave.data(), nullptr};
@@ -346,6 +468,7 @@ int main(int argc, char** argv) {
 #else
   if (o.threads > 1) throw std::runtime_error("--threads: built without SIMDNORM_THREADS");
 #endif
+  if (!o.peers.empty()) return run_peers(s, o, cpus);
   return o.input.empty() ? run_all(s, o) : run_input(s, o);
 }
 

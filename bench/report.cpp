@@ -8,8 +8,12 @@
 #include <cstdio>
 #include <fstream>
 #include <limits>
+#include <nlohmann/json.hpp>
 #include <set>
+#include <sstream>
 #include <stdexcept>
+
+#include "rounds.hpp"
 
 namespace bench {
 namespace {
@@ -74,7 +78,7 @@ double working_set(const result& r) {
   return 2.0 * static_cast<double>(r.rows * r.cols * sizeof(float));
 }
 
-struct mean_and_worst {
+struct speedups {
   double log_sum = 0, worst = std::numeric_limits<double>::infinity();
   std::string worst_shape;
   int n = 0;
@@ -158,9 +162,113 @@ void report::add(contest_results r) {
   all_.push_back(std::move(r));
 }
 
+namespace {
+
+std::string call_text(double seconds) {
+  char s[32];
+  const double ns = seconds * 1e9;
+  if (ns < 1e3) {
+    std::snprintf(s, sizeof s, "%.0f ns", ns);
+  } else if (ns < 1e6) {
+    std::snprintf(s, sizeof s, "%.3g us", ns / 1e3);
+  } else {
+    std::snprintf(s, sizeof s, "%.3g ms", ns / 1e6);
+  }
+  return s;
+}
+
+}  // namespace
+
+void report::add_peers(contest_results r) {
+  const auto first = std::find_if(r.results.begin(), r.results.end(),
+                                  [](const result& each) { return each.shown && each.kernel != "copy"; });
+  if (first != r.results.end()) {
+    int rounds = 0;
+    for (const result& each : r.results) rounds = std::max(rounds, each.repetitions);
+    std::printf("-- %s %s%s%s (%s in and out, %s; %d rounds)\n", first->kernel.c_str(), shape_of(*first).c_str(),
+                r.title.empty() ? "" : ", ", r.title.c_str(), size_text(working_set(*first)).c_str(),
+                level_of(working_set(*first)), rounds);
+  }
+  for (const bool in_place : {false, true}) {
+    const result* ours = nullptr;  // the fastest of the library
+    for (const result& each : r.results) {
+      if (each.role == role::ours && each.in_place == in_place && each.shown &&
+          (!ours || each.seconds < ours->seconds)) {
+        ours = &each;
+      }
+    }
+    if (!ours && in_place) continue;
+    for (const result& each : r.results) {
+      if (!each.shown || each.in_place != in_place) continue;
+      const std::string name = (each.role == role::yardstick ? each.kernel + " " : "") + each.variant;
+      std::printf("  %-18s %10s %8s %9s%s%s\n", name.c_str(), call_text(each.seconds).c_str(),
+                  ours ? ratio_text(each.seconds / ours->seconds).c_str() : "-",
+                  each.errors.empty() ? "-" : error_text(each.errors.back()).c_str(), in_place ? "  in place" : "",
+                  &each == ours ? "  <- 1.00" : "");
+    }
+  }
+  for (const std::string& line : r.absent) std::printf("  not here: %s\n", line.c_str());
+  std::fflush(stdout);
+  all_.push_back(std::move(r));
+}
+
+std::string report::peer_summary() const {
+  std::vector<timing> timings;
+  for (const contest_results& c : all_) {
+    for (const result& r : c.results) {
+      if (r.shown && r.kernel != "copy") timings.push_back(timing_of(r));
+    }
+  }
+  nlohmann::ordered_json json = nlohmann::ordered_json::array();
+  const auto member = [](const mean_and_worst& m) {
+    nlohmann::ordered_json j;
+    j["shapes"] = m.shapes;
+    if (m.shapes > 0) {
+      j["mean"] = m.mean();
+      j["worst"] = m.worst;
+      j["worst_shape"] = m.worst_shape;
+    }
+    return j;
+  };
+  std::printf(
+      "\n== Summary: a peer's time over the library's, geometric mean (worst shape); small: fewer than %zu elements\n",
+      small_elements);
+  std::string group;
+  for (const summary_row& row : summarize(timings)) {
+    nlohmann::ordered_json j;
+    j["op"] = row.op;
+    j["isa"] = row.ours;
+    j["peer"] = row.peer;
+    j["all"] = member(row.all());
+    j["large"] = member(row.large);
+    j["small"] = member(row.small);
+    for (const auto& [shape, ratio] : row.smalls) j["small_shapes"][shape] = ratio;
+    json.push_back(std::move(j));
+    if (row.ours == "scalar") continue;  // the fallback: in the JSON only
+    if (group != row.op + " " + row.ours) {
+      group = row.op + " " + row.ours;
+      std::printf("%s\n", group.c_str());
+    }
+    const auto text = [](const mean_and_worst& m) {
+      if (m.shapes == 0) return std::string("-");
+      char s[96];
+      std::snprintf(s, sizeof s, "%.2f (%.2f %s) of %zu", m.mean(), m.worst, m.worst_shape.c_str(), m.shapes);
+      return std::string(s);
+    };
+    std::printf("  %-16s %-32s small: %s\n", row.peer.c_str(), text(row.large).c_str(), text(row.small).c_str());
+    if (row.peer == best_library && !row.smalls.empty()) {
+      std::printf("  %-16s", "");
+      for (const auto& [shape, ratio] : row.smalls) std::printf(" %s %.2f", shape.c_str(), ratio);
+      std::printf("\n");
+    }
+  }
+  std::fflush(stdout);
+  return "  \"summary\": " + json.dump();
+}
+
 void report::summary() const {
   struct row {
-    mean_and_worst textbook, autovec, fast, copy;
+    speedups textbook, autovec, fast, copy;
   };
   // In order of appearance: kernel, then instruction set, then cache resident or not.
   std::vector<std::string> order;
@@ -218,15 +326,16 @@ std::vector<std::string> report::beyond_gate() const {
   return lines;
 }
 
-void report::write_json(const std::string& path,
-                        const std::vector<std::pair<std::string, std::string>>& context) const {
+void report::write_json(const std::string& path, const std::vector<std::pair<std::string, std::string>>& context,
+                        const std::string& more) const {
   const std::string temporary = path + "." + std::to_string(getpid()) + ".tmp";
   std::ofstream file(temporary);
   if (!file) throw std::runtime_error(path + " cannot be written");
+  std::ostringstream text;
   for (const auto& [key, value] : context) benchmark::AddCustomContext(key, value);
   benchmark::JSONReporter json;
-  json.SetOutputStream(&file);
-  json.SetErrorStream(&file);
+  json.SetOutputStream(&text);
+  json.SetErrorStream(&text);
   json.ReportContext(benchmark::BenchmarkReporter::Context());
 
   std::set<std::string> seen;  // a copy of one shape is measured in several contests: the first stays
@@ -257,12 +366,20 @@ void report::write_json(const std::string& path,
       counter("speedup_autovec", r.speedup_autovec);
       counter("copy_fraction", r.copy_fraction);
       counter("nt_copy_fraction", r.nt_copy_fraction);
+      for (const auto& [peer, ratio] : r.ratios) counter(("ratio_" + peer).c_str(), ratio);
       for (std::size_t i = 0; i < r.errors.size(); ++i) counter(c.data[i].counter.c_str(), r.errors[i]);
       json.ReportRuns({run});
     }
     ++family;
   }
   json.Finalize();
+  std::string whole = text.str();
+  if (!more.empty()) {
+    whole.erase(whole.find_last_of('}'));
+    while (!whole.empty() && (whole.back() == '\n' || whole.back() == ' ')) whole.pop_back();
+    whole += ",\n" + more + "\n}\n";
+  }
+  file << whole;
   file.close();
   if (!file || std::rename(temporary.c_str(), path.c_str()) != 0) {
     std::remove(temporary.c_str());

@@ -25,13 +25,20 @@ class report {
   void section(const std::string& title, std::size_t name_width, bool statistics);
   void add(contest_results r);
 
+  // A contest with peers: a table of its own.
+  void add_peers(contest_results r);
+  // Means and worst shapes per operation and peer; returns them as JSON too.
+  [[nodiscard]] std::string peer_summary() const;
+
   // Geometric means of the library against the baselines.
   void summary() const;
   // Lines of the library beyond the gate; none is success.
   [[nodiscard]] std::vector<std::string> beyond_gate() const;
 
-  // Google Benchmark's JSON, whole or not at all; throws std::runtime_error.
-  void write_json(const std::string& path, const std::vector<std::pair<std::string, std::string>>& context) const;
+  // Google Benchmark's JSON, whole or not at all; throws std::runtime_error. more: further members of
+  // the outermost object, `"name": value` with commas between them.
+  void write_json(const std::string& path, const std::vector<std::pair<std::string, std::string>>& context,
+                  const std::string& more = "") const;
 
  private:
   std::vector<contest_results> all_;

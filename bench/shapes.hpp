@@ -92,6 +92,48 @@ inline constexpr shape transform_shapes[] = {
     {10000, 30, "a table of 30 features"},
 };
 
+// bench/run --peers: one token to a long batch, then columns one off from each power of two, where
+// every row but the first is unaligned and ends in a remainder.
+inline constexpr shape peer_row_shapes[] = {
+    {1, 16, "", true},
+    {1, 64, ""},
+    {8, 64, ""},
+    {1, 768, "", true},
+    {16, 768, "", true},
+    {128, 768, "", true},
+    {512, 768, ""},
+    {4096, 768, "", true},
+    {128, 64, ""},
+    {4096, 64, "", true},
+    {4096, 128, ""},
+    {512, 1024, ""},
+    {2048, 4096, ""},
+    {16, 4096, "", true},
+    {1, 4096, ""},
+    {1, 65536, ""},
+    {8192, 8192, ""},
+    {2048, 333, "", true},
+    {2048, 1000, ""},
+    {2048, 5, ""},
+    {1, 15, "one off a power of two"},
+    {1, 17, "one off a power of two"},
+    {4096, 63, "one off a power of two"},
+    {4096, 65, "one off a power of two", true},
+    {4096, 127, "one off a power of two"},
+    {4096, 129, "one off a power of two"},
+    {512, 1023, "one off a power of two"},
+    {512, 1025, "one off a power of two"},
+    {16, 4095, "one off a power of two"},
+    {16, 4097, "one off a power of two"},
+    {1, 65535, "one off a power of two"},
+    {1, 65537, "one off a power of two"},
+    {1024, 8191, "one off a power of two"},
+    {1024, 8193, "one off a power of two"},
+};
+inline constexpr shape peer_batch_norm_shapes[] = {
+    {256, 64, "", true}, {4096, 256, "", true}, {65536, 64, ""}, {1024, 4096, "", true}};
+inline constexpr shape peer_scaling_shapes[] = {{65536, 64, "", true}, {1024, 4096, ""}};
+
 // The statistics algorithms side by side.
 inline constexpr shape row_statistics_shape{32, 4096, "LayerNorm built on each algorithm, rows of 4096", true};
 inline constexpr shape column_statistics_shape{4096, 64, "the columns of 4096 samples, by each algorithm", true};

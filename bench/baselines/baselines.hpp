@@ -67,6 +67,9 @@ extern const table functions;
 namespace autovec_fast {
 extern const table functions;
 }
+namespace clang19_fast {  // another compiler's, in a module of its own: peers/clang.cpp
+extern const table functions;
+}
 
 // The limits: copies of n floats with the widest vectors of this CPU, never through memcpy, whose
 // choice of stores depends on the size. Both pointers are 64-byte aligned.

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The best autovectorized code: baselines.cpp by clang++-19 -O3 -march=native -ffast-math. Another
+// compiler builds that one object (CMakeLists.txt); this file is around it. -ffast-math is given to the
+// compiler only, never to the linker, where it would set FTZ and DAZ for the process.
+#include <vector>
+
+#include "../baselines/baselines.hpp"
+#include "plugin.hpp"
+
+namespace simdnorm_peers {
+namespace {
+
+const simdnorm_baselines::table& code = simdnorm_baselines::clang19_fast::functions;
+
+class loops final : public job {
+ public:
+  explicit loops(const simdnorm_peer_task& t) : t_(t), a_(t.cols), b_(t.cols), scratch_(2 * t.cols) {}
+
+  void run() override {
+    switch (t_.operation) {
+      case SIMDNORM_PEER_LAYER_NORM:
+        return code.layer_norm(t_.x, t_.y, t_.rows, t_.cols, t_.gamma, t_.beta, t_.epsilon);
+      case SIMDNORM_PEER_RMS_NORM:
+        return code.rms_norm(t_.x, t_.y, t_.rows, t_.cols, t_.gamma, t_.epsilon);
+      case SIMDNORM_PEER_BATCH_NORM_TRAINING:
+        return code.batch_norm_training(t_.x, t_.y, t_.rows, t_.cols, t_.gamma, t_.beta, t_.epsilon, 0.1f, a_.data(),
+                                        b_.data(), scratch_.data());
+      case SIMDNORM_PEER_BATCH_NORM_INFERENCE:
+        return code.batch_norm_inference(t_.x, t_.y, t_.rows, t_.cols, t_.mean, t_.variance, t_.gamma, t_.beta,
+                                         t_.epsilon, scratch_.data());
+      case SIMDNORM_PEER_STANDARDIZE:
+        code.standardize_fit(t_.x, t_.rows, t_.cols, a_.data(), b_.data());
+        return code.standardize_transform(t_.x, t_.y, t_.rows, t_.cols, a_.data(), b_.data());
+      case SIMDNORM_PEER_MIN_MAX:
+        code.min_max_fit(t_.x, t_.rows, t_.cols, a_.data(), b_.data());
+        return code.min_max_transform(t_.x, t_.y, t_.rows, t_.cols, a_.data(), b_.data(), scratch_.data());
+      case SIMDNORM_PEER_OPERATIONS:
+        break;
+    }
+  }
+
+ private:
+  simdnorm_peer_task t_;
+  std::vector<float> a_, b_, scratch_;
+};
+
+std::unique_ptr<job> make(const simdnorm_peer_task& task) {
+  return std::make_unique<loops>(task);
+}
+
+}  // namespace
+
+description open(const simdnorm_peer_setup&) {
+  description d;
+  d.version = SIMDNORM_PEER_CLANG_VERSION;
+  d.note = "two-pass C++, -O3 -ffast-math for this CPU; one thread";
+  d.library = false;
+  d.operations = (1u << SIMDNORM_PEER_OPERATIONS) - 1;
+  d.make = make;
+  return d;
+}
+
+}  // namespace simdnorm_peers

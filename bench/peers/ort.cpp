@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// ONNX Runtime. Its wheel has no headers, but its C interface is a table of functions that only grows:
+// what is called here is named by its place in it.
+#include <dlfcn.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "onnx.hpp"
+#include "plugin.hpp"
+
+namespace simdnorm_peers {
+namespace {
+
+using object = void*;  // every Ort* that is only passed on
+using status = void*;  // null is success
+
+struct api_base {
+  const object* (*get_api)(std::uint32_t version);
+  const char* (*get_version)();
+};
+
+// Places in OrtApi. The first 102 are those of version 1.
+enum place : std::size_t {
+  get_error_message = 2,
+  create_env = 3,
+  create_session_from_array = 8,
+  run_session = 9,
+  create_session_options = 10,
+  set_intra_op_threads = 24,
+  set_inter_op_threads = 25,
+  create_tensor_with_data = 49,
+  create_cpu_memory_info = 69,
+  release_status = 93,
+  release_session = 95,
+  release_value = 96,
+  release_session_options = 100,
+  add_session_config = 130,
+};
+
+struct runtime {
+  const object* table = nullptr;
+  object env = nullptr, memory = nullptr;
+  int threads = 1;
+};
+runtime ort;
+
+// The arguments' types must be exactly those of the C declaration.
+template <class... Arguments>
+status call(place at, Arguments... arguments) {
+  return reinterpret_cast<status (*)(Arguments...)>(ort.table[at])(arguments...);
+}
+template <class... Arguments>
+void require(place at, Arguments... arguments) {
+  const status s = call(at, arguments...);
+  if (!s) return;
+  const std::string why = reinterpret_cast<const char* (*)(status)>(ort.table[get_error_message])(s);
+  reinterpret_cast<void (*)(status)>(ort.table[release_status])(s);
+  throw std::runtime_error(why);
+}
+void release(place at, object o) {
+  if (o) reinterpret_cast<void (*)(object)>(ort.table[at])(o);
+}
+
+class session final : public job {
+ public:
+  session(const simdnorm_peer_task& t, const std::string& model) {
+    object options = nullptr;
+    require(create_session_options, &options);
+    require(set_intra_op_threads, options, ort.threads);
+    require(set_inter_op_threads, options, 1);
+    require(add_session_config, options, static_cast<const char*>("session.intra_op.allow_spinning"),
+            static_cast<const char*>("0"));
+    try {
+      require(create_session_from_array, ort.env, static_cast<const void*>(model.data()), model.size(),
+              static_cast<const void*>(options), &session_);
+    } catch (...) {
+      release(release_session_options, options);
+      throw;
+    }
+    release(release_session_options, options);
+    x_ = tensor(const_cast<float*>(t.x), t);
+    y_ = tensor(t.y, t);
+  }
+  ~session() override {
+    release(release_value, x_);
+    release(release_value, y_);
+    release(release_session, session_);
+  }
+
+  void run() override {
+    const char* const in = "x";
+    const char* const out = "y";
+    const object x = x_;
+    const status s = reinterpret_cast<status (*)(object, const void*, const char* const*, const object*, std::size_t,
+                                                 const char* const*, std::size_t, object*)>(ort.table[run_session])(
+        session_, nullptr, &in, &x, 1, &out, 1, &y_);
+    if (s) throw_away(s);
+  }
+
+ private:
+  object session_ = nullptr, x_ = nullptr, y_ = nullptr;
+
+  static void throw_away(status s) { release(release_status, s); }
+
+  static object tensor(float* data, const simdnorm_peer_task& t) {
+    const std::int64_t shape[] = {static_cast<std::int64_t>(t.rows), static_cast<std::int64_t>(t.cols)};
+    object value = nullptr;
+    require(create_tensor_with_data, static_cast<const void*>(ort.memory), static_cast<void*>(data),
+            t.rows * t.cols * sizeof(float), static_cast<const std::int64_t*>(shape), std::size_t{2}, 1, &value);
+    return value;
+  }
+};
+
+std::unique_ptr<job> make(const simdnorm_peer_task& t) {
+  return std::make_unique<session>(t, onnx::norm(t));
+}
+
+}  // namespace
+
+description open(const simdnorm_peer_setup& setup) {
+  const std::filesystem::path folder = std::filesystem::path(setup.site) / "ort";
+  std::string file;
+  if (std::filesystem::is_directory(folder)) {
+    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+      if (entry.path().filename().string().starts_with("libonnxruntime.so")) file = entry.path();
+    }
+  }
+  if (file.empty()) throw std::runtime_error("no libonnxruntime.so in " + folder.string());
+  void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!library) throw std::runtime_error(dlerror());
+  const auto entry = reinterpret_cast<const api_base* (*)()>(dlsym(library, "OrtGetApiBase"));
+  if (!entry) throw std::runtime_error("no OrtGetApiBase");
+  ort.table = entry()->get_api(16);
+  if (!ort.table) throw std::runtime_error("it does not offer version 16 of its interface");
+  ort.threads = setup.threads;
+  require(create_env, 3 /* errors only */, static_cast<const char*>("bench"), &ort.env);
+  require(create_cpu_memory_info, 0 /* device allocator */, 0 /* default memory */, &ort.memory);
+  description d;
+  d.version = entry()->get_version();
+  d.threads = setup.threads;
+  d.note = "Run of a session of one node into the given output; its threads do not spin";
+  d.operations = bit(SIMDNORM_PEER_LAYER_NORM) | bit(SIMDNORM_PEER_RMS_NORM) | bit(SIMDNORM_PEER_BATCH_NORM_INFERENCE);
+  d.make = make;
+  return d;
+}
+
+}  // namespace simdnorm_peers

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The one interface between the benchmark and the libraries it is compared with. A peer is a module,
+ * peer_NAME.so, that exports simdnorm_peer_open and is loaded with RTLD_LOCAL: two versions of a
+ * library then live in one process, and a peer that cannot be had does not stop the build. C only:
+ * nothing of one side's C++ runtime or flags reaches the other. */
+#ifndef SIMDNORM_BENCH_PEER_H
+#define SIMDNORM_BENCH_PEER_H
+
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SIMDNORM_PEER_INTERFACE 1
+
+enum simdnorm_peer_operation {
+  SIMDNORM_PEER_LAYER_NORM = 0,
+  SIMDNORM_PEER_RMS_NORM = 1,
+  SIMDNORM_PEER_BATCH_NORM_TRAINING = 2,  /* [N, C]; running statistics need not be kept */
+  SIMDNORM_PEER_BATCH_NORM_INFERENCE = 3, /* [N, C] */
+  SIMDNORM_PEER_STANDARDIZE = 4,          /* fit and transform of the columns */
+  SIMDNORM_PEER_MIN_MAX = 5,              /* fit and transform of the columns, to [0, 1] */
+  SIMDNORM_PEER_OPERATIONS = 6
+};
+
+struct simdnorm_peer_setup {
+  int interface_version; /* SIMDNORM_PEER_INTERFACE */
+  const char* name;      /* a module may hold several peers */
+  const char* site;      /* folder with what bench/peers/fetch brought */
+  int threads;
+};
+
+/* Row major, dense, f32. The pointers and the parameters stay as they are until destroy; only x of a
+ * peer that works in place changes. */
+struct simdnorm_peer_task {
+  enum simdnorm_peer_operation operation;
+  size_t rows, cols;
+  const float* x;
+  float* y; /* for peers that work in place: the same as x */
+  const float *gamma, *beta;
+  const float *mean, *variance; /* given to inference */
+  float epsilon;
+};
+
+struct simdnorm_peer {
+  const char* version; /* "3.6.2" */
+  const char* note;    /* what is in the figure besides the kernel, and what thread pool; may be empty */
+  int threads;         /* what the peer says that it uses */
+  int library;         /* 0: compiled loops, which stay out of the best library per shape */
+  unsigned in_place;   /* 1: y is x */
+  unsigned operations; /* bit 1 << simdnorm_peer_operation: it has that one */
+
+  /* What a caller does once, not measured. NULL, and a reason, if it does not do that. self: this. */
+  void* (*prepare)(const struct simdnorm_peer* self, const struct simdnorm_peer_task* task, char* why, size_t why_size);
+  void (*run)(void* handle); /* measured */
+  /* Not measured, may be NULL: brings the result to y where run left it in memory of its own. */
+  void (*finish)(void* handle);
+  void (*destroy)(void* handle);
+};
+
+/* NULL, and a reason, if the peer cannot be had. The result lives as long as the module. */
+typedef const struct simdnorm_peer* (*simdnorm_peer_open_function)(const struct simdnorm_peer_setup* setup, char* why,
+                                                                   size_t why_size);
+#define SIMDNORM_PEER_ENTRY "simdnorm_peer_open"
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// For peers written in C++: the C interface of peer.h around a function and a class. A module defines
+// simdnorm_peers::open, which may throw, as may the maker that it returns.
+#pragma once
+
+#include <cstddef>
+#include <cstdio>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <stdexcept>
+#include <string>
+
+#include "peer.h"
+
+namespace simdnorm_peers {
+
+// One operation over one shape, prepared.
+class job {
+ public:
+  job() = default;
+  job(const job&) = delete;
+  job& operator=(const job&) = delete;
+  virtual ~job() = default;
+  virtual void run() = 0;
+  virtual void finish() {}
+};
+
+struct description {
+  std::string version, note;
+  int threads = 1;
+  bool library = true, in_place = false;
+  unsigned operations = 0;
+  std::function<std::unique_ptr<job>(const simdnorm_peer_task&)> make;
+};
+
+description open(const simdnorm_peer_setup& setup);
+
+constexpr unsigned bit(simdnorm_peer_operation op) {
+  return 1u << static_cast<unsigned>(op);
+}
+
+namespace detail {
+
+inline void tell(char* why, std::size_t size, const char* what) {
+  if (size > 0) std::snprintf(why, size, "%s", what);
+}
+
+// What the interface's pointers point to; stays as long as the module.
+struct opened : simdnorm_peer {
+  description about;
+};
+
+inline void* prepare(const simdnorm_peer* self, const simdnorm_peer_task* task, char* why, std::size_t size) {
+  try {
+    return static_cast<const opened*>(self)->about.make(*task).release();
+  } catch (const std::exception& e) {
+    tell(why, size, e.what());
+  } catch (...) {
+    tell(why, size, "an exception that is no std::exception");
+  }
+  return nullptr;
+}
+
+}  // namespace detail
+}  // namespace simdnorm_peers
+
+// Included once a module.
+extern "C" __attribute__((visibility("default"))) const simdnorm_peer* simdnorm_peer_open(
+    const simdnorm_peer_setup* setup, char* why, size_t why_size) {
+  namespace peers = simdnorm_peers;
+  if (setup->interface_version != SIMDNORM_PEER_INTERFACE) {
+    peers::detail::tell(why, why_size, "built for another interface");
+    return nullptr;
+  }
+  try {
+    auto* const o = new peers::detail::opened{{}, peers::open(*setup)};
+    o->version = o->about.version.c_str();
+    o->note = o->about.note.c_str();
+    o->threads = o->about.threads;
+    o->library = o->about.library ? 1 : 0;
+    o->in_place = o->about.in_place ? 1u : 0u;
+    o->operations = o->about.operations;
+    o->prepare = peers::detail::prepare;
+    o->run = [](void* j) { static_cast<peers::job*>(j)->run(); };
+    o->finish = [](void* j) { static_cast<peers::job*>(j)->finish(); };
+    o->destroy = [](void* j) { delete static_cast<peers::job*>(j); };
+    return o;
+  } catch (const std::exception& e) {
+    peers::detail::tell(why, why_size, e.what());
+  } catch (...) {
+    peers::detail::tell(why, why_size, "an exception that is no std::exception");
+  }
+  return nullptr;
+}

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// PyTorch, two peers of one module: `torch` calls the operators as a model does (dispatcher, checks, an
+// output that the operator allocates), `torch_kernel` the CPU kernels behind them, over the given
+// output, which is as near to the arithmetic alone as one gets.
+#define HAVE_AVX2_CPU_DEFINITION
+#define HAVE_AVX512_CPU_DEFINITION
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <ATen/native/batch_norm.h>
+#include <ATen/native/layer_norm.h>
+#include <torch/headeronly/version.h>
+
+#include <cmath>
+#include <cstring>
+#include <string>
+
+#include "plugin.hpp"
+
+namespace simdnorm_peers {
+namespace {
+
+at::Tensor over(const float* data, at::IntArrayRef shape) {
+  return at::from_blob(const_cast<float*>(data), shape, at::kFloat);
+}
+
+// Tensors over a task's buffers.
+struct tensors {
+  std::int64_t rows, cols;
+  float epsilon;
+  at::Tensor x, y, gamma, beta, mean, variance;
+
+  explicit tensors(const simdnorm_peer_task& t)
+      : rows(static_cast<std::int64_t>(t.rows)),
+        cols(static_cast<std::int64_t>(t.cols)),
+        epsilon(t.epsilon),
+        x(over(t.x, {rows, cols})),
+        y(over(t.y, {rows, cols})),
+        gamma(over(t.gamma, {cols})),
+        beta(over(t.beta, {cols})),
+        mean(over(t.mean, {cols})),
+        variance(over(t.variance, {cols})) {}
+};
+
+class operators final : public job {
+ public:
+  explicit operators(const simdnorm_peer_task& t)
+      : inference_(),
+        t_(t),
+        operation_(t.operation),
+        running_mean_(at::zeros({t_.cols})),
+        running_variance_(at::ones({t_.cols})) {}
+
+  void run() override {
+    const c10::InferenceMode no_autograd;
+    result_ = at::Tensor();  // as a model that is done with it: the next output gets its memory, still in cache
+    switch (operation_) {
+      case SIMDNORM_PEER_LAYER_NORM:
+        result_ = at::layer_norm(t_.x, {t_.cols}, t_.gamma, t_.beta, t_.epsilon);
+        break;
+      case SIMDNORM_PEER_RMS_NORM:
+        result_ = at::rms_norm(t_.x, {t_.cols}, t_.gamma, t_.epsilon);
+        break;
+      case SIMDNORM_PEER_BATCH_NORM_TRAINING:
+        result_ =
+            at::batch_norm(t_.x, t_.gamma, t_.beta, running_mean_, running_variance_, true, 0.1, t_.epsilon, false);
+        break;
+      default:
+        result_ = at::batch_norm(t_.x, t_.gamma, t_.beta, t_.mean, t_.variance, false, 0.1, t_.epsilon, false);
+    }
+  }
+  void finish() override {
+    const at::Tensor dense = result_.contiguous();
+    std::memcpy(t_.y.data_ptr<float>(), dense.data_ptr<float>(), dense.numel() * sizeof(float));
+    result_ = at::Tensor();
+  }
+
+ private:
+  c10::InferenceMode inference_;
+  tensors t_;
+  simdnorm_peer_operation operation_;
+  at::Tensor running_mean_, running_variance_, result_;
+};
+
+// What the dispatch of a kernel comes to; the dispatch itself is not exported. Some kernels have no
+// AVX-512 build, and AVX2's then runs.
+template <class Stub>
+auto chosen() {
+  if (Stub::AVX512 && __builtin_cpu_supports("avx512bw")) return Stub::AVX512;
+  if (Stub::AVX2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return Stub::AVX2;
+  return Stub::DEFAULT;
+}
+
+class kernels final : public job {
+ public:
+  explicit kernels(const simdnorm_peer_task& t)
+      : inference_(),
+        t_(t),
+        operation_(t.operation),
+        a_(at::empty({t.operation == SIMDNORM_PEER_LAYER_NORM ? t_.rows : t_.cols})),
+        b_(at::empty_like(a_)) {}
+
+  void run() override {
+    switch (operation_) {
+      case SIMDNORM_PEER_LAYER_NORM:
+        layer_norm_(t_.x, t_.gamma, t_.beta, t_.rows, t_.cols, t_.epsilon, &t_.y, &a_, &b_);
+        return;
+      case SIMDNORM_PEER_BATCH_NORM_TRAINING: {
+        statistics_(a_, b_, t_.x);  // means, sums of squared deviations
+        float* const scale = b_.data_ptr<float>();
+        for (std::int64_t j = 0; j < t_.cols; ++j) {
+          scale[j] = 1 / std::sqrt(scale[j] / static_cast<float>(t_.rows) + t_.epsilon);
+        }
+        transform_(t_.y, t_.x, t_.gamma, t_.beta, a_, b_, at::Tensor(), at::Tensor(), true, t_.epsilon);
+        return;
+      }
+      default:
+        transform_(t_.y, t_.x, t_.gamma, t_.beta, at::Tensor(), at::Tensor(), t_.mean, t_.variance, false, t_.epsilon);
+    }
+  }
+
+ private:
+  c10::InferenceMode inference_;
+  tensors t_;
+  simdnorm_peer_operation operation_;
+  at::Tensor a_, b_;
+  at::native::forward_fn layer_norm_ = chosen<std::remove_cvref_t<decltype(at::native::LayerNormKernel)>>();
+  at::native::batch_norm_fn transform_ = chosen<std::remove_cvref_t<decltype(at::native::batch_norm_cpu_stub)>>();
+  at::native::batch_norm_collect_stats_fn statistics_ =
+      chosen<std::remove_cvref_t<decltype(at::native::batch_norm_cpu_collect_stats_stub)>>();
+};
+
+}  // namespace
+
+description open(const simdnorm_peer_setup& setup) {
+  at::set_num_threads(setup.threads);
+  description d;
+  d.version = TORCH_VERSION;
+  d.threads = at::get_num_threads();
+  d.operations =
+      bit(SIMDNORM_PEER_LAYER_NORM) | bit(SIMDNORM_PEER_BATCH_NORM_TRAINING) | bit(SIMDNORM_PEER_BATCH_NORM_INFERENCE);
+  if (std::string(setup.name) == "torch_kernel") {
+    d.note = "the CPU kernels without the operators, into the given output; RMS norm has none of its own";
+    d.make = [](const simdnorm_peer_task& t) { return std::make_unique<kernels>(t); };
+  } else {
+    d.operations |= bit(SIMDNORM_PEER_RMS_NORM);
+    d.note = "operators from C++ in inference mode; they allocate their output";
+    d.make = [](const simdnorm_peer_task& t) { return std::make_unique<operators>(t); };
+  }
+  return d;
+}
+
+}  // namespace simdnorm_peers

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// bench/peers/loader.hpp: a peer that is there works, and one that is not is a reason in words.
+#include "peers/loader.hpp"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+namespace {
+
+using bench::open_peer;
+
+constexpr const char* modules = SIMDNORM_TEST_MODULES;
+
+TEST(loader_test, a_peer_that_is_there) {
+  const bench::peer p = open_peer(modules, "the site", "doubling", 3);
+  ASSERT_NE(p.table, nullptr) << p.why;
+  EXPECT_EQ(p.name, "doubling");
+  EXPECT_STREQ(p.table->version, "1.2.3");
+  EXPECT_STREQ(p.table->note, "the site");
+  EXPECT_EQ(p.table->threads, 3);
+  EXPECT_TRUE(p.has(SIMDNORM_PEER_LAYER_NORM));
+  EXPECT_FALSE(p.has(SIMDNORM_PEER_RMS_NORM));
+
+  const std::array<float, 4> x = {1, 2, 3, 4};
+  std::array<float, 4> y = {};
+  simdnorm_peer_task task = {};
+  task.operation = SIMDNORM_PEER_LAYER_NORM;
+  task.rows = task.cols = 2;
+  task.x = x.data();
+  task.y = y.data();
+  std::array<char, 64> why{};
+  void* const handle = p.table->prepare(p.table, &task, why.data(), why.size());
+  ASSERT_NE(handle, nullptr) << why.data();
+  p.table->run(handle);
+  EXPECT_EQ(y, (std::array<float, 4>{}));
+  p.table->finish(handle);
+  EXPECT_EQ(y, (std::array<float, 4>{2, 4, 6, 8}));
+  p.table->destroy(handle);
+
+  task.operation = SIMDNORM_PEER_RMS_NORM;
+  EXPECT_EQ(p.table->prepare(p.table, &task, why.data(), why.size()), nullptr);
+  EXPECT_STREQ(why.data(), "it can only double");
+}
+
+// A reason that does not fit is cut, not written beyond.
+TEST(loader_test, a_long_reason) {
+  const bench::peer p = open_peer(modules, "", "doubling", 1);
+  ASSERT_NE(p.table, nullptr) << p.why;
+  simdnorm_peer_task task = {};
+  task.operation = SIMDNORM_PEER_MIN_MAX;
+  std::array<char, 8> why;
+  why.fill('#');
+  EXPECT_EQ(p.table->prepare(p.table, &task, why.data(), 4), nullptr);
+  EXPECT_STREQ(why.data(), "it ");
+  EXPECT_EQ(why[4], '#');
+}
+
+TEST(loader_test, a_peer_that_is_not_there) {
+  for (const char* folder : {modules, "/nonexistent"}) {
+    const bench::peer p = open_peer(folder, "", "nobody", 1);
+    EXPECT_EQ(p.table, nullptr);
+    EXPECT_NE(p.why.find("peer_nobody.so"), std::string::npos) << p.why;
+    for (int op = 0; op < SIMDNORM_PEER_OPERATIONS; ++op) {
+      EXPECT_FALSE(p.has(static_cast<simdnorm_peer_operation>(op)));
+    }
+  }
+}
+
+TEST(loader_test, a_peer_that_refuses) {
+  const bench::peer p = open_peer(modules, "", "refusing", 1);
+  EXPECT_EQ(p.table, nullptr);
+  EXPECT_EQ(p.why, "its library is of another century");
+}
+
+TEST(loader_test, a_module_that_is_no_peer) {
+  const bench::peer p = open_peer(modules, "", "empty", 1);
+  EXPECT_EQ(p.table, nullptr);
+  EXPECT_NE(p.why.find("simdnorm_peer_open"), std::string::npos) << p.why;
+}
+
+// What bench/peers/fetch could not bring is told in its words, for that name alone.
+TEST(loader_test, reasons_of_fetch) {
+  const std::filesystem::path folder =
+      std::filesystem::path(testing::TempDir()) / ("simdnorm_peers_" + std::to_string(getpid()));
+  std::filesystem::create_directories(folder);
+  std::filesystem::copy_file(std::string(modules) + "/peer_doubling.so", folder / "peer_doubling.so");
+  std::ofstream(folder / "missing") << "doubling_twice: another one\ndoubling: no network: none at all\n";
+  const bench::peer p = open_peer(folder.string(), "", "doubling", 1);
+  EXPECT_EQ(p.table, nullptr);
+  EXPECT_EQ(p.why, "no network: none at all");
+  std::ofstream(folder / "missing") << "doubling_twice: another one\n";
+  EXPECT_NE(open_peer(folder.string(), "", "doubling", 1).table, nullptr);
+  std::filesystem::remove_all(folder);
+}
+
+// bench/run knows the same names, and says so before it installs, builds or fetches anything.
+TEST(loader_test, names_of_bench_run) {
+  std::string said;
+  FILE* const run = popen(SIMDNORM_BENCH_RUN " --peers nobody 2>&1", "r");
+  ASSERT_NE(run, nullptr);
+  for (std::array<char, 256> line; std::fgets(line.data(), line.size(), run);) said += line.data();
+  EXPECT_EQ(WEXITSTATUS(pclose(run)), 2) << said;
+  const std::string start = "there is no peer 'nobody'; there are ";
+  const std::size_t from = said.find(start);
+  ASSERT_NE(from, std::string::npos) << said;
+  std::string list = ", " + said.substr(from + start.size(), said.find('\n', from) - from - start.size()) + ",";
+  for (const std::string& name : bench::peer_names()) {
+    const std::size_t at = list.find(" " + name + ",");
+    ASSERT_NE(at, std::string::npos) << name << " is unknown to bench/run";
+    list.erase(at, name.size() + 2);
+  }
+  EXPECT_EQ(list, ",") << "bench/run knows names that the program does not";
+}
+
+TEST(loader_test, workers_are_quiet) {
+  bench::quiet_workers(2);
+  EXPECT_STREQ(std::getenv("OMP_NUM_THREADS"), "2");
+  EXPECT_STREQ(std::getenv("OMP_WAIT_POLICY"), "passive");
+}
+
+}  // namespace
