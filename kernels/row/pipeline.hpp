@@ -204,12 +204,7 @@ struct single {
   SIMDNORM_INLINE static bool all(bool m) { return m; }
 };
 
-// Rows k to k + 4 of a batch, in two steps: apart, their latencies hide behind other rows' work. Entries
-// beyond the batch's count hold leftovers.
-template <class Norm>
-[[gnu::noinline]] void fold_rows(const Norm& norm, typename Norm::batch& batch, size_t k) {
-  norm.fold4(batch, k);
-}
+// Rows k to k + 4 of a batch. Entries beyond the batch's count hold leftovers.
 template <class Norm>
 [[gnu::noinline]] void finish_rows(const Norm& norm, typename Norm::batch& batch, size_t k) {
   bool safe = k == 0 || batch.safe;
@@ -246,7 +241,7 @@ template <class L, affine A, stores S, class Norm>
   write_row_inline<L, A, S>(norm, batch, k, parameters);
 }
 
-// Many short rows: batches at different stages side by side.
+// Many short rows: a batch is written while the next one is summed and the one after it is started.
 template <class L, affine A, stores S, rows Rows, class Norm>
 [[gnu::noinline]] void write_short_rows(const Norm& norm, const row_norm_arguments& a, const block& b) {
   constexpr size_t ahead_elements = 4096;
@@ -254,69 +249,43 @@ template <class L, affine A, stores S, rows Rows, class Norm>
   const size_t rows_ahead = ahead_elements / a.cols + 1;
   real_row_views<L> views(a, b);
   parameter_check<L, A> parameters;
-  typename Norm::batch ring[4];
-  // Batch i is written while i + 2 is summed; meanwhile i + 1 is finished and i + 3 started.
-  size_t taken = 0;
-  const auto at = [&](size_t i) SIMDNORM_LAMBDA -> typename Norm::batch& { return ring[i % 4]; };
-  const auto take = [&]() SIMDNORM_LAMBDA {
-    if (taken < 4) prepare(at(taken), a.cols, most);
-    if (!views.take(at(taken), most)) return false;
-    ++taken;
-    return true;
-  };
-  while (taken < 3 && take()) {
-    typename Norm::batch& first = at(taken - 1);
-    for (size_t k = 0; k < first.count; k += 4) norm.start(first, k);
-    for (size_t k = 0; k < first.count && taken < 3; ++k) sum_row<L>(norm, first, k);
+  typename Norm::batch ring[3];
+  typename Norm::batch* out = ring;
+  typename Norm::batch* in = ring + 1;
+  typename Norm::batch* next = ring + 2;
+  for (auto& each : ring) {
+    prepare(each, a.cols, most);
+    each.count = 0;
   }
-  if (taken == 0) return;
-  for (size_t k = 0; k < ring[0].count; k += 4) {
-    fold_rows(norm, ring[0], k);
-    finish_rows(norm, ring[0], k);
+  if (views.take(*in, most)) {
+    for (size_t k = 0; k < in->count; k += 4) norm.start(*in, k);
   }
-  bool more = taken == 3;
-  for (size_t t = 0; t < taken; ++t) {
-    typename Norm::batch& out = at(t);
-    typename Norm::batch& in = at(t + 2);
-    const bool finishing = t + 1 < taken;
-    typename Norm::batch& next = at(t + 1);
-    const size_t in_count = more ? in.count : 0;
-    more = more && take();
-    typename Norm::batch& last = at(t + 3);
-    const bool starting = more;
-    // Every 4 rows: a start, a fold, a finish. A batch that another one follows is full.
-    const auto stage = [&](size_t k) SIMDNORM_LAMBDA {
-      const size_t first = k & ~size_t{3};
-      switch (k & 3) {
-        case 0:
-          if (starting) norm.start(last, first);
-          if (most == 2 && finishing) fold_rows(norm, next, first);
-          break;
-        case 1:
-          if (finishing) most == 2 ? finish_rows(norm, next, first) : fold_rows(norm, next, first);
-          break;
-        case 2:
-          if (finishing) finish_rows(norm, next, first);
-          break;
-        default:
-          break;
-      }
-    };
-    const bool fused = L::fused && out.safe && in_count == out.count && parameters.passed(out);
-    for (size_t k = 0; k < out.count; ++k) {
-      stage(k);
+  while (out->count + in->count > 0) {
+    next->count = 0;
+    if (in->count == most) views.take(*next, most);
+    const bool fused = L::fused && out->count > 0 && out->safe && in->count == out->count && parameters.passed(*out);
+    const size_t count = out->count > in->count ? out->count : in->count;
+    for (size_t k = 0; k < count; ++k) {
+      if (k % 4 == 0 && k < next->count) norm.start(*next, k);
       if (fused) [[likely]] {
-        const float* ahead = in.x[k];
+        const float* ahead = in->x[k];
         if constexpr (S == stores::streamed) {
-          if (b.row_last - in.index[k] > rows_ahead) ahead += static_cast<ptrdiff_t>(rows_ahead) * a.x_stride;
+          if (b.row_last - in->index[k] > rows_ahead) ahead += static_cast<ptrdiff_t>(rows_ahead) * a.x_stride;
         }
-        sum_and_write<L, S, Rows>(norm, out, k, in, k, ahead);
+        sum_and_write<L, S, Rows>(norm, *out, k, *in, k, ahead);
       } else {
-        if (k < in_count) sum_row<L>(norm, in, k);
-        write_row<L, A, S>(norm, out, k, parameters);
+        if (k < in->count) sum_row<L>(norm, *in, k);
+        if (k < out->count) write_row<L, A, S>(norm, *out, k, parameters);
       }
     }
-    for (size_t k = out.count; k < in_count; ++k) sum_row<L>(norm, in, k);
+    for (size_t k = 0; k < in->count; k += 4) {
+      norm.fold4(*in, k);
+      finish_rows(norm, *in, k);
+    }
+    typename Norm::batch* const done = out;
+    out = in;
+    in = next;
+    next = done;
   }
 }
 
