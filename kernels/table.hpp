@@ -18,6 +18,17 @@ struct block {
   size_t col_first, col_last;
 };
 
+// One long row over several threads: in turn, `sum_chunks` for blocks of columns that begin at multiples of
+// chunk_elements, `finish` once, and, unless that has set `written`, `write` for any blocks of columns.
+enum : size_t { chunk_elements = 4096, most_chunks = 512 };
+struct row_split {
+  enum { sum_chunks, finish, write } step;
+  bool written;
+  double sums[most_chunks];
+  double squares[most_chunks];
+  float parameters[4];
+};
+
 // A checked row-wise call; shared by all its blocks.
 struct row_norm_arguments {
   const void* x;
@@ -32,6 +43,7 @@ struct row_norm_arguments {
   simdnorm_padding padding;
   bool stream;           // y is too large for the caches
   size_t rows_together;  // short rows: how many make a batch, so that some batches fit into L1; 0: long rows
+  row_split* split;      // of one row that is done in parts; null: whole rows
 };
 
 // Valid rows are folded in blocks of this many; the size of a block is part of the definition of

@@ -219,5 +219,31 @@ TEST_P(bits_test, executors_and_numbers_of_threads) {
   EXPECT_GT(runs, 0u) << "no executor was ever asked";
 }
 
+// Fewer rows than threads: a row goes over several of them.
+TEST_P(bits_test, a_row_over_threads) {
+  for (const operation op : {operation::layer_norm, operation::rms_norm}) {
+    for (const flavour f : {flavour::normal, flavour::hostile, flavour::specials, flavour::bits}) {
+      for (const std::size_t cols : {65536, 70001, 131079}) {
+        for (std::uint64_t seed = 0; seed < 3; ++seed) {
+          const problem p = make_problem(seed, 1 + seed % 2, cols, f, true);
+          const result expected = run(op, p);
+          ASSERT_EQ(expected.status, SIMDNORM_OK);
+          for (const std::size_t threads : {3, 5, 64}) {
+            thread_executor executor(threads);
+            setup s;
+            s.executor = &executor.c;
+            for (const bool in_place : {false, true}) {
+              s.in_place = in_place;
+              ASSERT_EQ(difference(run(op, p, s), expected), "")
+                  << name_of(op) << " " << p.rows << "x" << cols << ", " << threads << " threads";
+            }
+            ASSERT_GT(executor.tasks, 0u);
+          }
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace simdnorm::test

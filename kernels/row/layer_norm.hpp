@@ -145,9 +145,31 @@ class layer_norm_body {
     if (a_.rstd) scatter(a_.rstd, b.index, b.rstd, b.count);
   }
 
-  SIMDNORM_INLINE auto outputs(const batch& b, size_t k) const {
-    return [x = b.x[k], gamma = static_cast<const float*>(a_.gamma), beta = static_cast<const float*>(a_.beta),
-            center = L::broadcast(b.center[k]), high = L::broadcast(b.rstd[k]), low = L::broadcast(b.rstd_low[k]),
+  SIMDNORM_INLINE void save(const batch& b, row_split& split, size_t chunk) const {
+    split.sums[chunk] = L::sum64(b.sum_lanes[0].v);
+    split.squares[chunk] = L::sum64(b.square_lanes[0].v);
+  }
+  SIMDNORM_INLINE void restore(batch& b, const row_split& split, size_t chunk) const {
+    b.sum[0] += split.sums[chunk];
+    b.squares[0] += split.squares[chunk];
+  }
+  SIMDNORM_INLINE void save_parameters(const batch& b, row_split& split) const {
+    split.parameters[0] = b.center[0];
+    split.parameters[1] = b.rstd[0];
+    split.parameters[2] = b.rstd_low[0];
+    split.parameters[3] = b.offset[0];
+  }
+  SIMDNORM_INLINE void restore_parameters(batch& b, const row_split& split) const {
+    b.center[0] = split.parameters[0];
+    b.rstd[0] = split.parameters[1];
+    b.rstd_low[0] = split.parameters[2];
+    b.offset[0] = split.parameters[3];
+  }
+
+  SIMDNORM_INLINE auto outputs(const batch& b, size_t k, size_t from = 0) const {
+    const auto at = [from](const void* p) SIMDNORM_LAMBDA { return p ? static_cast<const float*>(p) + from : nullptr; };
+    return [x = b.x[k] + from, gamma = at(a_.gamma), beta = at(a_.beta), center = L::broadcast(b.center[k]),
+            high = L::broadcast(b.rstd[k]), low = L::broadcast(b.rstd_low[k]),
             offset = L::broadcast(b.offset[k])](auto load) SIMDNORM_LAMBDA {
       const f32 d = load(x) - center;
       const f32 v = L::fma(d, high, L::fma(d, low, offset));

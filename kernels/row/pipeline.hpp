@@ -15,7 +15,9 @@
 //   fold(batch, k) a row's lanes added to its doubles; fold4(batch, k): of four rows, from zero
 //   finish<F>(batch, k)  parameters of rows k to k + F::width64; false if one is not to be trusted
 //   tell(batch)    mean and rstd to the caller
-//   outputs(batch, k)    returns f(load), the output register of the elements at load
+//   outputs(batch, k)    returns f(load), the output register of the elements at load; outputs(batch, k,
+//                  from) the same of elements from `from` on
+//   save, restore  a chunk's sums, save_parameters, restore_parameters: what parts of a split row share
 //   mend(batch, k) whether a row that was not to be trusted can be done in f32 after all
 //   hostile(batch, k)    does it in doubles
 // A row's bits do not depend on the rows beside it, nor on which of the loops below does it.
@@ -312,7 +314,9 @@ template <class L, affine A, stores S, class Norm>
 template <class L, affine A, stores S, class Norm>
 [[gnu::noinline]] void write_long_rows(const Norm& norm, const row_norm_arguments& a, const block& b) {
   constexpr size_t tile = 1024;
-  constexpr size_t elements_together = 65536;  // 256 KiB of L2
+  // Of L2: 256 KiB; 64 where the next rows are fetched meanwhile and outputs go past the caches
+  // (8192x8192: batches of 1, 2, 4 and 8 rows reach 0.70, 0.68, 0.55 and 0.54 of a copy past the caches).
+  constexpr size_t elements_together = S == stores::streamed ? 16384 : 65536;
   const size_t fit = elements_together / a.cols;
   const size_t together = fit < 1 ? 1 : fit < batch_rows ? fit : batch_rows;
   real_row_views<L> views(a, b);
@@ -361,9 +365,65 @@ template <class L, affine A, stores S, class Norm>
   }
 }
 
+// A part of one long row, for row_split's three steps (table.hpp). The sums of a chunk and the outputs of
+// an element are what they are when one thread does the whole row.
+template <class L, affine A, stores S, class Norm>
+[[gnu::noinline]] void split_row(const Norm& norm, const row_norm_arguments& a, const block& b) {
+  row_split& split = *a.split;
+  real_row_views<L> views(a, b);
+  parameter_check<L, A> parameters;
+  typename Norm::batch batch;
+  batch.n[0] = a.cols;
+  batch.inverse[0] = 1.0 / static_cast<double>(a.cols);
+  if (!views.template take<row_batch<L>>(batch, 1)) return;
+  // Others may be writing to the row's beginning in the last step.
+  if (split.step != row_split::write) norm.start_row(batch, 0);
+  switch (split.step) {
+    case row_split::sum_chunks:
+      for (size_t from = b.col_first; from < b.col_last; from += chunk_elements) {
+        typename Norm::sums sums(batch, 0);
+        const size_t end = b.col_last - from < chunk_elements ? b.col_last : from + chunk_elements;
+        for (size_t done = from; done < end; done += flush_every) {
+          for_lanes<L>(batch.x[0], done, end - done < flush_every ? end : done + flush_every, sums.fill(),
+                       [&](auto g, typename L::f32 v) SIMDNORM_LAMBDA { sums.add(g, v); });
+          sums.flush();
+        }
+        sums.done(batch, 0);
+        norm.save(batch, split, from / chunk_elements);
+      }
+      break;
+    case row_split::finish:
+      for (size_t i = 0; i * chunk_elements < a.cols; ++i) norm.restore(batch, split, i);
+      batch.safe = norm.template finish<single>(batch, 0);
+      norm.tell(batch);
+      split.written = !is_safe(norm, batch, 0);
+      if (split.written) {
+        norm.hostile(batch, 0);
+      } else {
+        norm.save_parameters(batch, split);
+      }
+      break;
+    case row_split::write: {
+      norm.restore_parameters(batch, split);
+      const size_t n = b.col_last - b.col_first;
+      const auto f = norm.outputs(batch, 0, b.col_first);
+      parameters.write(batch.y[0] + b.col_first, n, [&](auto check) SIMDNORM_LAMBDA {
+        transform<L, S>(batch.y[0] + b.col_first, n, [&](auto load) SIMDNORM_LAMBDA {
+          const typename L::f32 v = f(load);
+          check(v);
+          return v;
+        });
+      });
+      break;
+    }
+  }
+}
+
 template <class L, affine A, stores S, class Norm>
 SIMDNORM_INLINE void write_rows(const Norm& norm, const row_norm_arguments& a, const block& b) {
-  if (b.row_last - b.row_first == 1) {
+  if (a.split != nullptr) {
+    split_row<L, A, S>(norm, a, b);
+  } else if (b.row_last - b.row_first == 1) {
     write_one_row<L, A, S>(norm, a, b);
   } else if (a.rows_together > 0) {
     constexpr size_t bytes = L::width * sizeof(float);

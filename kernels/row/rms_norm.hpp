@@ -74,8 +74,18 @@ class rms_norm_body {
     if (a_.rstd) scatter(a_.rstd, b.index, b.rstd, b.count);
   }
 
-  SIMDNORM_INLINE auto outputs(const batch& b, size_t k) const {
-    return [x = b.x[k], weight = static_cast<const float*>(a_.gamma), rstd = L::broadcast(b.rstd[k])](auto load)
+  SIMDNORM_INLINE void save(const batch& b, row_split& split, size_t chunk) const {
+    split.squares[chunk] = L::sum64(b.square_lanes[0].v);
+  }
+  SIMDNORM_INLINE void restore(batch& b, const row_split& split, size_t chunk) const {
+    b.squares[0] += split.squares[chunk];
+  }
+  SIMDNORM_INLINE void save_parameters(const batch& b, row_split& split) const { split.parameters[0] = b.rstd[0]; }
+  SIMDNORM_INLINE void restore_parameters(batch& b, const row_split& split) const { b.rstd[0] = split.parameters[0]; }
+
+  SIMDNORM_INLINE auto outputs(const batch& b, size_t k, size_t from = 0) const {
+    const float* const all = static_cast<const float*>(a_.gamma);
+    return [x = b.x[k] + from, weight = all ? all + from : nullptr, rstd = L::broadcast(b.rstd[k])](auto load)
                SIMDNORM_LAMBDA {
                  const f32 v = load(x) * rstd;
                  if constexpr (has_gamma<A>) {

@@ -15,11 +15,10 @@ namespace {
 // Element i of a row belongs to virtual lane i mod 32, on every instruction set.
 constexpr size_t virtual_lanes = 32;
 // f32 lanes are flushed into second-level f32 lanes every so many elements, these into doubles every
-// so many: rounding errors grow with 8 and 16 additions, not with the row (12 ulp without at mean/std
+// chunk_elements, 4096: rounding errors grow with 8 and 16 additions, not with the row (12 ulp without at mean/std
 // 1e4; 4.6 with chunks of 16384 on integers, whose squares all round the same way; 3.2 with 512 on 513
 // elements the first of which is an outlier). A long row can be cut at chunks.
 constexpr size_t flush_every = 256;
-constexpr size_t chunk_elements = 4096;
 // A row is shifted by the mean of its first so many elements.
 constexpr size_t shift_elements = 64;
 

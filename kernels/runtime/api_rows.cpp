@@ -28,7 +28,7 @@ struct row_norm_call {
 constexpr simdnorm_const_vector no_input = {};
 constexpr simdnorm_vector no_output = {};
 
-inline simdnorm_status check(const row_norm_call& c) noexcept {
+[[gnu::noinline]] simdnorm_status check(const row_norm_call& c) noexcept {
   region x, written[3], read[3];
   if (const simdnorm_status s = check_pair(c.x, c.y, x, written[0])) return s;
   if (const simdnorm_status s = check_epsilon(c.epsilon)) return s;
@@ -42,11 +42,79 @@ inline simdnorm_status check(const row_norm_call& c) noexcept {
   return share_bytes(written[1], x) || share_bytes(written[2], x) ? SIMDNORM_OVERLAP : SIMDNORM_OK;
 }
 
+// Whether a call is one of the usual kind, and right: one type, strides that run upwards, gamma and beta
+// or none, nothing else asked for, and everything apart or in place. Sums of bits instead of
+// branches: 5 ns less than check, which every other call gets, and which tells what is wrong.
+inline bool is_usual(const row_norm_call& c) noexcept {
+  if (c.x == nullptr || c.y == nullptr) return false;
+  const size_t rows = c.x->rows;
+  const size_t cols = c.x->cols;
+  const size_t x_stride = static_cast<size_t>(c.x->row_stride);
+  const size_t y_stride = static_cast<size_t>(c.y->row_stride);
+  const uintptr_t x = reinterpret_cast<uintptr_t>(c.x->data);
+  const uintptr_t y = reinterpret_cast<uintptr_t>(c.y->data);
+  const uintptr_t gamma = reinterpret_cast<uintptr_t>(c.gamma.data);
+  const uintptr_t beta = reinterpret_cast<uintptr_t>(c.beta.data);
+  uint64_t epsilon = 0;
+  memcpy(&epsilon, &c.epsilon, sizeof epsilon);
+
+  size_t odd = static_cast<uint32_t>(c.x->type ^ SIMDNORM_F32) | static_cast<uint32_t>(c.y->type ^ SIMDNORM_F32);
+  odd |= (rows ^ c.y->rows) | (cols ^ c.y->cols);
+  odd |= (rows | cols | x_stride | y_stride) >> 30;  // products of two are far from overflow
+  odd |= (x | y | gamma | beta) % sizeof(float);
+  odd |=
+      reinterpret_cast<uintptr_t>(c.mean.data) | c.mean.size | reinterpret_cast<uintptr_t>(c.rstd.data) | c.rstd.size;
+  odd |= static_cast<uint32_t>(c.padding.kind) | static_cast<uint32_t>(c.padding.fill);
+  odd |= reinterpret_cast<uintptr_t>(c.executor);
+  odd |= gamma != 0 ? (c.gamma.size ^ cols) | static_cast<uint32_t>(c.gamma.type ^ SIMDNORM_F32) : c.gamma.size;
+  odd |= beta != 0 ? (c.beta.size ^ cols) | static_cast<uint32_t>(c.beta.type ^ SIMDNORM_F32) : c.beta.size;
+  if (odd != 0) return false;
+
+  const size_t bytes = cols * sizeof(float);
+  const uintptr_t x_end = x + (rows - 1) * x_stride * sizeof(float) + bytes;
+  const uintptr_t y_end = y + (rows - 1) * y_stride * sizeof(float) + bytes;
+  const auto apart = [y, y_end, bytes](uintptr_t vector) {
+    return (vector == 0) | (vector >= y_end) | (vector + bytes <= y);
+  };
+  return (rows != 0) & (cols != 0) & (x != 0) & (y != 0) & (x_end > x) & (y_end > y) &
+         ((rows == 1) | (y_stride >= cols)) & (epsilon < 0x7ff0000000000000u) &
+         ((y >= x_end) | (x >= y_end) | ((x == y) & ((x_stride == y_stride) | (rows == 1)))) & apart(gamma) &
+         apart(beta);
+}
+
+// Fewer rows than threads, and long ones: each row over all threads.
+[[gnu::noinline]] simdnorm_status split_rows(const row_norm_call& c, row_norm_arguments a, row_kernel kernel) noexcept {
+  const size_t chunks = (a.cols + chunk_elements - 1) / chunk_elements;
+  const size_t parts = chunks < c.executor->threads ? chunks : c.executor->threads;
+  row_split split;
+  a.split = &split;
+  for (size_t row = 0; row < c.x->rows; ++row) {
+    const auto part = [&](size_t i) {
+      const size_t last = (i + 1) * chunks / parts * chunk_elements;
+      kernel(a, block{row, row + 1, i * chunks / parts * chunk_elements, last < a.cols ? last : a.cols});
+    };
+    split.step = row_split::sum_chunks;
+    if (const simdnorm_status s = for_tasks(c.executor, parts, part)) return s;
+    split.step = row_split::finish;
+    {
+      const control_word_scope ieee;
+      kernel(a, block{row, row + 1, 0, a.cols});
+    }
+    split.step = row_split::write;
+    if (split.written) continue;
+    if (const simdnorm_status s = for_tasks(c.executor, parts, part)) return s;
+  }
+  return SIMDNORM_OK;
+}
+
 inline simdnorm_status run(const row_norm_call& c, row_kernel kernel_table::*slot) noexcept {
-  if (const simdnorm_status s = check(c)) return s;
+  const bool usual = is_usual(c);
+  if (!usual) [[unlikely]] {
+    if (const simdnorm_status s = check(c)) return s;
+  }
   const kernel_table* table = active_table();
   if (table == nullptr) return SIMDNORM_UNKNOWN_ISA;
-  if (c.x->rows == 0 || c.x->cols == 0) return SIMDNORM_OK;
+  if (!usual && (c.x->rows == 0 || c.x->cols == 0)) return SIMDNORM_OK;
 
   row_norm_arguments a;
   a.x = c.x->data;
@@ -61,8 +129,18 @@ inline simdnorm_status run(const row_norm_call& c, row_kernel kernel_table::*slo
   a.epsilon = c.epsilon;
   a.padding = c.padding;
   a.rows_together = rows_together_of(a.cols);
+  a.split = nullptr;
   a.stream = c.x->rows * a.cols * sizeof(float) >= simdnorm_stream_border();
   const row_kernel kernel = table->*slot;
+  if (usual) [[likely]] {
+    const control_word_scope ieee;
+    kernel(a, block{0, c.x->rows, 0, a.cols});
+    return SIMDNORM_OK;
+  }
+  if (is_parallel(c.executor) && c.padding.kind == SIMDNORM_PADDING_NONE && c.x->rows < c.executor->threads &&
+      a.cols >= 2 * elements_per_task && a.cols <= most_chunks * chunk_elements) {
+    return split_rows(c, a, kernel);
+  }
   return for_row_blocks(c.executor, c.x->rows, a.cols, [&a, kernel](size_t first, size_t last) {
     kernel(a, block{first, last, 0, a.cols});
   });
