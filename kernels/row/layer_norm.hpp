@@ -92,6 +92,12 @@ class layer_norm_body {
       s1_.clear();
       s2_.clear();
     }
+    SIMDNORM_INLINE void done_at_once(batch& b, size_t k) const {
+      repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
+        b.sum_lanes[k].v[g] = s1_.v[g];
+        b.square_lanes[k].v[g] = s2_.v[g];
+      });
+    }
     SIMDNORM_INLINE void done(batch& b, size_t k) const {
       repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
         b.sum_lanes[k].v[g] = t1_.v[g];

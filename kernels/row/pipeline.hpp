@@ -301,7 +301,15 @@ template <class L, affine A, stores S, class Norm>
   batch.inverse[0] = 1.0 / static_cast<double>(a.cols);
   if (!views.template take<row_batch<L>>(batch, 1)) return;
   norm.start_row(batch, 0);
-  sum_row_inline<L>(norm, batch, 0);
+  const size_t n = batch.n[0];
+  if (n <= flush_every) {  // a flush into zeros changes nothing
+    typename Norm::sums sums(batch, 0);
+    for_lanes<L>(batch.x[0], 0, n, sums.fill(),
+                 [&](auto g, typename L::f32 v) SIMDNORM_LAMBDA { sums.add(g, v); });
+    sums.done_at_once(batch, 0);
+  } else {
+    sum_row_inline<L>(norm, batch, 0);
+  }
   norm.fold(batch, 0);
   batch.safe = norm.template finish<single>(batch, 0);
   norm.tell(batch);

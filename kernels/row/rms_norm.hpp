@@ -47,6 +47,9 @@ class rms_norm_body {
       t2_.add(s2_);
       s2_.clear();
     }
+    SIMDNORM_INLINE void done_at_once(batch& b, size_t k) const {
+      repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { b.square_lanes[k].v[g] = s2_.v[g]; });
+    }
     SIMDNORM_INLINE void done(batch& b, size_t k) const {
       repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { b.square_lanes[k].v[g] = t2_.v[g]; });
     }
