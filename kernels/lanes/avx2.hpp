@@ -56,6 +56,23 @@ struct lanes {
     if (n & 1) _mm_store_ss(p, part);
   }
 
+  // Scalar loads and inserts: a gather of eight costs no less on Zen.
+  using rows = ptrdiff_t;
+  SIMDNORM_INLINE static rows rows_at(ptrdiff_t stride) { return stride; }
+  SIMDNORM_INLINE static f32 load_column(const float* p, rows s) {
+    return _mm256_setr_ps(p[0], p[s], p[2 * s], p[3 * s], p[4 * s], p[5 * s], p[6 * s], p[7 * s]);
+  }
+  SIMDNORM_INLINE static void store_column(float* p, rows s, f32 v) {
+    __m128 half = _mm256_castps256_ps128(v);
+    for (int i = 0; i < 2; ++i) {
+      _mm_store_ss(p, half);
+      _mm_store_ss(p + s, _mm_movehdup_ps(half));
+      _mm_store_ss(p + 2 * s, _mm_movehl_ps(half, half));
+      _mm_store_ss(p + 3 * s, _mm_permute_ps(half, 0xff));
+      half = _mm256_extractf128_ps(v, 1);
+      p += 4 * s;
+    }
+  }
   SIMDNORM_INLINE static void stream(float* p, f32 v) { _mm256_stream_ps(p, v); }
   SIMDNORM_INLINE static void fence() { _mm_sfence(); }
   SIMDNORM_INLINE static void prefetch(const float* p) { _mm_prefetch(p, _MM_HINT_T1); }

@@ -34,6 +34,13 @@ struct lanes {
   SIMDNORM_INLINE static void store(float* p, f32 v) { _mm512_storeu_ps(p, v); }
   SIMDNORM_INLINE static void store_n(float* p, f32 v, size_t n) { _mm512_mask_storeu_ps(p, mask(n), v); }
 
+  using rows = __m512i;
+  SIMDNORM_INLINE static rows rows_at(ptrdiff_t stride) {
+    return _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+                              _mm512_set1_epi32(static_cast<int>(stride)));
+  }
+  SIMDNORM_INLINE static f32 load_column(const float* p, rows r) { return _mm512_i32gather_ps(r, p, 4); }
+  SIMDNORM_INLINE static void store_column(float* p, rows r, f32 v) { _mm512_i32scatter_ps(p, r, v, 4); }
   SIMDNORM_INLINE static void stream(float* p, f32 v) { _mm512_stream_ps(p, v); }
   SIMDNORM_INLINE static void fence() { _mm_sfence(); }
   SIMDNORM_INLINE static void prefetch(const float* p) { _mm_prefetch(p, _MM_HINT_T1); }

@@ -42,6 +42,20 @@ struct lanes {
     if (n > 2) vst1q_lane_f32(p + 2, v, 2);
   }
 
+  using rows = ptrdiff_t;
+  SIMDNORM_INLINE static rows rows_at(ptrdiff_t stride) { return stride; }
+  SIMDNORM_INLINE static f32 load_column(const float* p, rows stride) {
+    float32x4_t v = vld1q_dup_f32(p);
+    v = vld1q_lane_f32(p + stride, v, 1);
+    v = vld1q_lane_f32(p + 2 * stride, v, 2);
+    return vld1q_lane_f32(p + 3 * stride, v, 3);
+  }
+  SIMDNORM_INLINE static void store_column(float* p, rows stride, f32 v) {
+    vst1q_lane_f32(p, v, 0);
+    vst1q_lane_f32(p + stride, v, 1);
+    vst1q_lane_f32(p + 2 * stride, v, 2);
+    vst1q_lane_f32(p + 3 * stride, v, 3);
+  }
   // AArch64 has non-temporal pair stores, a hint that cores are free to ignore; plain stores do.
   SIMDNORM_INLINE static void stream(float* p, f32 v) { vst1q_f32(p, v); }
   SIMDNORM_INLINE static void fence() {}

@@ -10,6 +10,7 @@
 //   load_n_or         `fill`, stand in the register's other places
 //   stream(p, v)      a store past the caches; p is aligned to the register. fence: before whoever waits
 //                     for these stores is told that they are done. prefetch: the line of p into L2
+//   rows_at(stride)   where `width` rows lie; load_column(p, rows): an element of each of them, store_column
 //   fma(a, b, c)      a * b + c, rounded once
 //   min(a, b)         a < b ? a : b        (so b where one is NaN or both are zero)
 //   max(a, b)         a > b ? a : b
@@ -50,6 +51,10 @@ struct lanes {
   SIMDNORM_INLINE static void store(float* p, f32 v) { *p = v; }
   SIMDNORM_INLINE static void store_n(float*, f32, size_t) {}
 
+  using rows = ptrdiff_t;
+  SIMDNORM_INLINE static rows rows_at(ptrdiff_t stride) { return stride; }
+  SIMDNORM_INLINE static f32 load_column(const float* p, rows) { return *p; }
+  SIMDNORM_INLINE static void store_column(float* p, rows, f32 v) { *p = v; }
   SIMDNORM_INLINE static void stream(float* p, f32 v) { *p = v; }
   SIMDNORM_INLINE static void fence() {}
   SIMDNORM_INLINE static void prefetch(const float*) {}

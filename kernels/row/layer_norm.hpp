@@ -178,16 +178,39 @@ class layer_norm_body {
             high = L::broadcast(b.rstd[k]), low = L::broadcast(b.rstd_low[k]),
             offset = L::broadcast(b.offset[k])](auto load) SIMDNORM_LAMBDA {
       const f32 d = load(x) - center;
-      const f32 v = L::fma(d, high, L::fma(d, low, offset));
-      if constexpr (A == affine::both) {
-        return f32(L::fma(v, load(gamma), load(beta)));
-      } else if constexpr (A == affine::gamma) {
-        return f32(v * load(gamma));
-      } else if constexpr (A == affine::beta) {
-        return f32(v + load(beta));
-      } else {
-        return v;
+      return with_parameters(L::fma(d, high, L::fma(d, low, offset)), gamma, beta, load);
+    };
+  }
+
+  SIMDNORM_INLINE void column_sums(const f32 (&v)[16], size_t n, batch& b) const {
+    using wide = typename L::wide;
+    constexpr size_t parts = sizeof(wide) / sizeof(typename L::f64);
+    f32 lanes[16];
+    for (size_t j = 0; j < n; ++j) lanes[j] = v[j];
+    const f32 shift = sum_of_lanes(lanes, n) * L::broadcast(share(n));
+    L::store(b.shift, shift);
+    typename L::f64 sum[parts][16], squares[parts][16];
+    for (size_t j = 0; j < n; ++j) {
+      const f32 d = v[j] - shift;
+      const wide s1 = L::widen(d);
+      const wide s2 = L::widen(d * d);
+      for (size_t p = 0; p < parts; ++p) {
+        sum[p][j] = s1.part[p];
+        squares[p][j] = s2.part[p];
       }
+    }
+    for (size_t p = 0; p < parts; ++p) {
+      L::store64(b.sum + p * L::width64, sum_of_lanes(sum[p], n));
+      L::store64(b.squares + p * L::width64, sum_of_lanes(squares[p], n));
+    }
+  }
+  SIMDNORM_INLINE auto column_outputs(const batch& b) const {
+    return [gamma = static_cast<const float*>(a_.gamma), beta = static_cast<const float*>(a_.beta),
+            center = L::load(b.center), high = L::load(b.rstd), low = L::load(b.rstd_low),
+            offset = L::load(b.offset)](f32 x, size_t j) SIMDNORM_LAMBDA {
+      const f32 d = x - center;
+      return with_parameters(L::fma(d, high, L::fma(d, low, offset)), gamma, beta,
+                             [j](const float* p) SIMDNORM_LAMBDA { return L::broadcast(p[j]); });
     };
   }
 
@@ -258,6 +281,18 @@ class layer_norm_body {
   }
 
  private:
+  template <class Load>
+  SIMDNORM_INLINE static f32 with_parameters(f32 v, const float* gamma, const float* beta, Load load) {
+    if constexpr (A == affine::both) {
+      return L::fma(v, load(gamma), load(beta));
+    } else if constexpr (A == affine::gamma) {
+      return v * load(gamma);
+    } else if constexpr (A == affine::beta) {
+      return v + load(beta);
+    } else {
+      return v;
+    }
+  }
   SIMDNORM_INLINE static float share(size_t n) {
     return 1.0f / static_cast<float>(n < shift_elements ? n : shift_elements);
   }

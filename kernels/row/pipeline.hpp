@@ -8,7 +8,7 @@
 // row of another: its loads, additions, multiplications and stores keep all ports of a core busy.
 //
 // A norm is a type with
-//   batch          what it keeps of up to 8 rows; derives from row_batch
+//   batch          what it keeps of up to 16 rows; derives from row_batch
 //   start(batch)   first look at the elements
 //   sums           f32 lanes of a row: sums(batch, k), fill(), add(register of the group, elements),
 //                  flush() every 256 elements, done(batch, k)
@@ -18,6 +18,8 @@
 //   outputs(batch, k)    returns f(load), the output register of the elements at load; outputs(batch, k,
 //                  from) the same of elements from `from` on
 //   save, restore  a chunk's sums, save_parameters, restore_parameters: what parts of a split row share
+//   column_sums(v, n, batch)  sums of `width` rows of n <= 16 elements, v[j] element j of each
+//   column_outputs(batch)     returns f(v, j), the outputs of element j of these rows
 //   mend(batch, k) whether a row that was not to be trusted can be done in f32 after all
 //   hostile(batch, k)    does it in doubles
 // A row's bits do not depend on the rows beside it, nor on which of the loops below does it.
@@ -28,7 +30,8 @@
 namespace simdnorm::SIMDNORM_ISA {
 namespace {
 
-constexpr size_t batch_rows = 8;
+// Rows of a batch: 8 at most where rows lie in registers, one for each lane where a lane is a row.
+constexpr size_t batch_rows = 16;
 
 // n and inverse hold what they held before where all rows are of one length.
 template <class L>
@@ -215,6 +218,13 @@ template <class Norm>
   if (k + 4 >= batch.count) norm.tell(batch);
 }
 
+template <class L, class Norm>
+SIMDNORM_INLINE void finish_all(const Norm& norm, typename Norm::batch& batch) {
+  batch.safe = true;
+  for (size_t k = 0; k < batch.count; k += quad::width64) batch.safe &= norm.template finish<quad>(batch, k);
+  norm.tell(batch);
+}
+
 template <class Norm>
 SIMDNORM_INLINE bool is_safe(const Norm& norm, typename Norm::batch& batch, size_t k) {
   return batch.safe || norm.template finish<single>(batch, k) || norm.mend(batch, k);
@@ -291,6 +301,54 @@ template <class L, affine A, stores S, rows Rows, class Norm>
   }
 }
 
+// Sum over lanes 0 to n of the 16 that rows of at most 16 elements have, in the order of `sum` and `sum64`:
+// lane i + lane i+8, then 4, 2, 1.
+template <class T>
+SIMDNORM_INLINE T sum_of_lanes(T (&v)[16], size_t n) {
+  for (size_t half = 8; half > 0; half /= 2) {
+    for (size_t i = 0; i < half && i + half < n; ++i) v[i] = v[i] + v[i + half];
+    n = n < half ? n : half;
+  }
+  return v[0];
+}
+
+// Rows of at most 16 elements: a lane is a row. What a row costs beside its elements is then shared by
+// all lanes, and no tree goes across lanes.
+template <class L, affine A, class Norm>
+[[gnu::noinline]] void write_tiny_rows(const Norm& norm, const row_norm_arguments& a, const block& b) {
+  constexpr size_t width = L::width;
+  real_row_views<L> views(a, b);
+  parameter_check<L, A> parameters;
+  typename Norm::batch batch;
+  prepare(batch, a.cols, width);
+  const typename L::rows x_rows = L::rows_at(a.x_stride);
+  const typename L::rows y_rows = L::rows_at(a.y_stride);
+  while (views.take(batch, width)) {
+    bool together = batch.count == width && parameters.passed(a.cols);
+    if (together) [[likely]] {
+      typename L::f32 v[16];
+      for (size_t j = 0; j < a.cols; ++j) v[j] = L::load_column(batch.x[0] + j, x_rows);
+      norm.column_sums(v, a.cols, batch);
+      bool safe = true;
+      for (size_t k = 0; k < width; k += quad::width64) safe &= norm.template finish<quad>(batch, k);
+      if (safe) [[likely]] {
+        const auto f = norm.column_outputs(batch);
+        for (size_t j = 0; j < a.cols; ++j) L::store_column(batch.y[0] + j, y_rows, f(v[j], j));
+        norm.tell(batch);
+      }
+      together = safe;
+    }
+    if (together) continue;
+    for (size_t k = 0; k < batch.count; ++k) {
+      norm.start_row(batch, k);
+      sum_row<L>(norm, batch, k);
+      norm.fold(batch, k);
+    }
+    finish_all<L>(norm, batch);
+    for (size_t k = 0; k < batch.count; ++k) write_row<L, A, stores::cached>(norm, batch, k, parameters);
+  }
+}
+
 // One row, whatever its length.
 template <class L, affine A, stores S, class Norm>
 [[gnu::noinline]] void write_one_row(const Norm& norm, const row_norm_arguments& a, const block& b) {
@@ -304,8 +362,7 @@ template <class L, affine A, stores S, class Norm>
   const size_t n = batch.n[0];
   if (n <= flush_every) {  // a flush into zeros changes nothing
     typename Norm::sums sums(batch, 0);
-    for_lanes<L>(batch.x[0], 0, n, sums.fill(),
-                 [&](auto g, typename L::f32 v) SIMDNORM_LAMBDA { sums.add(g, v); });
+    for_lanes<L>(batch.x[0], 0, n, sums.fill(), [&](auto g, typename L::f32 v) SIMDNORM_LAMBDA { sums.add(g, v); });
     sums.done_at_once(batch, 0);
   } else {
     sum_row_inline<L>(norm, batch, 0);
@@ -326,7 +383,7 @@ template <class L, affine A, stores S, class Norm>
   // (8192x8192: batches of 1, 2, 4 and 8 rows reach 0.70, 0.68, 0.55 and 0.54 of a copy past the caches).
   constexpr size_t elements_together = S == stores::streamed ? 16384 : 65536;
   const size_t fit = elements_together / a.cols;
-  const size_t together = fit < 1 ? 1 : fit < batch_rows ? fit : batch_rows;
+  const size_t together = fit < 1 ? 1 : fit < 8 ? fit : 8;
   real_row_views<L> views(a, b);
   parameter_check<L, A> parameters;
   typename Norm::batch batch;
@@ -341,9 +398,7 @@ template <class L, affine A, stores S, class Norm>
       passed &= parameters.passed(batch.n[k]);
       longest = batch.n[k] > longest ? batch.n[k] : longest;
     }
-    batch.safe = true;
-    for (size_t k = 0; k < batch.count; k += quad::width64) batch.safe &= norm.template finish<quad>(batch, k);
-    norm.tell(batch);
+    finish_all<L>(norm, batch);
     if (!batch.safe || !passed || batch.count == 1) {
       for (size_t k = 0; k < batch.count; ++k) write_row<L, A, S>(norm, batch, k, parameters);
       continue;
@@ -427,12 +482,22 @@ template <class L, affine A, stores S, class Norm>
   }
 }
 
+// Whether the offsets of `width` rows fit what load_column works with.
+template <class L>
+SIMDNORM_INLINE bool rows_fit(ptrdiff_t stride) {
+  constexpr ptrdiff_t most = ptrdiff_t{1} << 26;
+  return stride < most && stride > -most;
+}
+
 template <class L, affine A, stores S, class Norm>
 SIMDNORM_INLINE void write_rows(const Norm& norm, const row_norm_arguments& a, const block& b) {
   if (a.split != nullptr) {
     split_row<L, A, S>(norm, a, b);
   } else if (b.row_last - b.row_first == 1) {
     write_one_row<L, A, S>(norm, a, b);
+  } else if (L::width > 1 && a.cols <= 16 && a.padding.kind == SIMDNORM_PADDING_NONE &&
+             b.row_last - b.row_first >= L::width && rows_fit<L>(a.x_stride) && rows_fit<L>(a.y_stride)) {
+    write_tiny_rows<L, A>(norm, a, b);
   } else if (a.rows_together > 0) {
     constexpr size_t bytes = L::width * sizeof(float);
     const bool exact = a.padding.kind == SIMDNORM_PADDING_NONE && a.cols % virtual_lanes == 0 &&

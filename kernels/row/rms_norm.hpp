@@ -99,6 +99,24 @@ class rms_norm_body {
                };
   }
 
+  SIMDNORM_INLINE void column_sums(const f32 (&v)[16], size_t n, batch& b) const {
+    using wide = typename L::wide;
+    constexpr size_t parts = sizeof(wide) / sizeof(typename L::f64);
+    typename L::f64 squares[parts][16];
+    for (size_t j = 0; j < n; ++j) {
+      const wide s2 = L::widen(v[j] * v[j]);
+      for (size_t p = 0; p < parts; ++p) squares[p][j] = s2.part[p];
+    }
+    for (size_t p = 0; p < parts; ++p) L::store64(b.squares + p * L::width64, sum_of_lanes(squares[p], n));
+  }
+  SIMDNORM_INLINE auto column_outputs(const batch& b) const {
+    return [weight = static_cast<const float*>(a_.gamma), rstd = L::load(b.rstd)](f32 x, size_t j) SIMDNORM_LAMBDA {
+      f32 v = x * rstd;
+      if constexpr (has_gamma<A>) v = v * L::broadcast(weight[j]);
+      return v;
+    };
+  }
+
   SIMDNORM_INLINE bool mend(batch&, size_t) const { return false; }
 
   [[gnu::noinline]] void hostile(batch& b, size_t k) const {
