@@ -365,6 +365,60 @@ TEST_P(arguments_test, overlap_of_other_arrays) {
   }
 }
 
+// The usual call is checked in a few sums, every other one argument by argument; a call with an executor
+// (of one thread here, which is not asked) is never usual. Both must say the same of any call.
+TEST_P(arguments_test, the_usual_check_agrees_with_the_thorough_one) {
+  generator source(77);
+  const auto random = [&] { return source.next(); };
+  std::size_t good = 0, bad = 0;
+  const simdnorm_executor alone{nullptr, 1, nullptr};
+  std::vector<float> memory(4096);
+  const auto pick = [&](auto... of) {
+    const std::size_t all[] = {static_cast<std::size_t>(of)...};
+    return all[random() % (sizeof all / sizeof all[0])];
+  };
+  for (std::size_t n = 0; n < 200000; ++n) {
+    // Of twelve dice, on average one is loaded.
+    const auto loaded = [&] { return random() % 12 == 0; };
+    const std::size_t r = loaded() ? pick(0, 1, SIZE_MAX) : 1 + random() % 5;
+    const std::size_t c = loaded() ? pick(0, 1, SIZE_MAX / 4) : 1 + random() % 20;
+    const bool small = r < 6 && c < 21;
+    const auto stride = [&] {
+      return static_cast<std::ptrdiff_t>(loaded() ? pick(0, -c, c - 1, SIZE_MAX / 8) : c + random() % 3);
+    };
+    const auto place = [&](std::size_t from) {
+      return reinterpret_cast<unsigned char*>(memory.data() + from + (loaded() ? random() % 600 : 0)) +
+             (loaded() ? 2 : 0);
+    };
+    simdnorm_const_matrix x{place(200), r, c, stride(), loaded() ? SIMDNORM_F16 : SIMDNORM_F32};
+    simdnorm_matrix y{place(1200), loaded() ? r + 1 : r, loaded() ? c + 1 : c, stride(),
+                      loaded() ? SIMDNORM_F64 : SIMDNORM_F32};
+    if (random() % 4 == 0) {
+      y.data = const_cast<void*>(x.data);
+      if (!loaded()) y.row_stride = x.row_stride;
+    }
+    if (loaded()) x.data = nullptr;
+    if (loaded()) y.data = nullptr;
+    simdnorm_layer_norm_options o = simdnorm_layer_norm_defaults();
+    if (loaded()) o.epsilon = random() % 2 ? -1.0 : std::numeric_limits<double>::quiet_NaN();
+    if (random() % 2) o.gamma = {place(2200), loaded() ? c + 1 : c, loaded() ? SIMDNORM_BF16 : SIMDNORM_F32};
+    if (random() % 2) o.beta = {place(2800), loaded() ? c - 1 : c, SIMDNORM_F32};
+    if (loaded()) o.gamma.size = random() % 2;
+    if (loaded()) o.mean = {place(3300), r, SIMDNORM_F32};
+    if (loaded()) o.padding.fill = 7;
+    if (loaded()) o.padding.kind = 9;
+    // Nothing is to be written here where a size is out of bounds: such a call must fail, or be empty.
+    const simdnorm_status usual = simdnorm_layer_norm(&x, &y, &o);
+    o.executor = &alone;
+    const simdnorm_status thorough = simdnorm_layer_norm(&x, &y, &o);
+    ASSERT_EQ(usual, thorough) << "call " << n << ": " << r << "x" << c;
+    ASSERT_TRUE(small || usual != SIMDNORM_OK || r == 0 || c == 0 || x.data == nullptr) << "call " << n;
+    ++(usual == SIMDNORM_OK ? good : bad);
+  }
+  EXPECT_GT(good, 10000u);
+  EXPECT_GT(bad, 10000u);
+}
+
 TEST_P(arguments_test, scalars) {
   const double nan = std::numeric_limits<double>::quiet_NaN(), infinity = std::numeric_limits<double>::infinity();
   for (const function& f : {layer_norm_f, rms_norm_f, training_f, inference_f}) {
