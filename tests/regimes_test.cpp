@@ -119,6 +119,7 @@ TEST_P(regimes_test, rows_columns_alignments_cached_and_streamed) {
         if (turn % 4 == 1) check({.in_place = true}, *shifted[offset], "in place, unaligned");
         if (turn % 4 == 2) check({.x_pitch = pitch + 3, .y_pitch = pitch + 1}, *shifted[offset], "with pitch");
         if (turn % 4 == 3) check({.y_pitch = (pitch + 31) / 16 * 16}, aligned, "with an aligned pitch");
+        if (turn % 4 == 3) check({.y_pitch = pitch + 1}, aligned, "with an odd pitch");
         if (::testing::Test::HasFatalFailure()) return;
       }
     }
