@@ -181,10 +181,11 @@ def kernel_of(function):
 
 
 def hot_loops(objdump, path):
-    """Inner loops of the kernels with three vector operations or more."""
+    """Inner loops of the kernels with three vector operations or more, and no call."""
     for function in functions(objdump, path):
         if kernel_of(function) is None:
             continue
         for loop in inner_loops(function):
-            if sum(1 for i in loop.instructions if function.machine["arithmetic"].match(i.text)) >= 3:
+            calls = any(re.match(r"^(call|blr?\s)", i.text) for i in loop.instructions)
+            if not calls and sum(1 for i in loop.instructions if function.machine["arithmetic"].match(i.text)) >= 3:
                 yield loop
