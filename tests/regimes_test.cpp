@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <tuple>
 
 #include "support/executors.hpp"
 #include "support/isa_fixture.hpp"
@@ -144,7 +145,7 @@ TEST_P(regimes_test, a_hostile_row_at_each_place) {
        }},
   };
   for (const operation op : row_norms())
-    for (const std::size_t cols : {33, 64, 320, 1500, 2048, 5000}) {
+    for (const std::size_t cols : {9, 33, 64, 320, 1500, 2048, 5000}) {
       const problem usual = make_problem(cols, rows, cols, flavour::normal, true);
       const result good = run_with(never, op, usual);
       for (std::size_t place = 0; place < rows; ++place) {
@@ -201,16 +202,28 @@ TEST_P(regimes_test, mixed_lengths_in_a_batch) {
 }
 
 TEST_P(regimes_test, executors) {
+  offset_arena aligned, unaligned(7);
   for (const operation op : row_norms())
-    for (const auto& [rows, cols] : {std::pair<std::size_t, std::size_t>{3000, 40}, {300, 768}, {40, 5000}}) {
-      const problem p = make_problem(rows, rows, cols, flavour::normal, true);
+    for (const auto& [rows, cols, f] : {std::tuple<std::size_t, std::size_t, flavour>{3000, 40, flavour::normal},
+                                        {4000, 12, flavour::normal},
+                                        {300, 768, flavour::normal},
+                                        {40, 5000, flavour::normal},
+                                        {1, 70001, flavour::normal},  // a row over all threads
+                                        {3, 70001, flavour::hostile},
+                                        {3, 70001, flavour::specials}}) {
+      const problem p = make_problem(rows, rows, cols, f, true);
       const result expected = run_with(never, op, p);
       for (const std::size_t threads : {2, 7}) {
         shuffle_executor executor(threads);
         setup s;
         s.executor = &executor.c;
-        ASSERT_EQ(difference(run_with(always, op, p, s), expected), "")
-            << name_of(op) << " " << rows << "x" << cols << ", " << threads << " threads";
+        for (const std::size_t border : {always, never})
+          for (arena* memory : {&aligned, &unaligned}) {
+            const result r = run_with(border, op, p, s, *memory);
+            ASSERT_TRUE(r.intact);
+            ASSERT_EQ(difference(r, expected), "") << name_of(op) << " " << rows << "x" << cols << ", " << threads
+                                                   << " threads" << (border == always ? ", streamed" : ", cached");
+          }
       }
     }
 }

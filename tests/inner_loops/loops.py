@@ -12,9 +12,10 @@ Function = namedtuple("Function", "name instructions machine framed")
 Loop = namedtuple("Loop", "function instructions")
 
 # Kernels whose loops go over every element of ordinary rows and columns. What is left out is for hostile rows
-# (row_sums64 has 32 lanes of doubles in two sums: more than 16 registers hold), or goes over no more than 64.
-KERNELS = ("sum_row", "write_row", "write_one_row", "write_short_rows", "write_long_rows", "moments_of_block",
-           "column_affine_of", "column_extremes_f32")
+# (row_sums64 has 32 lanes of doubles in two sums: more than 16 registers hold), or has its elements in an array
+# on the stack (write_tiny_rows: at most 16).
+KERNELS = ("sum_row", "write_row", "write_one_row", "write_short_rows", "write_long_rows", "split_row",
+           "moments_of_block", "column_affine_of", "column_extremes_f32")
 
 X86 = {
     "jump": re.compile(r"^(j[a-z]+|loop[a-z]*)\s"),
