@@ -26,6 +26,7 @@
 #include "report.hpp"
 #include "simdnorm/simdnorm.hpp"
 #include "simdnorm/version.h"
+#include "sweep.hpp"
 #if defined(SIMDNORM_BENCH_THREADS)
 #include "simdnorm/threads.hpp"
 #endif
@@ -34,7 +35,7 @@ namespace bench {
 namespace {
 
 struct options {
-  bool quick = false, list = false, check = false;
+  bool quick = false, list = false, check = false, sweep = false;
   std::string input, output, json, filter, real_input, no_real_input;
   std::vector<std::string> kernels;
   std::vector<std::string> peers;
@@ -62,6 +63,7 @@ options parse(int argc, char** argv) {
       ->check(CLI::IsMember(peer_names()));
   app.add_option("--peers-folder", o.peers_folder, "Where peer_NAME.so are");
   app.add_option("--peers-site", o.peers_site, "Where bench/peers/fetch put what it fetched");
+  app.add_flag("--sweep", o.sweep, "Measure where borders between regimes should be, one thread and --threads");
   app.add_flag("--list", o.list, "Print the names and measure nothing");
   app.add_flag("--check", o.check, "Check the options and the input, and measure nothing");
   app.add_option("--real-input", o.real_input, "Folder that real_input.py has filled");
@@ -79,6 +81,9 @@ options parse(int argc, char** argv) {
   if (!o.output.empty() && o.input.empty()) wrong("--output needs --input");
   if (!o.peers.empty() && !o.input.empty()) wrong("--peers takes no --input");
   if (!o.output.empty() && o.kernels.size() > 1) wrong("--output takes one --kernel");
+  if (o.sweep && (!o.input.empty() || !o.peers.empty() || !o.filter.empty() || !o.json.empty() || o.list)) {
+    wrong("--sweep goes with --kernel, --threads and --quick alone");
+  }
   return o;
 }
 
@@ -302,6 +307,24 @@ int run_peers(const setup& s, const options& o, const std::string& cpus) {
   return close(r, o, now() - start, "  \"peers\": " + present.dump() + ",\n" + summary);
 }
 
+int run_sweep(const setup& s, const options& o) {
+  if (o.check) return 0;
+  std::printf("simdnorm %s, borders between regimes. %s; compiled by %s.\n", simdnorm_version(), cache_text().c_str(),
+              SIMDNORM_BENCH_COMPILER);
+  say_if_busy();
+  std::printf(
+      "Outputs of at least the border are written past the caches. Both ways over the same buffers in turns; medians, "
+      "CPU\n"
+      "time of one thread, wall clock of several. The border named is the one with the least time over all sizes. "
+      "Nobody\n"
+      "reads the outputs here: where somebody does soon, a higher border is better.\n");
+  setup alone = s;
+  alone.exec = nullptr;
+  sweep(alone, o.kernels, o.quick);
+  if (s.exec) sweep(s, o.kernels, o.quick);
+  return 0;
+}
+
 int run_all(const setup& s, const options& o) {
   const choice wanted(o);
   if (o.check) return 0;
@@ -469,6 +492,7 @@ int main(int argc, char** argv) {
   if (o.threads > 1) throw std::runtime_error("--threads: built without SIMDNORM_THREADS");
 #endif
   if (!o.peers.empty()) return run_peers(s, o, cpus);
+  if (o.sweep) return run_sweep(s, o);
   return o.input.empty() ? run_all(s, o) : run_input(s, o);
 }
 

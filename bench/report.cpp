@@ -107,6 +107,10 @@ const char* level_of(double bytes) {
   return bytes <= c.l1 ? "L1" : bytes <= c.l2 ? "L2" : bytes <= c.l3 ? "L3" : "DRAM";
 }
 
+double last_level() {
+  return machine_caches().l3;
+}
+
 std::string cache_text() {
   const caches& c = machine_caches();
   return "L1 " + size_text(c.l1) + ", L2 " + size_text(c.l2) + ", L3 " + size_text(c.l3) +

@@ -48,6 +48,8 @@ class report {
 
 // Which cache holds this many bytes: "L1", "L2", "L3" or "DRAM".
 const char* level_of(double bytes);
+// Bytes of the last-level cache; assumed where the system does not tell.
+double last_level();
 // "L1 48 KiB, L2 2 MiB, L3 260 MiB", with a note where the system does not tell.
 std::string cache_text();
 

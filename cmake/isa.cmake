@@ -21,6 +21,11 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64|ARM64)$")
   list(APPEND SIMDNORM_ISAS neon)
   set(SIMDNORM_FLAGS_neon "")
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    # GCC 12's scheduling before register allocation costs copies: 15 instead of 8 in the layer norm's loop of
+    # 56 operations, 8 instead of 4 in its outputs (docs/performance.md, "NEON, on paper").
+    set(SIMDNORM_FLAGS_neon -fno-schedule-insns)
+  endif()
 endif()
 
 # What every kernel file is compiled with, whatever the instruction set: no contraction (fma is

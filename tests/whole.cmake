@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# Tests that need more than this build: see tests/leakage, tests/packaging and tests/emulation.
+# Tests that need more than this build: see tests/leakage, tests/inner_loops, tests/packaging and tests/emulation.
 # With SIMDNORM_TESTS_WHOLE (tests/run sets it) two more builds of this source are part of the build:
 #   SIMDNORM_DEBUG_SHARED_DIR  Debug, shared: objects at -O0 for the leakage test, and the shared
 #                              library that is installed and used from outside
@@ -57,3 +57,4 @@ if(SIMDNORM_TESTS_WHOLE)
   add_subdirectory(emulation)
 endif()
 add_subdirectory(leakage)
+add_subdirectory(inner_loops)

@@ -279,7 +279,8 @@ template <class L, affine A, stores S, rows Rows, class Norm>
     const size_t count = out->count > in->count ? out->count : in->count;
     for (size_t k = 0; k < count; ++k) {
       if (k % 4 == 0 && k < next->count) norm.start(*next, k);
-      if (fused) [[likely]] {
+      const bool fits = S == stores::cached || Rows == rows::exact || can_stream<L>(out->y[k], out->n[k]);
+      if (fused && fits) [[likely]] {
         const float* ahead = in->x[k];
         if constexpr (S == stores::streamed) {
           if (b.row_last - in->index[k] > rows_ahead) ahead += static_cast<ptrdiff_t>(rows_ahead) * a.x_stride;
@@ -412,7 +413,7 @@ template <class L, affine A, stores S, class Norm>
         const size_t stop = to < batch.n[k] ? to : batch.n[k];
         if (at[k] >= stop) continue;
         const auto f = norm.outputs(batch, k);
-        if constexpr (S == stores::streamed) {
+        if (S == stores::streamed && can_stream<L>(batch.y[k], batch.n[k])) {
           const bool more = b.row_last - batch.index[k] > together;
           const float* ahead = batch.x[k] + (more ? static_cast<ptrdiff_t>(together) * a.x_stride : 0);
           at[k] = transform_registers<L, S>(batch.y[k], at[k], stop, [&](auto load) SIMDNORM_LAMBDA {
@@ -420,7 +421,7 @@ template <class L, affine A, stores S, class Norm>
             return f(load);
           });
         } else {
-          at[k] = transform_registers<L, S>(batch.y[k], at[k], stop, f);
+          at[k] = transform_registers<L, stores::cached>(batch.y[k], at[k], stop, f);
         }
         if (stop == batch.n[k]) transform_tail<L>(batch.y[k], at[k], stop, f);
       }

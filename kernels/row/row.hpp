@@ -101,6 +101,12 @@ SIMDNORM_INLINE size_t transform_head(float* y, size_t n, F f) {
   }
   return 0;
 }
+// Whether stores from where transform_head stops are aligned: rows too short for a head are not, and may
+// not be streamed.
+template <class L>
+SIMDNORM_INLINE bool can_stream(const float* y, size_t n) {
+  return n >= 8 * L::width || reinterpret_cast<uintptr_t>(y) % (L::width * sizeof(float)) == 0;
+}
 // Four registers a turn: one is latency-bound on AVX2.
 template <class L, stores S, class F>
 SIMDNORM_INLINE size_t transform_registers(float* y, size_t i, size_t n, F f) {
@@ -120,8 +126,7 @@ SIMDNORM_INLINE void transform_tail(float* y, size_t i, size_t n, F f) {
 // y[0, n) = f
 template <class L, stores S = stores::cached, class F>
 SIMDNORM_INLINE void transform(float* y, size_t n, F f) {
-  // Rows too short to be aligned are not streamed.
-  const bool aligned = S == stores::cached || n >= 8 * L::width;
+  const bool aligned = S == stores::cached || can_stream<L>(y, n);
   size_t i = transform_head<L>(y, n, f);
   i = aligned ? transform_registers<L, S>(y, i, n, f) : transform_registers<L, stores::cached>(y, i, n, f);
   transform_tail<L>(y, i, n, f);

@@ -5,9 +5,12 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "sweep.hpp"
 
 namespace {
 
@@ -102,6 +105,20 @@ TEST(rounds_test, summary) {
   EXPECT_EQ(best.smalls, (pairs{{"8191", 16}}));
   // On AVX2 the library took twice as long.
   EXPECT_DOUBLE_EQ(rows.at(2).large.mean(), std::sqrt(8.0) / 2);
+}
+
+TEST(rounds_test, border_of_a_sweep) {
+  const auto border = [](const std::vector<bench::sweep_point>& points) { return bench::best_border(points, 3).bytes; };
+  EXPECT_EQ(border({{1, 2, 1}, {2, 3, 1}}), bench::streaming_always);
+  EXPECT_EQ(border({{1, 1, 2}, {2, 1, 2}}), bench::streaming_never);
+  EXPECT_NEAR(border({{1, 1, 2}, {4, 2, 1}}), 2, 1e-12);  // as far below as above: in the middle
+  EXPECT_NEAR(border({{1, 1, 1.01}, {4, 100, 1}, {16, 100, 1}}), 1, 1e-2);
+  // One disturbed point on either side.
+  EXPECT_NEAR(border({{1, 1, 4}, {2, 1.5, 1}, {4, 1, 2}, {16, 2, 1}, {32, 4, 1}}), 8, 1e-12);
+  EXPECT_NEAR(border({{1, 1, 4}, {4, 4, 1}, {16, 1, 1.5}, {32, 4, 1}}), 2, 1e-12);
+  // Today's border, 3, streams what takes twice the time at one size of two.
+  EXPECT_NEAR(bench::best_border({{2, 1, 2}, {4, 1, 2}}, 3).gain, std::sqrt(2.0), 1e-12);
+  EXPECT_EQ(bench::best_border({{2, 1, 2}, {4, 2, 1}}, 3).gain, 1);
 }
 
 TEST(rounds_test, nothing_large) {
