@@ -10,44 +10,94 @@
 namespace simdnorm::SIMDNORM_ISA {
 namespace {
 
-// N rows at once: their parameters are loaded once. Finite: no output needs a look for NaN.
-template <class L, size_t N, bool Affine, bool Finite>
-SIMDNORM_INLINE void affine_rows(const column_parameters& p, size_t cols, const float* const (&x)[N],
-                                 float* const (&y)[N]) {
+// How a full register is stored, and whether rows further down are fetched meanwhile: y in the caches,
+// or past them with x on its way from memory.
+struct cached {
+  static constexpr bool ahead = false;
+  template <class L>
+  SIMDNORM_INLINE static void put(float* p, typename L::f32 v) {
+    L::store(p, v);
+  }
+};
+struct streamed {
+  static constexpr bool ahead = true;
+  template <class L>
+  SIMDNORM_INLINE static void put(float* p, typename L::f32 v) {
+    L::stream(p, v);
+  }
+};
+
+// The rows of a tile, x and y of its first; `fetch` rows further down is the next tile's.
+struct affine_rows {
+  const float* x;
+  float* y;
+  ptrdiff_t x_stride, y_stride;
+  size_t count;
+  ptrdiff_t fetch;
+};
+
+// V registers of columns, from j on, of all rows: their parameters are loaded once. NaN is looked for
+// once, in the sum of all outputs (infinities of both signs make one more), and settled in y.
+template <class L, size_t V, bool Affine, bool Ahead, class Load, class Put>
+SIMDNORM_INLINE void affine_columns(const column_parameters& p, const affine_rows& rows, size_t j, Load load, Put put) {
   using f32 = typename L::f32;
-  for_columns<L>(cols, [&](size_t j, size_t width, auto load) SIMDNORM_LAMBDA {
-    const f32 shift = load(p.shift);
-    const f32 scale = load(p.scale);
-    const f32 low = load(p.scale_low);
-    const f32 offset = load(p.offset);
-    f32 gamma, beta;
+  f32 shift[V], scale[V], low[V], offset[V], gamma[V], beta[V];
+  repeat<V>([&](auto v) SIMDNORM_LAMBDA {
+    const size_t at = j + v * L::width;
+    shift[v] = load(p.shift + at);
+    scale[v] = load(p.scale + at);
+    low[v] = load(p.scale_low + at);
+    offset[v] = load(p.offset + at);
     if constexpr (Affine) {
-      gamma = load(p.gamma);
-      beta = load(p.beta);
-    }
-    f32 v[N];
-    repeat<N>([&](auto r) SIMDNORM_LAMBDA {
-      const f32 d = load(x[r]) - shift;
-      v[r] = L::fma(d, scale, L::fma(d, low, offset));
-      if constexpr (Affine) v[r] = L::fma(v[r], gamma, beta);
-      if constexpr (!Finite) {
-        if (L::any_nan(v[r])) [[unlikely]] {  // the low part can make infinity - infinity of an infinity
-          f32 w = L::fma(d, scale, offset);
-          if constexpr (Affine) w = L::fma(w, gamma, beta);
-          v[r] = L::repair_nan(v[r], w);
-        }
-      }
-    });
-    if (width == L::width) {
-      repeat<N>([&](auto r) SIMDNORM_LAMBDA { L::store(y[r] + j, v[r]); });
-    } else {
-      repeat<N>([&](auto r) SIMDNORM_LAMBDA { L::store_n(y[r] + j, v[r], width); });
+      gamma[v] = load(p.gamma + at);
+      beta[v] = load(p.beta + at);
     }
   });
+  f32 any = L::broadcast(0.0f);
+  const float* x = rows.x + j;
+  float* y = rows.y + j;
+  for (size_t r = 0; r < rows.count; ++r, x += rows.x_stride, y += rows.y_stride) {
+    f32 out[V];
+    repeat<V>([&](auto v) SIMDNORM_LAMBDA {
+      const f32 d = load(x + v * L::width) - shift[v];
+      out[v] = L::fma(d, scale[v], L::fma(d, low[v], offset[v]));
+      if constexpr (Affine) out[v] = L::fma(out[v], gamma[v], beta[v]);
+    });
+    if constexpr (Ahead) {
+      repeat<(V * L::width + 15) / 16>([&](auto k) SIMDNORM_LAMBDA { L::prefetch(x + rows.fetch + k * 16); });
+    }
+    repeat<V>([&](auto v) SIMDNORM_LAMBDA { put(y + v * L::width, out[v]); });
+    any = any + sum_of<V>(out);
+  }
+  if (L::any_nan(any)) [[unlikely]] {
+    y = rows.y + j;
+    for (size_t r = 0; r < rows.count; ++r, y += rows.y_stride) {
+      repeat<V>([&](auto v) SIMDNORM_LAMBDA { put(y + v * L::width, L::canonical(load(y + v * L::width))); });
+    }
+  }
 }
 
-template <class L, bool Affine, bool Finite>
-inline void column_affine_of(const column_affine_arguments& a, const block& b) {
+template <class L, bool Affine, class Store>
+SIMDNORM_INLINE void affine_tile(const column_parameters& p, size_t cols, const affine_rows& rows) {
+  using f32 = typename L::f32;
+  constexpr size_t together = L::columns_together;
+  const auto load = [](const float* q) SIMDNORM_LAMBDA { return L::load(q); };
+  const auto put = [](float* q, f32 v) SIMDNORM_LAMBDA { Store::template put<L>(q, v); };
+  size_t j = 0;
+  for (; j + together * L::width <= cols; j += together * L::width) {
+    affine_columns<L, together, Affine, Store::ahead>(p, rows, j, load, put);
+  }
+  for (; j + L::width <= cols; j += L::width) affine_columns<L, 1, Affine, Store::ahead>(p, rows, j, load, put);
+  if (j < cols) {
+    const size_t rest = cols - j;
+    affine_columns<L, 1, Affine, false>(
+        p, rows, j, [rest](const float* q) SIMDNORM_LAMBDA { return L::load_n(q, rest); },
+        [rest](float* q, f32 v) SIMDNORM_LAMBDA { L::store_n(q, v, rest); });
+  }
+}
+
+template <class L, bool Affine, class Store>
+inline void affine_block(const column_affine_arguments& a, const block& b) {
   const column_parameters& p = *a.parameters;
   const size_t cols = b.col_last - b.col_first;
   const auto x_row = [&](size_t row) SIMDNORM_LAMBDA {
@@ -66,27 +116,20 @@ inline void column_affine_of(const column_affine_arguments& a, const block& b) {
       if (p.exact[c]) exact_columns[exact_count++] = c;
     }
   }
-
-  // Several rows at once pay while x and y are in L2 and stores do not cross cache lines: at 8 to 25 MB
-  // they are 2 to 3 times slower than one row at a time.
-  constexpr size_t together = 4;
-  constexpr size_t l2_elements = 131072;
-  const bool side_by_side = exact_count == 0 && (b.row_last - b.row_first) * cols <= l2_elements &&
-                            reinterpret_cast<uintptr_t>(y_row(b.row_first)) % 64 == 0 && a.y_stride % 16 == 0;
+  // A tile's x and y lie in L1 while its columns are gone through. Rows at the same place of their
+  // pages share a few sets of it, and a load waits for the store before that it seems to follow.
+  const bool same_place = a.x_stride % 1024 == 0 && a.y_stride % 1024 == 0;
+  const size_t rows_of_tile = (same_place ? 1024 : 2048) / cols;
+  const size_t tile = exact_count > 0 || rows_of_tile == 0 ? 1 : rows_of_tile;
 
   for (size_t padded_from = b.row_first; padded_from < b.row_last;) {
     const row_run run = next_real_run(a.padding, padded_from, b.row_last);
     if (a.padding.fill == SIMDNORM_FILL_ZERO) {
       for (size_t i = padded_from; i < run.first; ++i) __builtin_memset(y_row(i), 0, cols * sizeof(float));
     }
-    size_t i = run.first;
-    if (side_by_side) {
-      for (; i + together <= run.last; i += together) {
-        affine_rows<L, together, Affine, Finite>(p, cols, {x_row(i), x_row(i + 1), x_row(i + 2), x_row(i + 3)},
-                                                 {y_row(i), y_row(i + 1), y_row(i + 2), y_row(i + 3)});
-      }
-    }
-    for (; i < run.last; ++i) {
+    for (size_t i = run.first; i < run.last; i += tile) {
+      const size_t count = tile < run.last - i ? tile : run.last - i;
+      const size_t next = i + 2 * tile <= run.last ? tile : 0;
       const float* x = x_row(i);
       float* y = y_row(i);
       float exact[columns_per_strip];
@@ -95,7 +138,8 @@ inline void column_affine_of(const column_affine_arguments& a, const block& b) {
         const double v = (static_cast<double>(x[c]) - p.exact_shift[c]) * p.exact_scale[c] + p.exact_offset[c];
         exact[k] = v == v ? static_cast<float>(v) : __builtin_nanf("");
       }
-      affine_rows<L, 1, Affine, Finite>(p, cols, {x}, {y});
+      affine_tile<L, Affine, Store>(p, cols,
+                                    {x, y, a.x_stride, a.y_stride, count, static_cast<ptrdiff_t>(next) * a.x_stride});
       for (size_t k = 0; k < exact_count; ++k) y[exact_columns[k]] = exact[k];
     }
     padded_from = run.last;
@@ -104,16 +148,15 @@ inline void column_affine_of(const column_affine_arguments& a, const block& b) {
 
 template <class L>
 inline void column_affine(const column_affine_arguments& a, const block& b) {
-  if (a.parameters->affine) {
-    if (a.finite) {
-      column_affine_of<L, true, true>(a, b);
-    } else {
-      column_affine_of<L, true, false>(a, b);
-    }
-  } else if (a.finite) {
-    column_affine_of<L, false, true>(a, b);
+  // Lines are streamed whole or not at all: one that leaves in two parts costs a read.
+  const auto line = reinterpret_cast<uintptr_t>(static_cast<float*>(a.y) + b.col_first) % 64;
+  const bool stream = a.stream && line == 0 && a.y_stride % 16 == 0 && !a.parameters->any_exact;
+  const bool affine = a.parameters->affine;
+  if (stream) {
+    affine ? affine_block<L, true, streamed>(a, b) : affine_block<L, false, streamed>(a, b);
+    L::fence();
   } else {
-    column_affine_of<L, false, false>(a, b);
+    affine ? affine_block<L, true, cached>(a, b) : affine_block<L, false, cached>(a, b);
   }
 }
 
@@ -156,7 +199,7 @@ inline void column_normalizer(const column_normalizer_arguments& a, const block&
     const double mean = means[c];
     const double if_any_variance = mean * mean < variance ? 0.0 : mean;
     const float shift = static_cast<float>(variances[c] > 0.0 ? if_any_variance : mean);
-    const float high = static_cast<float>(rstd);
+    const float high = static_cast<float>(rstd * below_one);
     p.shift[c] = shift;
     p.scale[c] = high;
     p.scale_low[c] = static_cast<float>(rstd - static_cast<double>(high));

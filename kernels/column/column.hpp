@@ -24,9 +24,12 @@ class real_rows {
   size_t take(const float** rows, size_t wanted) {
     size_t taken = 0;
     while (taken < wanted && run_.first < end_) {
-      for (; taken < wanted && run_.first < run_.last; ++run_.first) {
-        rows[taken++] = x_ + static_cast<ptrdiff_t>(run_.first) * stride_;
-      }
+      const size_t rest = run_.last - run_.first;
+      const size_t count = wanted - taken < rest ? wanted - taken : rest;
+      const float* row = x_ + static_cast<ptrdiff_t>(run_.first) * stride_;
+      for (size_t i = 0; i < count; ++i) rows[taken + i] = row + static_cast<ptrdiff_t>(i) * stride_;
+      taken += count;
+      run_.first += count;
       if (run_.first == run_.last) run_ = next_real_run(padding_, run_.last, end_);
     }
     return taken;
@@ -52,6 +55,9 @@ SIMDNORM_INLINE void for_columns(size_t cols, Step step) {
     step(j, rest, [j, rest](const float* p) SIMDNORM_LAMBDA { return L::load_n(p + j, rest); });
   }
 }
+
+// Elements of a tile: the rows that are gone through together, one group of columns after the other.
+constexpr size_t tile_elements = 4096;
 
 // Entries of per-column arrays that a partial register may touch: they are padded to this.
 constexpr size_t strip_capacity = columns_per_strip + 16;

@@ -12,9 +12,10 @@ namespace {
 
 // y = (x - shift) * scale + offset over the rows, columns [first, last).
 simdnorm_status apply(const kernel_table& table, const column_source& x, const simdnorm_matrix& y,
-                      const column_parameters& parameters, size_t first, size_t last, bool finite,
+                      const column_parameters& parameters, size_t first, size_t last,
                       const simdnorm_executor* executor) noexcept {
-  const column_affine_arguments a{x.x, y.data, x.x_stride, y.row_stride, x.padding, &parameters, finite};
+  const column_affine_arguments a{
+      x.x, y.data, x.x_stride, y.row_stride, x.padding, &parameters, beyond_caches(y.rows, y.cols, 1)};
   return for_row_blocks(executor, x.rows, last - first, [&](size_t row_first, size_t row_last) {
     table.column_affine_f32(a, block{row_first, row_last, first, last});
   });
@@ -22,7 +23,7 @@ simdnorm_status apply(const kernel_table& table, const column_source& x, const s
 
 void set_parameters(column_parameters& p, size_t c, double shift, double scale, double offset, float f32_shift) {
   p.shift[c] = f32_shift;
-  p.scale[c] = static_cast<float>(scale);
+  p.scale[c] = static_cast<float>(scale * below_one);
   p.scale_low[c] = static_cast<float>(scale - static_cast<double>(p.scale[c]));
   p.offset[c] = static_cast<float>(offset + (static_cast<double>(f32_shift) - shift) * scale);
   p.exact_shift[c] = shift;
@@ -36,9 +37,10 @@ void set_parameters(column_parameters& p, size_t c, double shift, double scale, 
   p.any_exact |= !fine;
 }
 
-// y = (x - mean) / deviation, shifted like the kernel column_normalizer.
+// y = (x - mean) / deviation, shifted like the kernel column_normalizer. A deviation of 1 is what the fit
+// gives a constant column: shifted by its mean it comes out as exactly 0.
 void standardized(column_parameters& p, size_t c, double mean, double deviation) {
-  const bool small = __builtin_fabs(mean) < __builtin_fabs(deviation);
+  const bool small = __builtin_fabs(mean) < __builtin_fabs(deviation) && deviation != 1.0;
   set_parameters(p, c, mean, 1.0 / deviation, 0.0, small ? 0.0f : static_cast<float>(mean));
 }
 
@@ -73,7 +75,7 @@ simdnorm_status check_columns(const simdnorm_const_matrix* x, const simdnorm_pad
 simdnorm_status enter(const simdnorm_const_matrix* x, const simdnorm_padding& padding, column_call& c) noexcept {
   c.table = active_table();
   if (c.table == nullptr) return SIMDNORM_UNKNOWN_ISA;
-  c.source = {x->data, x->row_stride, x->rows, padding};
+  c.source = {x->data, x->row_stride, x->rows, padding, beyond_caches(x->rows, x->cols, 2)};
   return SIMDNORM_OK;
 }
 
@@ -127,7 +129,7 @@ simdnorm_status transform(const simdnorm_const_matrix* x, const simdnorm_matrix*
                       column_parameters p;
                       p.any_exact = p.affine = false;
                       for (size_t c = from; c < to; ++c) parameters(p, c - from, c);
-                      return apply(*call.table, call.source, *y, p, from, to, false, over_rows);
+                      return apply(*call.table, call.source, *y, p, from, to, over_rows);
                     });
 }
 
@@ -229,7 +231,7 @@ simdnorm_status simdnorm_batch_norm_training(const simdnorm_const_matrix* x, con
         column_parameters p;
         const column_normalizer_arguments a{total.mean, variance, o.gamma.data, o.beta.data, o.epsilon, &p};
         call.table->column_normalizer_f32(a, block{0, x->rows, first, last});
-        return apply(*call.table, call.source, *y, p, first, last, true, over_rows);
+        return apply(*call.table, call.source, *y, p, first, last, over_rows);
       });
 }
 
@@ -265,7 +267,7 @@ simdnorm_status simdnorm_batch_norm_inference(const simdnorm_const_matrix* x, co
                       column_parameters p;
                       const column_normalizer_arguments a{m, v, o.gamma.data, o.beta.data, o.epsilon, &p};
                       call.table->column_normalizer_f32(a, block{0, x->rows, first, last});
-                      return apply(*call.table, call.source, *y, p, first, last, false, over_rows);
+                      return apply(*call.table, call.source, *y, p, first, last, over_rows);
                     });
 }
 

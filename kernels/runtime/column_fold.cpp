@@ -56,16 +56,22 @@ column_split split_columns(size_t rows, size_t cols, const simdnorm_executor* ex
 simdnorm_status fold_columns(const kernel_table& table, const column_source& source, size_t first, size_t last,
                              column_fold& total, const simdnorm_executor* executor) noexcept {
   const size_t cols = last - first;
+  total.count = 0;
+  for (size_t c = 0; c < cols; ++c) total.mean[c] = total.m2[c] = 0.0;
+  if (!is_parallel(executor)) {
+    const control_word_scope ieee;
+    const column_moments_arguments a{source.x, source.x_stride, source.padding, source.rows, nullptr,
+                                     true,     &total,          source.far};
+    table.column_moments_f32(a, block{0, source.rows, first, last});
+    return SIMDNORM_OK;
+  }
   // Moments of the spans of one wave: 16 KiB of the caller's stack, whatever the shape.
   constexpr size_t room = 1024;
   double mean[room];
   double m2[room];
   constexpr size_t most_spans = 16;
-  const size_t fit = room / cols < most_spans ? room / cols : most_spans;
-  const size_t per_wave = is_parallel(executor) ? fit : 1;
+  const size_t per_wave = room / cols < most_spans ? room / cols : most_spans;
 
-  total.count = 0;
-  for (size_t c = 0; c < cols; ++c) total.mean[c] = total.m2[c] = 0.0;
   for (size_t row = 0; row < source.rows;) {
     size_t starts[most_spans];
     size_t counts[most_spans];
@@ -80,7 +86,8 @@ simdnorm_status fold_columns(const kernel_table& table, const column_source& sou
       if (span.count > 0) ++spans;
     }
     const simdnorm_status s = for_tasks(executor, spans, [&](size_t i) {
-      const column_moments_arguments a{source.x, source.x_stride, source.padding, counts[i], &folds[i]};
+      const column_moments_arguments a{source.x, source.x_stride, source.padding, counts[i], nullptr,
+                                       true,     &folds[i],       source.far};
       table.column_moments_f32(a, block{starts[i], source.rows, first, last});
     });
     if (s) return s;

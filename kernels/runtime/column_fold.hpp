@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Column statistics above the kernels: blocks were folded into spans by a kernel, spans are folded
-// into totals here, always one after the other. The order is fixed by the sequence of real rows:
-// however the rows are cut into calls, tasks or pieces, the same numbers meet in the same order.
+// Column statistics above the kernels, which add rows to spans and fold spans into totals, one after
+// the other; where threads took the spans, their totals are folded here. The order is fixed by the
+// sequence of real rows: however the rows are cut into calls, tasks or pieces, the same numbers meet in
+// the same order.
 #pragma once
 
 #include "runtime/split.hpp"
@@ -16,7 +17,13 @@ struct column_source {
   ptrdiff_t x_stride;
   size_t rows;
   simdnorm_padding padding;
+  bool far;  // too large for the caches
 };
+
+// Whether rows x cols floats go past the caches: as outputs (1 times them), as x and y (2 times).
+inline bool beyond_caches(size_t rows, size_t cols, size_t times) noexcept {
+  return rows > 0 && cols >= simdnorm_stream_border() / sizeof(float) / rows * times;
+}
 
 // a = a followed by b, by Chan's formula, for `cols` columns.
 void merge_folds(column_fold& a, const column_fold& b, size_t cols) noexcept;

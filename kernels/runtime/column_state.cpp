@@ -17,16 +17,15 @@ struct simdnorm_column_state {
   uint64_t magic;
   uint64_t bytes;
   uint64_t cols;
-  uint64_t span_blocks;  // full blocks in the open span
-  uint64_t span_count;   // rows in them
+  uint64_t span_count;   // rows in the full blocks of the open span
   uint64_t total_count;  // rows in closed spans and merged states
   uint64_t open_rows;    // rows in the open block
-  uint64_t reserved;
+  uint64_t reserved[2];
 };
 
 namespace {
 
-constexpr uint64_t state_magic = 0x316c6f636d726f6eu;  // "normcol1"
+constexpr uint64_t state_magic = 0x326c6f636d726f6eu;  // "normcol2"
 constexpr size_t alignment = 64;
 
 constexpr size_t round_up(size_t n) {
@@ -34,8 +33,8 @@ constexpr size_t round_up(size_t n) {
 }
 
 struct state_arrays {
-  double *span_mean, *span_m2, *total_mean, *total_m2;
-  float *min, *max, *open;
+  double *span_sum, *span_squares, *total_mean, *total_m2;
+  float *span_shift, *min, *max, *open;
 };
 
 size_t offset_of_arrays() {
@@ -51,10 +50,11 @@ state_arrays arrays_of(const simdnorm_column_state* state) {
     return here;
   };
   state_arrays a;
-  a.span_mean = reinterpret_cast<double*>(take(cols * sizeof(double)));
-  a.span_m2 = reinterpret_cast<double*>(take(cols * sizeof(double)));
+  a.span_sum = reinterpret_cast<double*>(take(cols * sizeof(double)));
+  a.span_squares = reinterpret_cast<double*>(take(cols * sizeof(double)));
   a.total_mean = reinterpret_cast<double*>(take(cols * sizeof(double)));
   a.total_m2 = reinterpret_cast<double*>(take(cols * sizeof(double)));
+  a.span_shift = reinterpret_cast<float*>(take(cols * sizeof(float)));
   a.min = reinterpret_cast<float*>(take(cols * sizeof(float)));
   a.max = reinterpret_cast<float*>(take(cols * sizeof(float)));
   a.open = reinterpret_cast<float*>(take(rows_per_block * cols * sizeof(float)));
@@ -73,31 +73,18 @@ void each_strip(size_t cols, Each each) {
   }
 }
 
-// Folds `count` real rows of the source, from `row` on, into the open span: whole blocks of it.
-void fold_into_span(const kernel_table& table, const column_source& source, size_t row, size_t count,
-                    uint64_t span_count, double* span_mean, double* span_m2, size_t cols) {
-  each_strip(cols, [&](size_t first, size_t last) {
-    column_fold fold{span_count, span_mean + first, span_m2 + first};
-    const column_moments_arguments a{source.x, source.x_stride, source.padding, count, &fold};
-    table.column_moments_f32(a, block{row, source.rows, first, last});
-  });
-}
-
-void close_span(simdnorm_column_state* state, const state_arrays& a) {
-  column_fold total{state->total_count, a.total_mean, a.total_m2};
-  const column_fold span{state->span_count, a.span_mean, a.span_m2};
-  merge_folds(total, span, static_cast<size_t>(state->cols));
-  state->total_count = total.count;
-  state->span_count = state->span_blocks = 0;
-}
-
+// Adds `rows` real rows of the source, from `row` on, to the open span: whole blocks of it.
 void take_blocks(simdnorm_column_state* state, const state_arrays& a, const kernel_table& table,
-                 const column_source& source, size_t row, size_t blocks) {
-  fold_into_span(table, source, row, blocks * rows_per_block, state->span_count, a.span_mean, a.span_m2,
-                 static_cast<size_t>(state->cols));
-  state->span_blocks += blocks;
-  state->span_count += blocks * rows_per_block;
-  if (state->span_blocks == blocks_per_span) close_span(state, a);
+                 const column_source& source, size_t row, size_t rows) {
+  const uint64_t span_count = state->span_count, total_count = state->total_count;
+  each_strip(static_cast<size_t>(state->cols), [&](size_t first, size_t last) {
+    column_span span{span_count, a.span_shift + first, a.span_sum + first, a.span_squares + first};
+    column_fold total{total_count, a.total_mean + first, a.total_m2 + first};
+    const column_moments_arguments m{source.x, source.x_stride, source.padding, rows, &span, false, &total, source.far};
+    table.column_moments_f32(m, block{row, source.rows, first, last});
+    state->span_count = span.count;
+    state->total_count = total.count;
+  });
 }
 
 // Extremes of the set a followed by b: NaN in one is NaN in both.
@@ -118,21 +105,13 @@ struct strip_total {
 void total_of_strip(const simdnorm_column_state* state, const state_arrays& a, const kernel_table& table, size_t first,
                     size_t last, strip_total& out) {
   const size_t cols = last - first;
-  double span_mean[columns_per_strip];
-  double span_m2[columns_per_strip];
-  memcpy(span_mean, a.span_mean + first, cols * sizeof(double));
-  memcpy(span_m2, a.span_m2 + first, cols * sizeof(double));
-  column_fold span{state->span_count, span_mean, span_m2};
-  if (state->open_rows > 0) {
-    const size_t stride = static_cast<size_t>(state->cols);
-    const column_moments_arguments m{
-        a.open, static_cast<ptrdiff_t>(stride), {}, static_cast<size_t>(state->open_rows), &span};
-    table.column_moments_f32(m, block{0, static_cast<size_t>(state->open_rows), first, last});
-  }
   memcpy(out.mean, a.total_mean + first, cols * sizeof(double));
   memcpy(out.m2, a.total_m2 + first, cols * sizeof(double));
+  column_span span{state->span_count, a.span_shift + first, a.span_sum + first, a.span_squares + first};
   column_fold total{state->total_count, out.mean, out.m2};
-  merge_folds(total, span, cols);
+  const size_t rows = static_cast<size_t>(state->open_rows);
+  const column_moments_arguments m{a.open, static_cast<ptrdiff_t>(state->cols), {}, rows, &span, true, &total, false};
+  table.column_moments_f32(m, block{0, rows, first, last});
   out.count = total.count;
 }
 
@@ -171,10 +150,10 @@ simdnorm_moments simdnorm_moments_merge(simdnorm_moments a, simdnorm_moments b) 
 
 size_t simdnorm_column_state_size(size_t cols, simdnorm_type type) {
   if (type != SIMDNORM_F32) return 0;
-  // 4 doubles, 2 floats and a block of floats a column, each array rounded up.
-  constexpr size_t per_column = 4 * sizeof(double) + (2 + rows_per_block) * sizeof(float);
+  // 4 doubles, 3 floats and a block of floats a column, each array rounded up.
+  constexpr size_t per_column = 4 * sizeof(double) + (3 + rows_per_block) * sizeof(float);
   if (cols > (static_cast<size_t>(PTRDIFF_MAX) - 4096) / per_column) return 0;
-  return offset_of_arrays() + 4 * round_up(cols * sizeof(double)) + 2 * round_up(cols * sizeof(float)) +
+  return offset_of_arrays() + 4 * round_up(cols * sizeof(double)) + 3 * round_up(cols * sizeof(float)) +
          round_up(rows_per_block * cols * sizeof(float));
 }
 
@@ -221,7 +200,7 @@ simdnorm_status simdnorm_column_state_update(simdnorm_column_state* state, const
 
   const control_word_scope ieee;
   const state_arrays a = arrays_of(state);
-  const column_source source{x->data, x->row_stride, x->rows, o.padding};
+  const column_source source{x->data, x->row_stride, x->rows, o.padding, beyond_caches(x->rows, x->cols, 2)};
   const size_t cols = x->cols;
   size_t row = 0;
 
@@ -252,18 +231,14 @@ simdnorm_status simdnorm_column_state_update(simdnorm_column_state* state, const
   if (state->open_rows > 0) {
     keep(rows_per_block - static_cast<size_t>(state->open_rows));
     if (state->open_rows < rows_per_block) return SIMDNORM_OK;
-    const column_source open{a.open, static_cast<ptrdiff_t>(cols), rows_per_block, {}};
+    const column_source open{a.open, static_cast<ptrdiff_t>(cols), rows_per_block, {}, false};
     state->open_rows = 0;
-    take_blocks(state, a, *table, open, 0, 1);
+    take_blocks(state, a, *table, open, 0, rows_per_block);
   }
-  for (;;) {
-    const size_t room = (blocks_per_span - static_cast<size_t>(state->span_blocks)) * rows_per_block;
-    const real_span next = find_real_rows(source, row, room);
-    const size_t blocks = next.count / rows_per_block;
-    if (blocks == 0) break;
-    const real_span whole = find_real_rows(source, row, blocks * rows_per_block);
-    take_blocks(state, a, *table, source, row, blocks);
-    row = whole.last;
+  const size_t blocks = find_real_rows(source, row, source.rows).count / rows_per_block;
+  if (blocks > 0) {
+    take_blocks(state, a, *table, source, row, blocks * rows_per_block);
+    row = find_real_rows(source, row, blocks * rows_per_block).last;
   }
   keep(rows_per_block);
   return SIMDNORM_OK;
@@ -295,7 +270,7 @@ simdnorm_status simdnorm_column_state_merge(simdnorm_column_state* into, const s
     }
   });
   into->total_count = count;
-  into->span_blocks = into->span_count = into->open_rows = 0;
+  into->span_count = into->open_rows = 0;
   return SIMDNORM_OK;
 }
 
