@@ -5,25 +5,28 @@
 #pragma once
 
 #include "column/column.hpp"
-#include "repeat.hpp"
 
 namespace simdnorm::SIMDNORM_ISA {
 namespace {
 
-// How a full register is stored, and whether rows further down are fetched meanwhile: y in the caches,
-// or past them with x on its way from memory.
+// How a group is stored, and whether rows further down are fetched meanwhile: y in the caches, or past
+// them with x on its way from memory.
 struct cached {
   static constexpr bool ahead = false;
-  template <class L>
-  SIMDNORM_INLINE static void put(float* p, typename L::f32 v) {
-    L::store(p, v);
+  template <class L, class Access>
+  SIMDNORM_INLINE static void put(const Access& access, float* p, typename L::f32 v) {
+    access.store(p, v);
   }
 };
 struct streamed {
   static constexpr bool ahead = true;
   template <class L>
-  SIMDNORM_INLINE static void put(float* p, typename L::f32 v) {
+  SIMDNORM_INLINE static void put(const whole_register<L>&, float* p, typename L::f32 v) {
     L::stream(p, v);
+  }
+  template <class L>
+  SIMDNORM_INLINE static void put(const part_of_register<L>& access, float* p, typename L::f32 v) {
+    access.store(p, v);
   }
 };
 
@@ -38,19 +41,19 @@ struct affine_rows {
 
 // V registers of columns, from j on, of all rows: their parameters are loaded once. NaN is looked for
 // once, in the sum of all outputs (infinities of both signs make one more), and settled in y.
-template <class L, size_t V, bool Affine, bool Ahead, class Load, class Put>
-SIMDNORM_INLINE void affine_columns(const column_parameters& p, const affine_rows& rows, size_t j, Load load, Put put) {
+template <class L, size_t V, bool Affine, class Store, class Access>
+SIMDNORM_INLINE void affine_columns(Access access, const column_parameters& p, const affine_rows& rows, size_t j) {
   using f32 = typename L::f32;
   f32 shift[V], scale[V], low[V], offset[V], gamma[V], beta[V];
   repeat<V>([&](auto v) SIMDNORM_LAMBDA {
     const size_t at = j + v * L::width;
-    shift[v] = load(p.shift + at);
-    scale[v] = load(p.scale + at);
-    low[v] = load(p.scale_low + at);
-    offset[v] = load(p.offset + at);
+    shift[v] = access.load(p.shift + at);
+    scale[v] = access.load(p.scale + at);
+    low[v] = access.load(p.scale_low + at);
+    offset[v] = access.load(p.offset + at);
     if constexpr (Affine) {
-      gamma[v] = load(p.gamma + at);
-      beta[v] = load(p.beta + at);
+      gamma[v] = access.load(p.gamma + at);
+      beta[v] = access.load(p.beta + at);
     }
   });
   f32 any = L::broadcast(0.0f);
@@ -59,40 +62,23 @@ SIMDNORM_INLINE void affine_columns(const column_parameters& p, const affine_row
   for (size_t r = 0; r < rows.count; ++r, x += rows.x_stride, y += rows.y_stride) {
     f32 out[V];
     repeat<V>([&](auto v) SIMDNORM_LAMBDA {
-      const f32 d = load(x + v * L::width) - shift[v];
+      const f32 d = access.load(x + v * L::width) - shift[v];
       out[v] = L::fma(d, scale[v], L::fma(d, low[v], offset[v]));
       if constexpr (Affine) out[v] = L::fma(out[v], gamma[v], beta[v]);
     });
-    if constexpr (Ahead) {
+    if constexpr (Store::ahead) {
       repeat<(V * L::width + 15) / 16>([&](auto k) SIMDNORM_LAMBDA { L::prefetch(x + rows.fetch + k * 16); });
     }
-    repeat<V>([&](auto v) SIMDNORM_LAMBDA { put(y + v * L::width, out[v]); });
+    repeat<V>([&](auto v) SIMDNORM_LAMBDA { Store::template put<L>(access, y + v * L::width, out[v]); });
     any = any + sum_of<V>(out);
   }
   if (L::any_nan(any)) [[unlikely]] {
     y = rows.y + j;
     for (size_t r = 0; r < rows.count; ++r, y += rows.y_stride) {
-      repeat<V>([&](auto v) SIMDNORM_LAMBDA { put(y + v * L::width, L::canonical(load(y + v * L::width))); });
+      repeat<V>([&](auto v) SIMDNORM_LAMBDA {
+        Store::template put<L>(access, y + v * L::width, L::canonical(access.load(y + v * L::width)));
+      });
     }
-  }
-}
-
-template <class L, bool Affine, class Store>
-SIMDNORM_INLINE void affine_tile(const column_parameters& p, size_t cols, const affine_rows& rows) {
-  using f32 = typename L::f32;
-  constexpr size_t together = L::columns_together;
-  const auto load = [](const float* q) SIMDNORM_LAMBDA { return L::load(q); };
-  const auto put = [](float* q, f32 v) SIMDNORM_LAMBDA { Store::template put<L>(q, v); };
-  size_t j = 0;
-  for (; j + together * L::width <= cols; j += together * L::width) {
-    affine_columns<L, together, Affine, Store::ahead>(p, rows, j, load, put);
-  }
-  for (; j + L::width <= cols; j += L::width) affine_columns<L, 1, Affine, Store::ahead>(p, rows, j, load, put);
-  if (j < cols) {
-    const size_t rest = cols - j;
-    affine_columns<L, 1, Affine, false>(
-        p, rows, j, [rest](const float* q) SIMDNORM_LAMBDA { return L::load_n(q, rest); },
-        [rest](float* q, f32 v) SIMDNORM_LAMBDA { L::store_n(q, v, rest); });
   }
 }
 
@@ -138,8 +124,10 @@ inline void affine_block(const column_affine_arguments& a, const block& b) {
         const double v = (static_cast<double>(x[c]) - p.exact_shift[c]) * p.exact_scale[c] + p.exact_offset[c];
         exact[k] = v == v ? static_cast<float>(v) : __builtin_nanf("");
       }
-      affine_tile<L, Affine, Store>(p, cols,
-                                    {x, y, a.x_stride, a.y_stride, count, static_cast<ptrdiff_t>(next) * a.x_stride});
+      const affine_rows rows{x, y, a.x_stride, a.y_stride, count, static_cast<ptrdiff_t>(next) * a.x_stride};
+      for_column_groups<L>(cols, [&](auto access, size_t j, auto together) SIMDNORM_LAMBDA {
+        affine_columns<L, together, Affine, Store>(access, p, rows, j);
+      });
       for (size_t k = 0; k < exact_count; ++k) y[exact_columns[k]] = exact[k];
     }
     padded_from = run.last;
@@ -160,12 +148,6 @@ inline void column_affine(const column_affine_arguments& a, const block& b) {
   }
 }
 
-// Whether f32 parameters neither overflow nor underflow; false for NaN.
-SIMDNORM_INLINE bool f32_parameters_do(double shift, double scale) {
-  const double size = __builtin_fabs(scale);
-  return (__builtin_fabs(shift) < 0x1p100) & (((size > 0x1p-100) & (size < 0x1p100)) | (size == 0.0));
-}
-
 // With rstd in two floats: x_hat = (x - shift) * rstd - (mean - shift) * rstd, then gamma and beta, as
 // a row does it (layer_norm.hpp): the shift is 0 where |mean| < std, else f32(mean). A column without
 // variance is shifted by its mean, so that it comes out as exactly beta.
@@ -175,47 +157,90 @@ SIMDNORM_INLINE bool f32_parameters_do(double shift, double scale) {
 template <class L>
 inline void column_normalizer(const column_normalizer_arguments& a, const block& b) {
   column_parameters& p = *a.parameters;
-  const size_t cols = b.col_last - b.col_first;
-  p.affine = a.gamma != nullptr || a.beta != nullptr;
-  const auto copy = [&](float* to, const void* from, float otherwise) {
+  const size_t first = b.col_first;
+  const size_t cols = b.col_last - first;
+  const uint64_t count = a.fold ? a.fold->count : 1;
+  double mean[columns_per_strip], variance[columns_per_strip], rstd[columns_per_strip];
+  if (a.fold) {
+    const double inverse = count > 0 ? 1.0 / static_cast<double>(count) : 0.0;
+    for (size_t c = 0; c < cols; ++c) {
+      mean[c] = a.fold->mean[c];
+      variance[c] = a.fold->m2[c] * inverse;
+    }
+  } else {
+    for (size_t c = 0; c < cols; ++c) {
+      mean[c] = static_cast<double>(a.given_mean[first + c]);
+      variance[c] = static_cast<double>(a.given_variance[first + c]);
+    }
+  }
+  const auto copy = [cols, first](float* to, const float* from, float otherwise) {
     if (from) {
-      __builtin_memcpy(to, static_cast<const float*>(from) + b.col_first, cols * sizeof(float));
+      __builtin_memcpy(to, from + first, cols * sizeof(float));
     } else {
       for (size_t c = 0; c < cols; ++c) to[c] = otherwise;
     }
   };
+  p.affine = a.gamma != nullptr || a.beta != nullptr;
   copy(p.gamma, a.gamma, 1.0f);
   copy(p.beta, a.beta, 0.0f);
-  const double* means = a.mean;
-  const double* variances = a.variance;
+
+  // A step of Newton's takes 1 / sqrt in f32, good to 2^-22.6, to 2^-46, for a third of the time that sqrt
+  // and division take in doubles.
   const double epsilon = a.epsilon;
-  int any = 0;
-#pragma GCC ivdep  // the parameters lie apart from mean and variance
+  for (size_t c = 0; c < cols; ++c) p.scale[c] = 1.0f / __builtin_sqrtf(static_cast<float>(variance[c] + epsilon));
   for (size_t c = 0; c < cols; ++c) {
-    const double variance = variances[c] + epsilon;
-    const double rstd = variance == 0.0 ? 0.0 : 1.0 / __builtin_sqrt(variance);
-    const double gamma = static_cast<double>(p.gamma[c]);
-    const double beta = static_cast<double>(p.beta[c]);
-    const double mean = means[c];
-    const double if_any_variance = mean * mean < variance ? 0.0 : mean;
-    const float shift = static_cast<float>(variances[c] > 0.0 ? if_any_variance : mean);
-    const float high = static_cast<float>(rstd * below_one);
+    const double rough = static_cast<double>(p.scale[c]);
+    const double lost = 1.0 - (variance[c] + epsilon) * (rough * rough);
+    rstd[c] = rough + rough * (0.5 * lost);
+  }
+  for (size_t c = 0; c < cols; ++c) {
+    const double if_any_variance = mean[c] * mean[c] < variance[c] + epsilon ? 0.0 : mean[c];
+    const float shift = static_cast<float>(variance[c] > 0.0 ? if_any_variance : mean[c]);
+    const float high = static_cast<float>(rstd[c] * below_one);
     p.shift[c] = shift;
     p.scale[c] = high;
-    p.scale_low[c] = static_cast<float>(rstd - static_cast<double>(high));
-    p.offset[c] = static_cast<float>((static_cast<double>(shift) - mean) * rstd);
-    p.exact_shift[c] = mean;
-    p.exact_scale[c] = rstd * gamma;
-    p.exact_offset[c] = beta;
+    p.scale_low[c] = static_cast<float>(rstd[c] - static_cast<double>(high));
+    p.offset[c] = static_cast<float>((static_cast<double>(shift) - mean[c]) * rstd[c]);
   }
-  const auto is_exact = [&p, means](size_t c) SIMDNORM_LAMBDA {
-    const double finite = p.exact_scale[c] - p.exact_scale[c] + (p.exact_offset[c] - p.exact_offset[c]);
-    return !(f32_parameters_do(means[c], static_cast<double>(p.scale[c])) & (finite == 0.0));
+  // Columns whose f32 parameters, or the step, would overflow or underflow; NaN is one.
+  const auto is_exact = [&](size_t c) SIMDNORM_LAMBDA {
+    const double v = variance[c] + epsilon;
+    const float finite = (p.gamma[c] - p.gamma[c]) + (p.beta[c] - p.beta[c]);
+    return !((__builtin_fabs(mean[c]) < 0x1p100) & (v > 0x1p-100) & (v < 0x1p100) & (finite == 0.0f));
   };
+  int any = 0;
   for (size_t c = 0; c < cols; ++c) any |= is_exact(c);
   p.any_exact = any != 0;
   if (any) [[unlikely]] {
-    for (size_t c = 0; c < cols; ++c) p.exact[c] = is_exact(c);
+    for (size_t c = 0; c < cols; ++c) {
+      p.exact[c] = is_exact(c);
+      if (!p.exact[c]) continue;
+      const double v = variance[c] + epsilon;
+      rstd[c] = v == 0.0 ? 0.0 : 1.0 / __builtin_sqrt(v);
+      p.exact_shift[c] = mean[c];
+      p.exact_scale[c] = rstd[c] * static_cast<double>(p.gamma[c]);
+      p.exact_offset[c] = static_cast<double>(p.beta[c]);
+    }
+  }
+
+  const auto tell = [cols, first](float* to, auto value) SIMDNORM_LAMBDA {
+    if (!to) return;
+    for (size_t c = 0; c < cols; ++c) {
+      const double v = value(c, static_cast<double>(to[first + c]));
+      to[first + c] = v == v ? static_cast<float>(v) : __builtin_nanf("");
+    }
+  };
+  tell(a.mean, [&](size_t c, double) SIMDNORM_LAMBDA { return mean[c]; });
+  tell(a.rstd, [&](size_t c, double) SIMDNORM_LAMBDA { return count > 0 ? rstd[c] : 0.0; });
+  const double keep = 1.0 - a.momentum;
+  if (count > 0) {
+    tell(a.running_mean, [&](size_t c, double old) SIMDNORM_LAMBDA { return keep * old + a.momentum * mean[c]; });
+  }
+  if (count > (a.biased ? 0 : 1)) {
+    const double n = static_cast<double>(count);
+    const double unbias = a.biased ? 1.0 : n / (n - 1.0);
+    tell(a.running_variance,
+         [&](size_t c, double old) SIMDNORM_LAMBDA { return keep * old + a.momentum * (variance[c] * unbias); });
   }
 }
 

@@ -5,6 +5,7 @@
 
 #include "inline.hpp"
 #include "padding.hpp"
+#include "repeat.hpp"
 #include "table.hpp"
 
 namespace simdnorm::SIMDNORM_ISA {
@@ -43,17 +44,30 @@ class real_rows {
   row_run run_;
 };
 
-// Calls step(j, load) for the registers of `cols` columns; load(p) reads the register at p + j.
-template <class L, class Step>
-SIMDNORM_INLINE void for_columns(size_t cols, Step step) {
+// How the registers of a group of columns are read and written: whole, or the first n elements.
+template <class L>
+struct whole_register {
+  SIMDNORM_INLINE typename L::f32 load(const float* p) const { return L::load(p); }
+  SIMDNORM_INLINE void store(float* p, typename L::f32 v) const { L::store(p, v); }
+};
+template <class L>
+struct part_of_register {
+  size_t n;
+  SIMDNORM_INLINE typename L::f32 load(const float* p) const { return L::load_n(p, n); }
+  SIMDNORM_INLINE void store(float* p, typename L::f32 v) const { L::store_n(p, v, n); }
+};
+
+// Calls work(access, first column, registers side by side as a constant) over a strip: several
+// registers hide each other's latency.
+template <class L, class Work>
+SIMDNORM_INLINE void for_column_groups(size_t cols, Work work) {
+  constexpr size_t together = L::columns_together;
   size_t j = 0;
-  for (; j + L::width <= cols; j += L::width) {
-    step(j, L::width, [j](const float* p) SIMDNORM_LAMBDA { return L::load(p + j); });
+  for (; j + together * L::width <= cols; j += together * L::width) {
+    work(whole_register<L>{}, j, constant<together>{});
   }
-  if (j < cols) {
-    const size_t rest = cols - j;
-    step(j, rest, [j, rest](const float* p) SIMDNORM_LAMBDA { return L::load_n(p + j, rest); });
-  }
+  for (; j + L::width <= cols; j += L::width) work(whole_register<L>{}, j, constant<size_t{1}>{});
+  if (j < cols) work(part_of_register<L>{cols - j}, j, constant<size_t{1}>{});
 }
 
 // Elements of a tile: the rows that are gone through together, one group of columns after the other.

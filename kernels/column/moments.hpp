@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// column_moments: count, mean and M2 of every column of a strip. docs/numerics.md, "A column".
+// column_moments: count, mean and M2 of every column of a strip, and extremes. docs/numerics.md, "A column".
 #pragma once
 
 #include "column/column.hpp"
-#include "repeat.hpp"
+#include "column/extremes.hpp"
 
 namespace simdnorm::SIMDNORM_ISA {
 namespace {
@@ -34,23 +34,6 @@ struct row_group {
   ptrdiff_t fetch;
 };
 
-// Calls work(load, first column, registers side by side as a constant) over a strip: several
-// registers hide each other's latency.
-template <class L, class Work>
-SIMDNORM_INLINE void for_column_groups(size_t cols, Work work) {
-  constexpr size_t together = L::columns_together;
-  const auto full = [](const float* p) SIMDNORM_LAMBDA { return L::load(p); };
-  size_t j = 0;
-  for (; j + together * L::width <= cols; j += together * L::width) {
-    work(full, j, constant<together>{});
-  }
-  for (; j + L::width <= cols; j += L::width) work(full, j, constant<size_t{1}>{});
-  if (j < cols) {
-    const size_t rest = cols - j;
-    work([rest](const float* p) SIMDNORM_LAMBDA { return L::load_n(p, rest); }, j, constant<size_t{1}>{});
-  }
-}
-
 // shift = the mean of the rows, in f32: near enough.
 template <class L>
 SIMDNORM_INLINE void shift_by_mean(const float* const* rows, size_t n, size_t cols, float* shift) {
@@ -59,7 +42,7 @@ SIMDNORM_INLINE void shift_by_mean(const float* const* rows, size_t n, size_t co
   const f32 share = L::broadcast(1.0f / static_cast<float>(n));
   for (size_t first = 0; first < n; first += rows_per_flush) {
     const size_t stop = first + rows_per_flush < n ? first + rows_per_flush : n;
-    for_column_groups<L>(cols, [&](auto load, size_t j, auto together) SIMDNORM_LAMBDA {
+    for_column_groups<L>(cols, [&](auto access, size_t j, auto together) SIMDNORM_LAMBDA {
       constexpr size_t V = together;
       f32 sum[2][V];
       repeat<V>([&](auto v) SIMDNORM_LAMBDA {
@@ -67,7 +50,8 @@ SIMDNORM_INLINE void shift_by_mean(const float* const* rows, size_t n, size_t co
         sum[1][v] = first == 0 ? L::broadcast(0.0f) : L::load(odd + j + v * L::width);
       });
       const auto add = [&](const float* row, auto odd_row) SIMDNORM_LAMBDA {
-        repeat<V>([&](auto v) SIMDNORM_LAMBDA { sum[odd_row][v] = sum[odd_row][v] + load(row + j + v * L::width); });
+        repeat<V>([&](auto v)
+                      SIMDNORM_LAMBDA { sum[odd_row][v] = sum[odd_row][v] + access.load(row + j + v * L::width); });
       };
       size_t r = first;
       for (; r + 2 <= stop; r += 2) {
@@ -88,8 +72,8 @@ SIMDNORM_INLINE void shift_by_mean(const float* const* rows, size_t n, size_t co
 }
 
 // to = from and the rows.
-template <class L, size_t V, class Load>
-SIMDNORM_INLINE void add_rows(Load load, const row_group& g, size_t j, const float* shifts, const column_sums& from,
+template <class L, size_t V, class Access>
+SIMDNORM_INLINE void add_rows(Access access, const row_group& g, size_t j, const float* shifts, const column_sums& from,
                               column_sums& to) {
   using f32 = typename L::f32;
   f32 shift[V], s1[2][V], s2[2][V];
@@ -102,7 +86,7 @@ SIMDNORM_INLINE void add_rows(Load load, const row_group& g, size_t j, const flo
       repeat<(V * L::width + 15) / 16>([&](auto k) SIMDNORM_LAMBDA { L::prefetch(row + g.fetch + j + k * 16); });
     }
     repeat<V>([&](auto v) SIMDNORM_LAMBDA {
-      const f32 d = load(row + j + v * L::width) - shift[v];
+      const f32 d = access.load(row + j + v * L::width) - shift[v];
       s1[odd][v] = s1[odd][v] + d;
       s2[odd][v] = L::fma(d, d, s2[odd][v]);
     });
@@ -130,8 +114,8 @@ SIMDNORM_INLINE void sum_block(const float* const* rows, size_t n, size_t cols, 
                                const column_sums& from, column_sums& to) {
   for (size_t r = 0; r < n; r += rows_per_flush) {
     const row_group g{rows + r, r + rows_per_flush < n ? rows_per_flush : n - r, fetch};
-    for_column_groups<L>(cols, [&](auto load, size_t j, auto together) SIMDNORM_LAMBDA {
-      add_rows<L, together>(load, g, j, shift, r == 0 ? from : to, to);
+    for_column_groups<L>(cols, [&](auto access, size_t j, auto together) SIMDNORM_LAMBDA {
+      add_rows<L, together>(access, g, j, shift, r == 0 ? from : to, to);
     });
   }
 }
@@ -202,13 +186,13 @@ template <class L>
 SIMDNORM_INLINE void spread_of_block(const float* const* rows, size_t n, size_t cols, const float* shifts,
                                      float* spread) {
   using f32 = typename L::f32;
-  for_column_groups<L>(cols, [&](auto load, size_t j, auto together) SIMDNORM_LAMBDA {
+  for_column_groups<L>(cols, [&](auto access, size_t j, auto together) SIMDNORM_LAMBDA {
     repeat<together>([&](auto v) SIMDNORM_LAMBDA {
       const size_t at = j + v * L::width;
       const f32 shift = L::load(shifts + at);
       f32 most = L::broadcast(0.0f);
       for (size_t r = 0; r < n; ++r) {
-        const f32 x = load(rows[r] + at);
+        const f32 x = access.load(rows[r] + at);
         most = L::max(L::max(x - shift, shift - x), most);
       }
       L::store(spread + at, most);
@@ -317,6 +301,7 @@ SIMDNORM_INLINE void column_moments(const column_moments_arguments& a, const blo
     if (n == 0) break;
     const ptrdiff_t fetch = a.far && left > n ? ptrdiff_t{rows_per_flush} * a.x_stride : 0;
     add_block<L>(rows, n, cols, fetch, span);
+    if (a.total->min) extremes_of_block<L>(rows, n, cols, a.total->min, a.total->max);
     if (span.count == rows_per_span) {
       close_span(span, cols, *a.total);
       open_span(span, cols);

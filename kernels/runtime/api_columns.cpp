@@ -16,9 +16,19 @@ simdnorm_status apply(const kernel_table& table, const column_source& x, const s
                       const simdnorm_executor* executor) noexcept {
   const column_affine_arguments a{
       x.x, y.data, x.x_stride, y.row_stride, x.padding, &parameters, beyond_caches(y.rows, y.cols, 1)};
-  return for_row_blocks(executor, x.rows, last - first, [&](size_t row_first, size_t row_last) {
+  const auto rows = [&](size_t row_first, size_t row_last) {
     table.column_affine_f32(a, block{row_first, row_last, first, last});
-  });
+  };
+  if (is_parallel(executor)) return for_row_blocks(executor, x.rows, last - first, rows);
+  // Back to front: the rows that the statistics read last are still in L2 (256 KiB at a time).
+  const control_word_scope ieee;
+  const size_t together = size_t{65536} / (last - first);
+  for (size_t end = x.rows; end > 0;) {
+    const size_t begin = end > together ? end - together : 0;
+    rows(begin, end);
+    end = begin;
+  }
+  return SIMDNORM_OK;
 }
 
 void set_parameters(column_parameters& p, size_t c, double shift, double scale, double offset, float f32_shift) {
@@ -87,15 +97,22 @@ double variance_of(const column_fold& f, size_t c) {
   return f.count > 0 ? f.m2[c] / static_cast<double>(f.count) : 0.0;
 }
 
-float to_float(double v) {
-  return v == v ? static_cast<float>(v) : __builtin_nanf("");
+column_normalizer_arguments normalizer_arguments(const simdnorm_batch_norm_options& o, column_parameters& p) {
+  column_normalizer_arguments a{};
+  a.gamma = static_cast<const float*>(o.gamma.data);
+  a.beta = static_cast<const float*>(o.beta.data);
+  a.epsilon = o.epsilon;
+  a.momentum = o.momentum;
+  a.biased = o.biased_running_variance != 0;
+  a.parameters = &p;
+  return a;
 }
 
 // A fold with room for a strip.
 struct strip_fold {
   double mean[columns_per_strip];
   double m2[columns_per_strip];
-  column_fold fold{0, mean, m2};
+  column_fold fold{0, mean, m2, nullptr, nullptr};
 };
 
 simdnorm_status check_fit(const simdnorm_const_matrix* x, const simdnorm_padding& padding,
@@ -160,11 +177,12 @@ simdnorm_status simdnorm_column_moments(const simdnorm_const_matrix* x, simdnorm
       x->rows, x->cols, o.executor,
       [&](size_t first, size_t last, const simdnorm_executor* over_rows) -> simdnorm_status {
         strip_fold total;
-        if (const simdnorm_status s = fold_columns(*call.table, call.source, first, last, total.fold, over_rows))
-          return s;
         float min[columns_per_strip];
         float max[columns_per_strip];
-        column_extremes(*call.table, call.source, first, last, min, max);
+        total.fold.min = min;
+        total.fold.max = max;
+        if (const simdnorm_status s = fold_columns(*call.table, call.source, first, last, total.fold, over_rows))
+          return s;
         for (size_t c = first; c < last; ++c) {
           const size_t i = c - first;
           out[c] = make_moments(total.fold.count, total.mean[i], total.m2[i], min[i], max[i]);
@@ -200,36 +218,19 @@ simdnorm_status simdnorm_batch_norm_training(const simdnorm_const_matrix* x, con
   if (const simdnorm_status s = enter(x, o.padding, call)) return s;
   if (empty(x)) return SIMDNORM_OK;
 
-  auto* running_mean = static_cast<float*>(o.running_mean.data);
-  auto* running_variance = static_cast<float*>(o.running_variance.data);
-  auto* mean_out = static_cast<float*>(o.mean.data);
-  auto* rstd_out = static_cast<float*>(o.rstd.data);
   return for_strips(
       x->rows, x->cols, o.executor,
       [&](size_t first, size_t last, const simdnorm_executor* over_rows) -> simdnorm_status {
         strip_fold total;
         if (const simdnorm_status s = fold_columns(*call.table, call.source, first, last, total.fold, over_rows))
           return s;
-        const uint64_t count = total.fold.count;
-        const double n = static_cast<double>(count);
-        double variance[columns_per_strip];
-        for (size_t i = 0; i < last - first; ++i) variance[i] = count > 0 ? total.m2[i] / n : 0.0;
-        for (size_t c = first; mean_out && c < last; ++c) mean_out[c] = to_float(total.mean[c - first]);
-        for (size_t c = first; rstd_out && c < last; ++c) {
-          rstd_out[c] = count > 0 ? to_float(1.0 / __builtin_sqrt(variance[c - first] + o.epsilon)) : 0.0f;
-        }
-        const auto run_on = [&](float& running, double value) {
-          running = to_float((1.0 - o.momentum) * static_cast<double>(running) + o.momentum * value);
-        };
-        for (size_t c = first; running_mean && count > 0 && c < last; ++c) {
-          run_on(running_mean[c], total.mean[c - first]);
-        }
-        const bool biased = o.biased_running_variance != 0;
-        for (size_t c = first; running_variance && count > (biased ? 0 : 1) && c < last; ++c) {
-          run_on(running_variance[c], biased ? variance[c - first] : total.m2[c - first] / (n - 1.0));
-        }
         column_parameters p;
-        const column_normalizer_arguments a{total.mean, variance, o.gamma.data, o.beta.data, o.epsilon, &p};
+        column_normalizer_arguments a = normalizer_arguments(o, p);
+        a.fold = &total.fold;
+        a.mean = static_cast<float*>(o.mean.data);
+        a.rstd = static_cast<float*>(o.rstd.data);
+        a.running_mean = static_cast<float*>(o.running_mean.data);
+        a.running_variance = static_cast<float*>(o.running_variance.data);
         call.table->column_normalizer_f32(a, block{0, x->rows, first, last});
         return apply(*call.table, call.source, *y, p, first, last, over_rows);
       });
@@ -258,14 +259,10 @@ simdnorm_status simdnorm_batch_norm_inference(const simdnorm_const_matrix* x, co
   if (empty(x)) return SIMDNORM_OK;
   return for_strips(x->rows, x->cols, o.executor,
                     [&](size_t first, size_t last, const simdnorm_executor* over_rows) -> simdnorm_status {
-                      double m[columns_per_strip];
-                      double v[columns_per_strip];
-                      for (size_t c = first; c < last; ++c) {
-                        m[c - first] = static_cast<double>(static_cast<const float*>(mean.data)[c]);
-                        v[c - first] = static_cast<double>(static_cast<const float*>(variance.data)[c]);
-                      }
                       column_parameters p;
-                      const column_normalizer_arguments a{m, v, o.gamma.data, o.beta.data, o.epsilon, &p};
+                      column_normalizer_arguments a = normalizer_arguments(o, p);
+                      a.given_mean = static_cast<const float*>(mean.data);
+                      a.given_variance = static_cast<const float*>(variance.data);
                       call.table->column_normalizer_f32(a, block{0, x->rows, first, last});
                       return apply(*call.table, call.source, *y, p, first, last, over_rows);
                     });
@@ -330,19 +327,20 @@ simdnorm_status simdnorm_min_max_fit(const simdnorm_const_matrix* x, double* min
   column_call call;
   if (const simdnorm_status s = enter(x, o.padding, call)) return s;
   if (empty(x)) return SIMDNORM_OK;
-  return for_strips(x->rows, x->cols, o.executor,
-                    [&](size_t first, size_t last, const simdnorm_executor*) -> simdnorm_status {
-                      float least[columns_per_strip];
-                      float greatest[columns_per_strip];
-                      column_extremes(*call.table, call.source, first, last, least, greatest);
-                      const bool any = find_real_rows(call.source, 0, 1).count > 0;
-                      for (size_t c = first; c < last; ++c) {
-                        const simdnorm_moments m = make_moments(any, 0.0, 0.0, least[c - first], greatest[c - first]);
-                        min[c] = m.min;
-                        max[c] = m.max;
-                      }
-                      return SIMDNORM_OK;
-                    });
+  return for_strips(
+      x->rows, x->cols, o.executor,
+      [&](size_t first, size_t last, const simdnorm_executor* over_rows) -> simdnorm_status {
+        float least[columns_per_strip];
+        float greatest[columns_per_strip];
+        column_fold fold{0, nullptr, nullptr, least, greatest};
+        if (const simdnorm_status s = fold_columns(*call.table, call.source, first, last, fold, over_rows)) return s;
+        for (size_t c = first; c < last; ++c) {
+          const simdnorm_moments m = make_moments(fold.count, 0.0, 0.0, least[c - first], greatest[c - first]);
+          min[c] = m.min;
+          max[c] = m.max;
+        }
+        return SIMDNORM_OK;
+      });
 }
 
 simdnorm_status simdnorm_min_max_transform(const simdnorm_const_matrix* x, const simdnorm_matrix* y, const double* min,

@@ -61,14 +61,11 @@ simdnorm_status for_strips(size_t rows, size_t cols, const simdnorm_executor* ex
   return SIMDNORM_OK;
 }
 
-// Moments of columns [first, last) over all real rows into `total` (its arrays have room for
-// columns_per_strip). Rows go over threads where `executor` says so.
+// Of columns [first, last) over all real rows, what `total` has arrays for (with room for
+// columns_per_strip). Without a real row: mean and M2 of 0, extremes of +inf and -inf. Rows go over
+// threads where `executor` says so.
 simdnorm_status fold_columns(const kernel_table& table, const column_source& source, size_t first, size_t last,
                              column_fold& total, const simdnorm_executor* executor) noexcept;
-
-// Extremes of columns [first, last) over the real rows, exactly; +inf and -inf without any.
-void column_extremes(const kernel_table& table, const column_source& source, size_t first, size_t last, float* min,
-                     float* max) noexcept;
 
 // A public value of them: canonical NaN, no negative zero, zeros for an empty set.
 simdnorm_moments make_moments(uint64_t count, double mean, double m2, float min, float max) noexcept;

@@ -79,7 +79,7 @@ void take_blocks(simdnorm_column_state* state, const state_arrays& a, const kern
   const uint64_t span_count = state->span_count, total_count = state->total_count;
   each_strip(static_cast<size_t>(state->cols), [&](size_t first, size_t last) {
     column_span span{span_count, a.span_shift + first, a.span_sum + first, a.span_squares + first};
-    column_fold total{total_count, a.total_mean + first, a.total_m2 + first};
+    column_fold total{total_count, a.total_mean + first, a.total_m2 + first, a.min + first, a.max + first};
     const column_moments_arguments m{source.x, source.x_stride, source.padding, rows, &span, false, &total, source.far};
     table.column_moments_f32(m, block{row, source.rows, first, last});
     state->span_count = span.count;
@@ -87,19 +87,14 @@ void take_blocks(simdnorm_column_state* state, const state_arrays& a, const kern
   });
 }
 
-// Extremes of the set a followed by b: NaN in one is NaN in both.
-float least(float a, float b) {
-  return a != a ? a : (b != b ? b : (b < a ? b : a));
-}
-float greatest(float a, float b) {
-  return a != a ? a : (b != b ? b : (b > a ? b : a));
-}
-
 // Statistics of all rows so far for a strip, the open span and open block included.
 struct strip_total {
   uint64_t count;
   double mean[columns_per_strip];
   double m2[columns_per_strip];
+  float min[columns_per_strip];
+  float max[columns_per_strip];
+  column_fold fold() { return {count, mean, m2, min, max}; }
 };
 
 void total_of_strip(const simdnorm_column_state* state, const state_arrays& a, const kernel_table& table, size_t first,
@@ -108,7 +103,10 @@ void total_of_strip(const simdnorm_column_state* state, const state_arrays& a, c
   memcpy(out.mean, a.total_mean + first, cols * sizeof(double));
   memcpy(out.m2, a.total_m2 + first, cols * sizeof(double));
   column_span span{state->span_count, a.span_shift + first, a.span_sum + first, a.span_squares + first};
-  column_fold total{state->total_count, out.mean, out.m2};
+  memcpy(out.min, a.min + first, cols * sizeof(float));
+  memcpy(out.max, a.max + first, cols * sizeof(float));
+  out.count = state->total_count;
+  column_fold total = out.fold();
   const size_t rows = static_cast<size_t>(state->open_rows);
   const column_moments_arguments m{a.open, static_cast<ptrdiff_t>(state->cols), {}, rows, &span, true, &total, false};
   table.column_moments_f32(m, block{0, rows, first, last});
@@ -140,8 +138,8 @@ simdnorm_moments simdnorm_moments_merge(simdnorm_moments a, simdnorm_moments b) 
   if (b.count == 0) return a;
   if (a.count == 0) return b;
   const control_word_scope ieee;
-  column_fold left{a.count, &a.mean, &a.m2};
-  const column_fold right{b.count, &b.mean, &b.m2};
+  column_fold left{a.count, &a.mean, &a.m2, nullptr, nullptr};
+  const column_fold right{b.count, &b.mean, &b.m2, nullptr, nullptr};
   merge_folds(left, right, 1);
   const bool nan = a.min != a.min || b.min != b.min;
   return {left.count, canonical(a.mean), canonical(a.m2), nan ? __builtin_nan("") : (b.min < a.min ? b.min : a.min),
@@ -204,16 +202,6 @@ simdnorm_status simdnorm_column_state_update(simdnorm_column_state* state, const
   const size_t cols = x->cols;
   size_t row = 0;
 
-  float min[columns_per_strip];
-  float max[columns_per_strip];
-  each_strip(cols, [&](size_t first, size_t last) {
-    column_extremes(*table, source, first, last, min, max);
-    for (size_t c = first; c < last; ++c) {
-      a.min[c] = least(a.min[c], min[c - first]);
-      a.max[c] = greatest(a.max[c], max[c - first]);
-    }
-  });
-
   const auto keep = [&](size_t wanted) {  // copies up to `wanted` real rows into the open block
     while (wanted > 0 && row < source.rows) {
       const row_run run = next_real_run(source.padding, row, source.rows);
@@ -252,22 +240,19 @@ simdnorm_status simdnorm_column_state_merge(simdnorm_column_state* into, const s
   if (table == nullptr) return SIMDNORM_UNKNOWN_ISA;
   const control_word_scope ieee;
   const state_arrays a = arrays_of(into);
-  const state_arrays b = arrays_of(from);
   uint64_t count = into->total_count;
   each_strip(static_cast<size_t>(into->cols), [&](size_t first, size_t last) {
     strip_total left;
     strip_total right;
     total_of_strip(into, a, *table, first, last, left);
-    total_of_strip(from, b, *table, first, last, right);
-    column_fold total{left.count, left.mean, left.m2};
-    merge_folds(total, {right.count, right.mean, right.m2}, last - first);
+    total_of_strip(from, arrays_of(from), *table, first, last, right);
+    column_fold total = left.fold();
+    merge_folds(total, right.fold(), last - first);
     memcpy(a.total_mean + first, left.mean, (last - first) * sizeof(double));
     memcpy(a.total_m2 + first, left.m2, (last - first) * sizeof(double));
+    memcpy(a.min + first, left.min, (last - first) * sizeof(float));
+    memcpy(a.max + first, left.max, (last - first) * sizeof(float));
     count = total.count;
-    for (size_t c = first; c < last; ++c) {
-      a.min[c] = least(a.min[c], b.min[c]);
-      a.max[c] = greatest(a.max[c], b.max[c]);
-    }
   });
   into->total_count = count;
   into->span_count = into->open_rows = 0;
@@ -289,7 +274,8 @@ simdnorm_status simdnorm_column_state_result(const simdnorm_column_state* state,
     strip_total total;
     total_of_strip(state, a, *table, first, last, total);
     for (size_t c = first; c < last; ++c) {
-      out[c] = make_moments(total.count, total.mean[c - first], total.m2[c - first], a.min[c], a.max[c]);
+      out[c] = make_moments(total.count, total.mean[c - first], total.m2[c - first], total.min[c - first],
+                            total.max[c - first]);
     }
   });
   return SIMDNORM_OK;
