@@ -9,7 +9,7 @@
 namespace simdnorm::SIMDNORM_ISA {
 namespace {
 
-// How a group is stored, and whether rows further down are fetched meanwhile: y in the caches, or past
+// How a group is stored, and whether the next rows are fetched meanwhile: y in the caches, or past
 // them with x on its way from memory.
 struct cached {
   static constexpr bool ahead = false;
@@ -30,7 +30,7 @@ struct streamed {
   }
 };
 
-// The rows of a tile, x and y of its first; `fetch` rows further down is the next tile's.
+// The rows of a tile, x and y of its first; `fetch` elements further on is the next tile's x.
 struct affine_rows {
   const float* x;
   float* y;
@@ -105,17 +105,29 @@ inline void affine_block(const column_affine_arguments& a, const block& b) {
   // A tile's x and y lie in L1 while its columns are gone through. Rows at the same place of their
   // pages share a few sets of it, and a load waits for the store before that it seems to follow.
   const bool same_place = a.x_stride % 1024 == 0 && a.y_stride % 1024 == 0;
-  const size_t rows_of_tile = (same_place ? 1024 : 2048) / cols;
-  const size_t tile = exact_count > 0 || rows_of_tile == 0 ? 1 : rows_of_tile;
+  const size_t some_rows = (same_place ? 1024 : 2048) / cols;
+  // Lines are streamed whole: one that leaves in two parts costs a read. Where rows begin at different
+  // places of their lines they are gone through one by one, up to the first line of each by stores that
+  // are cached.
+  const auto to_line = [&](size_t row) SIMDNORM_LAMBDA {
+    const size_t n = (0 - reinterpret_cast<uintptr_t>(y_row(row))) % 64 / sizeof(float);
+    return Store::ahead ? (n < cols ? n : cols) : 0;
+  };
+  const bool alike = !Store::ahead || (a.y_stride % 16 == 0 && to_line(b.row_first) == 0);
+  const size_t tile = exact_count > 0 || some_rows == 0 || !alike ? 1 : some_rows;
+  const size_t fetched = some_rows > tile ? some_rows : tile;
 
   for (size_t padded_from = b.row_first; padded_from < b.row_last;) {
     const row_run run = next_real_run(a.padding, padded_from, b.row_last);
     if (a.padding.fill == SIMDNORM_FILL_ZERO) {
       for (size_t i = padded_from; i < run.first; ++i) __builtin_memset(y_row(i), 0, cols * sizeof(float));
     }
-    for (size_t i = run.first; i < run.last; i += tile) {
-      const size_t count = tile < run.last - i ? tile : run.last - i;
-      const size_t next = i + 2 * tile <= run.last ? tile : 0;
+    // Back to front: the rows that statistics read last are still in L1 and L2.
+    for (size_t end = run.last; end > run.first;) {
+      const size_t count = tile < end - run.first ? tile : end - run.first;
+      const size_t i = end - count;
+      const ptrdiff_t next = i >= run.first + fetched ? -static_cast<ptrdiff_t>(fetched) : 0;
+      end = i;
       const float* x = x_row(i);
       float* y = y_row(i);
       float exact[columns_per_strip];
@@ -124,8 +136,16 @@ inline void affine_block(const column_affine_arguments& a, const block& b) {
         const double v = (static_cast<double>(x[c]) - p.exact_shift[c]) * p.exact_scale[c] + p.exact_offset[c];
         exact[k] = v == v ? static_cast<float>(v) : __builtin_nanf("");
       }
-      const affine_rows rows{x, y, a.x_stride, a.y_stride, count, static_cast<ptrdiff_t>(next) * a.x_stride};
-      for_column_groups<L>(cols, [&](auto access, size_t j, auto together) SIMDNORM_LAMBDA {
+      const affine_rows rows{x, y, a.x_stride, a.y_stride, count, next * a.x_stride};
+      const size_t head = to_line(i);
+      if (!alike) {  // lines that are written in part must come in first, and stores wait for one another
+        L::prefetch(y + next * a.y_stride);
+        L::prefetch(y + next * a.y_stride + cols - 1);
+      }
+      for_column_groups<L, pieces_of_register<L>>(0, head, [&](auto access, size_t j, auto together) SIMDNORM_LAMBDA {
+        affine_columns<L, together, Affine, cached>(access, p, rows, j);
+      });
+      for_column_groups<L>(head, cols, [&](auto access, size_t j, auto together) SIMDNORM_LAMBDA {
         affine_columns<L, together, Affine, Store>(access, p, rows, j);
       });
       for (size_t k = 0; k < exact_count; ++k) y[exact_columns[k]] = exact[k];
@@ -136,9 +156,7 @@ inline void affine_block(const column_affine_arguments& a, const block& b) {
 
 template <class L>
 inline void column_affine(const column_affine_arguments& a, const block& b) {
-  // Lines are streamed whole or not at all: one that leaves in two parts costs a read.
-  const auto line = reinterpret_cast<uintptr_t>(static_cast<float*>(a.y) + b.col_first) % 64;
-  const bool stream = a.stream && line == 0 && a.y_stride % 16 == 0 && !a.parameters->any_exact;
+  const bool stream = a.stream && !a.parameters->any_exact;
   const bool affine = a.parameters->affine;
   if (stream) {
     affine ? affine_block<L, true, streamed>(a, b) : affine_block<L, false, streamed>(a, b);

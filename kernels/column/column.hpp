@@ -56,22 +56,38 @@ struct part_of_register {
   SIMDNORM_INLINE typename L::f32 load(const float* p) const { return L::load_n(p, n); }
   SIMDNORM_INLINE void store(float* p, typename L::f32 v) const { L::store_n(p, v, n); }
 };
+// Stores n elements piece by piece: AVX-512's masked store takes the next line, too, of a register that
+// crosses into it, and a line that then is streamed is slow (16384x1000 took three times as long).
+template <class L>
+struct pieces_of_register : part_of_register<L> {
+  SIMDNORM_INLINE void store(float* p, typename L::f32 v) const {
+    float all[L::width];
+    L::store(all, v);
+    size_t from = 0;
+    repeat<4>([&](auto k) SIMDNORM_LAMBDA {
+      constexpr size_t piece = size_t{8} >> k;
+      if constexpr (piece < L::width) {
+        if (this->n & piece) {
+          __builtin_memcpy(p + from, all + from, piece * sizeof(float));
+          from += piece;
+        }
+      }
+    });
+  }
+};
 
-// Calls work(access, first column, registers side by side as a constant) over a strip: several
-// registers hide each other's latency.
-template <class L, class Work>
-SIMDNORM_INLINE void for_column_groups(size_t cols, Work work) {
+// Calls work(access, first column, registers side by side as a constant) over columns [first, last) of a
+// strip: several registers hide each other's latency.
+template <class L, class Part = part_of_register<L>, class Work>
+SIMDNORM_INLINE void for_column_groups(size_t first, size_t last, Work work) {
   constexpr size_t together = L::columns_together;
-  size_t j = 0;
-  for (; j + together * L::width <= cols; j += together * L::width) {
+  size_t j = first;
+  for (; j + together * L::width <= last; j += together * L::width) {
     work(whole_register<L>{}, j, constant<together>{});
   }
-  for (; j + L::width <= cols; j += L::width) work(whole_register<L>{}, j, constant<size_t{1}>{});
-  if (j < cols) work(part_of_register<L>{cols - j}, j, constant<size_t{1}>{});
+  for (; j + L::width <= last; j += L::width) work(whole_register<L>{}, j, constant<size_t{1}>{});
+  if (j < last) work(Part{{last - j}}, j, constant<size_t{1}>{});
 }
-
-// Elements of a tile: the rows that are gone through together, one group of columns after the other.
-constexpr size_t tile_elements = 4096;
 
 // Entries of per-column arrays that a partial register may touch: they are padded to this.
 constexpr size_t strip_capacity = columns_per_strip + 16;

@@ -15,7 +15,7 @@ SIMDNORM_INLINE void extremes_of_block(const float* const* rows, size_t n, size_
   constexpr size_t at_once = 16;
   for (size_t first = 0; first < n; first += at_once) {
     const size_t stop = first + at_once < n ? first + at_once : n;
-    for_column_groups<L>(cols, [&](auto access, size_t j, auto together) SIMDNORM_LAMBDA {
+    for_column_groups<L>(0, cols, [&](auto access, size_t j, auto together) SIMDNORM_LAMBDA {
       constexpr size_t V = together;
       // x * 0 is NaN for NaN and infinity alone: one fma finds both, a rare second look tells them
       // apart. min and max by themselves would drop a NaN or not, depending on where it stands.

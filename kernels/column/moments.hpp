@@ -42,7 +42,7 @@ SIMDNORM_INLINE void shift_by_mean(const float* const* rows, size_t n, size_t co
   const f32 share = L::broadcast(1.0f / static_cast<float>(n));
   for (size_t first = 0; first < n; first += rows_per_flush) {
     const size_t stop = first + rows_per_flush < n ? first + rows_per_flush : n;
-    for_column_groups<L>(cols, [&](auto access, size_t j, auto together) SIMDNORM_LAMBDA {
+    for_column_groups<L>(0, cols, [&](auto access, size_t j, auto together) SIMDNORM_LAMBDA {
       constexpr size_t V = together;
       f32 sum[2][V];
       repeat<V>([&](auto v) SIMDNORM_LAMBDA {
@@ -114,7 +114,7 @@ SIMDNORM_INLINE void sum_block(const float* const* rows, size_t n, size_t cols, 
                                const column_sums& from, column_sums& to) {
   for (size_t r = 0; r < n; r += rows_per_flush) {
     const row_group g{rows + r, r + rows_per_flush < n ? rows_per_flush : n - r, fetch};
-    for_column_groups<L>(cols, [&](auto access, size_t j, auto together) SIMDNORM_LAMBDA {
+    for_column_groups<L>(0, cols, [&](auto access, size_t j, auto together) SIMDNORM_LAMBDA {
       add_rows<L, together>(access, g, j, shift, r == 0 ? from : to, to);
     });
   }
@@ -186,7 +186,7 @@ template <class L>
 SIMDNORM_INLINE void spread_of_block(const float* const* rows, size_t n, size_t cols, const float* shifts,
                                      float* spread) {
   using f32 = typename L::f32;
-  for_column_groups<L>(cols, [&](auto access, size_t j, auto together) SIMDNORM_LAMBDA {
+  for_column_groups<L>(0, cols, [&](auto access, size_t j, auto together) SIMDNORM_LAMBDA {
     repeat<together>([&](auto v) SIMDNORM_LAMBDA {
       const size_t at = j + v * L::width;
       const f32 shift = L::load(shifts + at);

@@ -16,19 +16,9 @@ simdnorm_status apply(const kernel_table& table, const column_source& x, const s
                       const simdnorm_executor* executor) noexcept {
   const column_affine_arguments a{
       x.x, y.data, x.x_stride, y.row_stride, x.padding, &parameters, beyond_caches(y.rows, y.cols, 1)};
-  const auto rows = [&](size_t row_first, size_t row_last) {
+  return for_row_blocks(executor, x.rows, last - first, [&](size_t row_first, size_t row_last) {
     table.column_affine_f32(a, block{row_first, row_last, first, last});
-  };
-  if (is_parallel(executor)) return for_row_blocks(executor, x.rows, last - first, rows);
-  // Back to front: the rows that the statistics read last are still in L2 (256 KiB at a time).
-  const control_word_scope ieee;
-  const size_t together = size_t{65536} / (last - first);
-  for (size_t end = x.rows; end > 0;) {
-    const size_t begin = end > together ? end - together : 0;
-    rows(begin, end);
-    end = begin;
-  }
-  return SIMDNORM_OK;
+  });
 }
 
 void set_parameters(column_parameters& p, size_t c, double shift, double scale, double offset, float f32_shift) {
