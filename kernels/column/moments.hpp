@@ -238,7 +238,8 @@ SIMDNORM_INLINE void add_block(const float* const* rows, size_t n, size_t cols, 
   if (span.count == 0) shift_by_mean<L>(rows, n, cols, span.shift);
   column_sums t;
   sum_block<L>(rows, n, cols, fetch, span.shift, span.sums, t);
-  if (all_safe(t, cols, static_cast<double>(span.count + n))) [[likely]] {
+  // The sums of a single row are what they are: 0, or NaN of an infinity.
+  if (span.count + n == 1 || all_safe(t, cols, static_cast<double>(span.count + n))) [[likely]] {
     __builtin_memcpy(span.sums.sum, t.sum, cols * sizeof(double));
     __builtin_memcpy(span.sums.squares, t.squares, cols * sizeof(double));
   } else {

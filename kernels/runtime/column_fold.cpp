@@ -56,14 +56,14 @@ real_span find_real_rows(const column_source& source, size_t row, size_t wanted)
   return {row, count};
 }
 
-column_split split_columns(size_t rows, size_t cols, const simdnorm_executor* executor) noexcept {
+column_split split_columns(needs what, size_t rows, size_t cols, const simdnorm_executor* executor) noexcept {
   const size_t widest = cols < columns_per_strip ? cols : size_t{columns_per_strip};
   if (!is_parallel(executor)) return {widest, false};
   // Below 128 columns (512 bytes of a row) a task reads too little of each page and line pair; where there
   // is one span, threads share nothing but columns, and 64 will do.
   const size_t narrowest = rows > rows_per_span ? 128 : 64;
   const size_t share = (cols + executor->threads - 1) / executor->threads;
-  if (share < narrowest) return {widest, true};
+  if (share < narrowest || (what == needs::rows && cols == widest)) return {widest, true};
   const auto in_registers = [](size_t n) { return (n + 15) / 16 * 16; };
   const size_t strips = (share + columns_per_strip - 1) / columns_per_strip;  // of a thread
   const size_t worth = elements_per_task / 2 / (rows + 1);                    // two passes over each element

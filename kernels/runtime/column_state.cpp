@@ -113,24 +113,7 @@ void total_of_strip(const simdnorm_column_state* state, const state_arrays& a, c
   out.count = total.count;
 }
 
-double settle_zero(double v) {
-  return v == 0.0 ? 0.0 : v;
-}
-double canonical(double v) {
-  return v == v ? v : __builtin_nan("");
-}
-
 }  // namespace
-
-namespace simdnorm {
-
-simdnorm_moments make_moments(uint64_t count, double mean, double m2, float min, float max) noexcept {
-  if (count == 0) return {0, 0.0, 0.0, 0.0, 0.0};
-  return {count, canonical(mean), canonical(m2), canonical(settle_zero(static_cast<double>(min))),
-          canonical(settle_zero(static_cast<double>(max)))};
-}
-
-}  // namespace simdnorm
 
 extern "C" {
 
