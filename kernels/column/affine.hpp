@@ -4,6 +4,8 @@
 // own parameters; and column_normalizer, which makes them of mean, variance, gamma and beta.
 #pragma once
 
+#include <type_traits>
+
 #include "column/column.hpp"
 
 namespace simdnorm::SIMDNORM_ISA {
@@ -24,10 +26,6 @@ struct streamed {
   SIMDNORM_INLINE static void put(const whole_register<L>&, float* p, typename L::f32 v) {
     L::stream(p, v);
   }
-  template <class L>
-  SIMDNORM_INLINE static void put(const part_of_register<L>& access, float* p, typename L::f32 v) {
-    access.store(p, v);
-  }
 };
 
 // The rows of a tile, x and y of its first; `fetch` elements further on is the next tile's x.
@@ -44,6 +42,9 @@ struct affine_rows {
 template <class L, size_t V, bool Affine, class Store, class Access>
 SIMDNORM_INLINE void affine_columns(Access access, const column_parameters& p, const affine_rows& rows, size_t j) {
   using f32 = typename L::f32;
+  // A line that leaves in parts costs a read: groups that are less than one go through the caches.
+  constexpr bool lines = Access::whole && V * L::width % 16 == 0;
+  using put = std::conditional_t<lines, Store, cached>;
   f32 shift[V], scale[V], low[V], offset[V], gamma[V], beta[V];
   repeat<V>([&](auto v) SIMDNORM_LAMBDA {
     const size_t at = j + v * L::width;
@@ -69,14 +70,14 @@ SIMDNORM_INLINE void affine_columns(Access access, const column_parameters& p, c
     if constexpr (Store::ahead) {
       repeat<(V * L::width + 15) / 16>([&](auto k) SIMDNORM_LAMBDA { L::prefetch(x + rows.fetch + k * 16); });
     }
-    repeat<V>([&](auto v) SIMDNORM_LAMBDA { Store::template put<L>(access, y + v * L::width, out[v]); });
+    repeat<V>([&](auto v) SIMDNORM_LAMBDA { put::template put<L>(access, y + v * L::width, out[v]); });
     any = any + sum_of<V>(out);
   }
   if (L::any_nan(any)) [[unlikely]] {
     y = rows.y + j;
     for (size_t r = 0; r < rows.count; ++r, y += rows.y_stride) {
       repeat<V>([&](auto v) SIMDNORM_LAMBDA {
-        Store::template put<L>(access, y + v * L::width, L::canonical(access.load(y + v * L::width)));
+        put::template put<L>(access, y + v * L::width, L::canonical(access.load(y + v * L::width)));
       });
     }
   }
@@ -138,7 +139,8 @@ inline void affine_block(const column_affine_arguments& a, const block& b) {
       }
       const affine_rows rows{x, y, a.x_stride, a.y_stride, count, next * a.x_stride};
       const size_t head = to_line(i);
-      if (!alike) {  // lines that are written in part must come in first, and stores wait for one another
+      if (!alike) {  // the line of the head; and lines that are written in part come in first, a store at a time
+        L::prefetch(x + rows.fetch);
         L::prefetch(y + next * a.y_stride);
         L::prefetch(y + next * a.y_stride + cols - 1);
       }

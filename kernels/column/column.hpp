@@ -47,11 +47,13 @@ class real_rows {
 // How the registers of a group of columns are read and written: whole, or the first n elements.
 template <class L>
 struct whole_register {
+  static constexpr bool whole = true;
   SIMDNORM_INLINE typename L::f32 load(const float* p) const { return L::load(p); }
   SIMDNORM_INLINE void store(float* p, typename L::f32 v) const { L::store(p, v); }
 };
 template <class L>
 struct part_of_register {
+  static constexpr bool whole = false;
   size_t n;
   SIMDNORM_INLINE typename L::f32 load(const float* p) const { return L::load_n(p, n); }
   SIMDNORM_INLINE void store(float* p, typename L::f32 v) const { L::store_n(p, v, n); }
