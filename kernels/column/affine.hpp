@@ -118,39 +118,49 @@ inline void affine_block(const column_affine_arguments& a, const block& b) {
   const size_t tile = exact_count > 0 || some_rows == 0 || !alike ? 1 : some_rows;
   const size_t fetched = some_rows > tile ? some_rows : tile;
 
+  // Rows [i, i + count), with those `next` further on to be fetched.
+  const auto tile_at = [&](size_t i, size_t count, ptrdiff_t next) SIMDNORM_LAMBDA {
+    const float* x = x_row(i);
+    float* y = y_row(i);
+    float exact[columns_per_strip];
+    for (size_t k = 0; k < exact_count; ++k) {
+      const size_t c = exact_columns[k];
+      const double v = (static_cast<double>(x[c]) - p.exact_shift[c]) * p.exact_scale[c] + p.exact_offset[c];
+      exact[k] = v == v ? static_cast<float>(v) : __builtin_nanf("");
+    }
+    const affine_rows rows{x, y, a.x_stride, a.y_stride, count, next * a.x_stride};
+    const size_t head = to_line(i);
+    if (!alike) {  // the line of the head; and lines that are written in part come in first, a store at a time
+      L::prefetch(x + rows.fetch);
+      L::prefetch(y + next * a.y_stride);
+      L::prefetch(y + next * a.y_stride + cols - 1);
+    }
+    for_column_groups<L, pieces_of_register<L>>(0, head, [&](auto access, size_t j, auto together) SIMDNORM_LAMBDA {
+      affine_columns<L, together, Affine, cached>(access, p, rows, j);
+    });
+    for_column_groups<L>(head, cols, [&](auto access, size_t j, auto together) SIMDNORM_LAMBDA {
+      affine_columns<L, together, Affine, Store>(access, p, rows, j);
+    });
+    for (size_t k = 0; k < exact_count; ++k) y[exact_columns[k]] = exact[k];
+  };
+
+  // Back to front, 256 KiB at a time: the rows that statistics read last are still in L2.
+  const size_t chunk = fetched * 32;
   for (size_t padded_from = b.row_first; padded_from < b.row_last;) {
     const row_run run = next_real_run(a.padding, padded_from, b.row_last);
     if (a.padding.fill == SIMDNORM_FILL_ZERO) {
       for (size_t i = padded_from; i < run.first; ++i) __builtin_memset(y_row(i), 0, cols * sizeof(float));
     }
-    // Back to front: the rows that statistics read last are still in L1 and L2.
     for (size_t end = run.last; end > run.first;) {
-      const size_t count = tile < end - run.first ? tile : end - run.first;
-      const size_t i = end - count;
-      const ptrdiff_t next = i >= run.first + fetched ? -static_cast<ptrdiff_t>(fetched) : 0;
-      end = i;
-      const float* x = x_row(i);
-      float* y = y_row(i);
-      float exact[columns_per_strip];
-      for (size_t k = 0; k < exact_count; ++k) {
-        const size_t c = exact_columns[k];
-        const double v = (static_cast<double>(x[c]) - p.exact_shift[c]) * p.exact_scale[c] + p.exact_offset[c];
-        exact[k] = v == v ? static_cast<float>(v) : __builtin_nanf("");
+      const size_t begin = end - run.first > chunk ? end - chunk : run.first;
+      const size_t before = begin - run.first > chunk ? begin - chunk : run.first;
+      for (size_t i = begin; i < end; i += tile) {
+        const size_t count = tile < end - i ? tile : end - i;
+        const size_t below = i + fetched < end ? i + fetched : before + (i + fetched - end);
+        const size_t next = below < run.last ? below : i;
+        tile_at(i, count, static_cast<ptrdiff_t>(next) - static_cast<ptrdiff_t>(i));
       }
-      const affine_rows rows{x, y, a.x_stride, a.y_stride, count, next * a.x_stride};
-      const size_t head = to_line(i);
-      if (!alike) {  // the line of the head; and lines that are written in part come in first, a store at a time
-        L::prefetch(x + rows.fetch);
-        L::prefetch(y + next * a.y_stride);
-        L::prefetch(y + next * a.y_stride + cols - 1);
-      }
-      for_column_groups<L, pieces_of_register<L>>(0, head, [&](auto access, size_t j, auto together) SIMDNORM_LAMBDA {
-        affine_columns<L, together, Affine, cached>(access, p, rows, j);
-      });
-      for_column_groups<L>(head, cols, [&](auto access, size_t j, auto together) SIMDNORM_LAMBDA {
-        affine_columns<L, together, Affine, Store>(access, p, rows, j);
-      });
-      for (size_t k = 0; k < exact_count; ++k) y[exact_columns[k]] = exact[k];
+      end = begin;
     }
     padded_from = run.last;
   }
