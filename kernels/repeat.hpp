@@ -29,5 +29,15 @@ SIMDNORM_INLINE void repeat(F f) {
   (std::make_index_sequence<N>{});
 }
 
+// The sum of N registers, by halving.
+template <size_t N, size_t First = 0, class V>
+SIMDNORM_INLINE auto sum_of(const V* v) {
+  if constexpr (N == 1) {
+    return v[First];
+  } else {
+    return sum_of<N / 2, First>(v) + sum_of<N - N / 2, First + N / 2>(v);
+  }
+}
+
 }  // namespace
 }  // namespace simdnorm

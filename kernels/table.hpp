@@ -46,30 +46,45 @@ struct row_norm_arguments {
   row_split* split;      // of one row that is done in parts; null: whole rows
 };
 
-// Valid rows are folded in blocks of this many; the size of a block is part of the definition of
-// the result (docs/numerics.md). Blocks are folded into spans, spans into the total.
+// Valid rows are added in blocks of this many to spans of this many blocks, and spans are folded into
+// the total: the sizes are part of the definition of the result (docs/numerics.md).
 enum : size_t { rows_per_block = 64, blocks_per_span = 64, rows_per_span = rows_per_block * blocks_per_span };
 
 // Column-wise work is done in strips of at most this many columns, so that a strip's parameters fit
 // on the stack of the caller (column_parameters below: 49 bytes a column).
 enum : size_t { columns_per_strip = 256 };
 
-// Moments of the columns of a strip; entry 0 belongs to the strip's first column. Every column has
-// seen the same rows, hence one count.
+// Moments and extremes of the columns of a strip; entry 0 belongs to the strip's first column. Every
+// column has seen the same rows, hence one count.
 struct column_fold {
   uint64_t count;
-  double* mean;
+  double* mean;  // null, and m2: not wanted
   double* m2;
+  float* min;  // null, and max: not wanted
+  float* max;
 };
 
-// Folds the next `valid_rows` valid rows, from row block.row_first on (rows before block.row_last
-// are all there is), into `fold`, one block of rows_per_block at a time; the last may be shorter.
+// An open span of a strip: with d = x - shift, sum(d) and sum(d^2) of its rows.
+struct column_span {
+  uint64_t count;
+  float* shift;
+  double* sum;
+  double* squares;
+};
+
+// Adds the next `valid_rows` valid rows, from row block.row_first on (rows before block.row_last are all
+// there is), to the open span, one block of rows_per_block at a time; the last may be shorter. A span
+// that is full is folded into `total`. When the rows end, an open span is folded too if it is to be
+// closed (and `open` is left as it was), else it is in `open`. Extremes go into `total` at once.
 struct column_moments_arguments {
   const void* x;
   ptrdiff_t x_stride;
   simdnorm_padding padding;
   size_t valid_rows;
-  column_fold* fold;
+  column_span* open;  // null: empty
+  bool close;
+  column_fold* total;
+  bool far;  // x comes from memory, not from a cache
 };
 
 // min[j] = min(min[j], ...) over the valid rows of the block. NaN in a column gives NaN. The caller
@@ -81,6 +96,10 @@ struct column_extremes_arguments {
   float* min;
   float* max;
 };
+
+// scale = f32(exact scale * below_one): nearer to 0 than the exact scale, so that scale_low has its
+// sign and no infinity of x meets one of the other sign.
+constexpr double below_one = 1.0 - 0x1p-23;
 
 // x_hat = (x - shift) * (scale + scale_low) + offset, y = x_hat * gamma + beta if `affine`, else x_hat.
 // A column with exact[j] != 0 is computed from the doubles instead, y = (x - exact_shift) *
@@ -106,17 +125,25 @@ struct column_affine_arguments {
   ptrdiff_t x_stride, y_stride;
   simdnorm_padding padding;
   const column_parameters* parameters;  // entry 0 belongs to block.col_first
-  bool finite;                          // real elements of columns that are not exact are known to be finite
+  bool stream;                          // y goes past the caches where its lines allow it
 };
 
-// parameters of y = (x - mean) / sqrt(variance + epsilon) * gamma + beta for a strip; entry 0 of
-// mean and variance belongs to block.col_first, gamma and beta are whole.
+// parameters of y = (x - mean) / sqrt(variance + epsilon) * gamma + beta for a strip, from its fold or,
+// without one, from given statistics; and what training tells of them. But for the fold all arrays are
+// whole; null: not wanted, gamma of ones, beta of zeros.
 struct column_normalizer_arguments {
-  const double* mean;
-  const double* variance;
-  const void* gamma;  // null: ones
-  const void* beta;   // null: zeros
+  const column_fold* fold;
+  const float* given_mean;
+  const float* given_variance;
+  const float* gamma;
+  const float* beta;
   double epsilon;
+  float* mean;
+  float* rstd;
+  float* running_mean;
+  float* running_variance;
+  double momentum;
+  bool biased;  // the running variance is divided by n, not n - 1
   column_parameters* parameters;
 };
 

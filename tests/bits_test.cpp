@@ -108,6 +108,34 @@ TEST_P(bits_test, pitch_and_place) {
     }
 }
 
+// Stores past the caches and fetching ahead, always and never: only where y lies decides whether its
+// lines can be streamed, and neither changes a bit.
+TEST_P(bits_test, beyond_the_caches_and_within) {
+  const std::size_t before = simdnorm_stream_border();
+  for (const std::size_t offset : {0, 3}) {
+    offset_arena memory(offset);
+    for (const operation op : all_operations()) {
+      std::vector<problem> problems = samples(op);
+      for (std::size_t f = 0; f < flavour_count; ++f)
+        for (const std::size_t cols : {16, 64, 1024})
+          problems.push_back(make_problem(f, 4 + 2048 / cols, cols, static_cast<flavour>(f), is_row_wise(op)));
+      for (const problem& p : problems)
+        for (const std::ptrdiff_t pitch : {0, 1024}) {
+          setup s;
+          s.x_pitch = s.y_pitch = pitch;
+          simdnorm_stream_border_set(SIZE_MAX);
+          const result within = run(op, p, s, memory);
+          simdnorm_stream_border_set(1);
+          const result beyond = run(op, p, s, memory);
+          simdnorm_stream_border_set(before);
+          ASSERT_TRUE(beyond.intact) << name_of(op);
+          ASSERT_EQ(difference(beyond, within), "")
+              << name_of(op) << " " << p.rows << "x" << p.cols << ", offset " << offset << ", pitch " << pitch;
+        }
+    }
+  }
+}
+
 // A row alone has the bits it has in any batch.
 TEST_P(bits_test, position_of_a_row_and_number_of_rows) {
   for (const operation op : all_operations()) {

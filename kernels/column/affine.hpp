@@ -4,50 +4,87 @@
 // own parameters; and column_normalizer, which makes them of mean, variance, gamma and beta.
 #pragma once
 
+#include <type_traits>
+
 #include "column/column.hpp"
-#include "repeat.hpp"
 
 namespace simdnorm::SIMDNORM_ISA {
 namespace {
 
-// N rows at once: their parameters are loaded once. Finite: no output needs a look for NaN.
-template <class L, size_t N, bool Affine, bool Finite>
-SIMDNORM_INLINE void affine_rows(const column_parameters& p, size_t cols, const float* const (&x)[N],
-                                 float* const (&y)[N]) {
+// How a group is stored, and whether the next rows are fetched meanwhile: y in the caches, or past
+// them with x on its way from memory.
+struct cached {
+  static constexpr bool ahead = false;
+  template <class L, class Access>
+  SIMDNORM_INLINE static void put(const Access& access, float* p, typename L::f32 v) {
+    access.store(p, v);
+  }
+};
+struct streamed {
+  static constexpr bool ahead = true;
+  template <class L>
+  SIMDNORM_INLINE static void put(const whole_register<L>&, float* p, typename L::f32 v) {
+    L::stream(p, v);
+  }
+};
+
+// The rows of a tile, x and y of its first; `fetch` elements further on is the next tile's x.
+struct affine_rows {
+  const float* x;
+  float* y;
+  ptrdiff_t x_stride, y_stride;
+  size_t count;
+  ptrdiff_t fetch;
+};
+
+// V registers of columns, from j on, of all rows: their parameters are loaded once. NaN is looked for
+// once, in the sum of all outputs (infinities of both signs make one more), and settled in y.
+template <class L, size_t V, bool Affine, class Store, class Access>
+SIMDNORM_INLINE void affine_columns(Access access, const column_parameters& p, const affine_rows& rows, size_t j) {
   using f32 = typename L::f32;
-  for_columns<L>(cols, [&](size_t j, size_t width, auto load) SIMDNORM_LAMBDA {
-    const f32 shift = load(p.shift);
-    const f32 scale = load(p.scale);
-    const f32 low = load(p.scale_low);
-    const f32 offset = load(p.offset);
-    f32 gamma, beta;
+  // A line that leaves in parts costs a read: groups that are less than one go through the caches.
+  constexpr bool lines = Access::whole && V * L::width % 16 == 0;
+  using put = std::conditional_t<lines, Store, cached>;
+  f32 shift[V], scale[V], low[V], offset[V], gamma[V], beta[V];
+  repeat<V>([&](auto v) SIMDNORM_LAMBDA {
+    const size_t at = j + v * L::width;
+    shift[v] = access.load(p.shift + at);
+    scale[v] = access.load(p.scale + at);
+    low[v] = access.load(p.scale_low + at);
+    offset[v] = access.load(p.offset + at);
     if constexpr (Affine) {
-      gamma = load(p.gamma);
-      beta = load(p.beta);
-    }
-    f32 v[N];
-    repeat<N>([&](auto r) SIMDNORM_LAMBDA {
-      const f32 d = load(x[r]) - shift;
-      v[r] = L::fma(d, scale, L::fma(d, low, offset));
-      if constexpr (Affine) v[r] = L::fma(v[r], gamma, beta);
-      if constexpr (!Finite) {
-        if (L::any_nan(v[r])) [[unlikely]] {  // the low part can make infinity - infinity of an infinity
-          f32 w = L::fma(d, scale, offset);
-          if constexpr (Affine) w = L::fma(w, gamma, beta);
-          v[r] = L::repair_nan(v[r], w);
-        }
-      }
-    });
-    if (width == L::width) {
-      repeat<N>([&](auto r) SIMDNORM_LAMBDA { L::store(y[r] + j, v[r]); });
-    } else {
-      repeat<N>([&](auto r) SIMDNORM_LAMBDA { L::store_n(y[r] + j, v[r], width); });
+      gamma[v] = access.load(p.gamma + at);
+      beta[v] = access.load(p.beta + at);
     }
   });
+  f32 any = L::broadcast(0.0f);
+  const float* x = rows.x + j;
+  float* y = rows.y + j;
+  for (size_t r = 0; r < rows.count; ++r, x += rows.x_stride, y += rows.y_stride) {
+    f32 out[V];
+    repeat<V>([&](auto v) SIMDNORM_LAMBDA {
+      const f32 d = access.load(x + v * L::width) - shift[v];
+      out[v] = L::fma(d, scale[v], L::fma(d, low[v], offset[v]));
+      if constexpr (Affine) out[v] = L::fma(out[v], gamma[v], beta[v]);
+    });
+    if constexpr (Store::ahead) {
+      repeat<(V * L::width + 15) / 16>([&](auto k) SIMDNORM_LAMBDA { L::prefetch(x + rows.fetch + k * 16); });
+    }
+    repeat<V>([&](auto v) SIMDNORM_LAMBDA { put::template put<L>(access, y + v * L::width, out[v]); });
+    any = any + sum_of<V>(out);
+  }
+  if (L::any_nan(any)) [[unlikely]] {
+    y = rows.y + j;
+    for (size_t r = 0; r < rows.count; ++r, y += rows.y_stride) {
+      repeat<V>([&](auto v) SIMDNORM_LAMBDA {
+        put::template put<L>(access, y + v * L::width, L::canonical(access.load(y + v * L::width)));
+      });
+    }
+  }
 }
 
-template <class L, bool Affine, bool Finite>
-inline void column_affine_of(const column_affine_arguments& a, const block& b) {
+template <class L, bool Affine, class Store>
+inline void affine_block(const column_affine_arguments& a, const block& b) {
   const column_parameters& p = *a.parameters;
   const size_t cols = b.col_last - b.col_first;
   const auto x_row = [&](size_t row) SIMDNORM_LAMBDA {
@@ -66,37 +103,64 @@ inline void column_affine_of(const column_affine_arguments& a, const block& b) {
       if (p.exact[c]) exact_columns[exact_count++] = c;
     }
   }
+  // A tile's x and y lie in L1 while its columns are gone through. Rows at the same place of their
+  // pages share a few sets of it, and a load waits for the store before that it seems to follow.
+  const bool same_place = a.x_stride % 1024 == 0 && a.y_stride % 1024 == 0;
+  const size_t some_rows = (same_place ? 1024 : 2048) / cols;
+  // Lines are streamed whole: one that leaves in two parts costs a read. Where rows begin at different
+  // places of their lines they are gone through one by one, up to the first line of each by stores that
+  // are cached.
+  const auto to_line = [&](size_t row) SIMDNORM_LAMBDA {
+    const size_t n = (0 - reinterpret_cast<uintptr_t>(y_row(row))) % 64 / sizeof(float);
+    return Store::ahead ? (n < cols ? n : cols) : 0;
+  };
+  const bool alike = !Store::ahead || (a.y_stride % 16 == 0 && to_line(b.row_first) == 0);
+  const size_t tile = exact_count > 0 || some_rows == 0 || !alike ? 1 : some_rows;
+  const size_t fetched = some_rows > tile ? some_rows : tile;
 
-  // Several rows at once pay while x and y are in L2 and stores do not cross cache lines: at 8 to 25 MB
-  // they are 2 to 3 times slower than one row at a time.
-  constexpr size_t together = 4;
-  constexpr size_t l2_elements = 131072;
-  const bool side_by_side = exact_count == 0 && (b.row_last - b.row_first) * cols <= l2_elements &&
-                            reinterpret_cast<uintptr_t>(y_row(b.row_first)) % 64 == 0 && a.y_stride % 16 == 0;
+  // Rows [i, i + count), with those `next` further on to be fetched.
+  const auto tile_at = [&](size_t i, size_t count, ptrdiff_t next) SIMDNORM_LAMBDA {
+    const float* x = x_row(i);
+    float* y = y_row(i);
+    float exact[columns_per_strip];
+    for (size_t k = 0; k < exact_count; ++k) {
+      const size_t c = exact_columns[k];
+      const double v = (static_cast<double>(x[c]) - p.exact_shift[c]) * p.exact_scale[c] + p.exact_offset[c];
+      exact[k] = v == v ? static_cast<float>(v) : __builtin_nanf("");
+    }
+    const affine_rows rows{x, y, a.x_stride, a.y_stride, count, next * a.x_stride};
+    const size_t head = to_line(i);
+    if (!alike) {  // the line of the head; and lines that are written in part come in first, a store at a time
+      L::prefetch(x + rows.fetch);
+      L::prefetch(y + next * a.y_stride);
+      L::prefetch(y + next * a.y_stride + cols - 1);
+    }
+    for_column_groups<L, pieces_of_register<L>>(0, head, [&](auto access, size_t j, auto together) SIMDNORM_LAMBDA {
+      affine_columns<L, together, Affine, cached>(access, p, rows, j);
+    });
+    for_column_groups<L>(head, cols, [&](auto access, size_t j, auto together) SIMDNORM_LAMBDA {
+      affine_columns<L, together, Affine, Store>(access, p, rows, j);
+    });
+    for (size_t k = 0; k < exact_count; ++k) y[exact_columns[k]] = exact[k];
+  };
 
+  // Back to front, 256 KiB at a time: the rows that statistics read last are still in L2.
+  const size_t chunk = fetched * 32;
   for (size_t padded_from = b.row_first; padded_from < b.row_last;) {
     const row_run run = next_real_run(a.padding, padded_from, b.row_last);
     if (a.padding.fill == SIMDNORM_FILL_ZERO) {
       for (size_t i = padded_from; i < run.first; ++i) __builtin_memset(y_row(i), 0, cols * sizeof(float));
     }
-    size_t i = run.first;
-    if (side_by_side) {
-      for (; i + together <= run.last; i += together) {
-        affine_rows<L, together, Affine, Finite>(p, cols, {x_row(i), x_row(i + 1), x_row(i + 2), x_row(i + 3)},
-                                                 {y_row(i), y_row(i + 1), y_row(i + 2), y_row(i + 3)});
+    for (size_t end = run.last; end > run.first;) {
+      const size_t begin = end - run.first > chunk ? end - chunk : run.first;
+      const size_t before = begin - run.first > chunk ? begin - chunk : run.first;
+      for (size_t i = begin; i < end; i += tile) {
+        const size_t count = tile < end - i ? tile : end - i;
+        const size_t below = i + fetched < end ? i + fetched : before + (i + fetched - end);
+        const size_t next = below < run.last ? below : i;
+        tile_at(i, count, static_cast<ptrdiff_t>(next) - static_cast<ptrdiff_t>(i));
       }
-    }
-    for (; i < run.last; ++i) {
-      const float* x = x_row(i);
-      float* y = y_row(i);
-      float exact[columns_per_strip];
-      for (size_t k = 0; k < exact_count; ++k) {
-        const size_t c = exact_columns[k];
-        const double v = (static_cast<double>(x[c]) - p.exact_shift[c]) * p.exact_scale[c] + p.exact_offset[c];
-        exact[k] = v == v ? static_cast<float>(v) : __builtin_nanf("");
-      }
-      affine_rows<L, 1, Affine, Finite>(p, cols, {x}, {y});
-      for (size_t k = 0; k < exact_count; ++k) y[exact_columns[k]] = exact[k];
+      end = begin;
     }
     padded_from = run.last;
   }
@@ -104,23 +168,14 @@ inline void column_affine_of(const column_affine_arguments& a, const block& b) {
 
 template <class L>
 inline void column_affine(const column_affine_arguments& a, const block& b) {
-  if (a.parameters->affine) {
-    if (a.finite) {
-      column_affine_of<L, true, true>(a, b);
-    } else {
-      column_affine_of<L, true, false>(a, b);
-    }
-  } else if (a.finite) {
-    column_affine_of<L, false, true>(a, b);
+  const bool stream = a.stream && !a.parameters->any_exact;
+  const bool affine = a.parameters->affine;
+  if (stream) {
+    affine ? affine_block<L, true, streamed>(a, b) : affine_block<L, false, streamed>(a, b);
+    L::fence();
   } else {
-    column_affine_of<L, false, false>(a, b);
+    affine ? affine_block<L, true, cached>(a, b) : affine_block<L, false, cached>(a, b);
   }
-}
-
-// Whether f32 parameters neither overflow nor underflow; false for NaN.
-SIMDNORM_INLINE bool f32_parameters_do(double shift, double scale) {
-  const double size = __builtin_fabs(scale);
-  return (__builtin_fabs(shift) < 0x1p100) & (((size > 0x1p-100) & (size < 0x1p100)) | (size == 0.0));
 }
 
 // With rstd in two floats: x_hat = (x - shift) * rstd - (mean - shift) * rstd, then gamma and beta, as
@@ -132,47 +187,90 @@ SIMDNORM_INLINE bool f32_parameters_do(double shift, double scale) {
 template <class L>
 inline void column_normalizer(const column_normalizer_arguments& a, const block& b) {
   column_parameters& p = *a.parameters;
-  const size_t cols = b.col_last - b.col_first;
-  p.affine = a.gamma != nullptr || a.beta != nullptr;
-  const auto copy = [&](float* to, const void* from, float otherwise) {
+  const size_t first = b.col_first;
+  const size_t cols = b.col_last - first;
+  const uint64_t count = a.fold ? a.fold->count : 1;
+  double mean[columns_per_strip], variance[columns_per_strip], rstd[columns_per_strip];
+  if (a.fold) {
+    const double inverse = count > 0 ? 1.0 / static_cast<double>(count) : 0.0;
+    for (size_t c = 0; c < cols; ++c) {
+      mean[c] = a.fold->mean[c];
+      variance[c] = a.fold->m2[c] * inverse;
+    }
+  } else {
+    for (size_t c = 0; c < cols; ++c) {
+      mean[c] = static_cast<double>(a.given_mean[first + c]);
+      variance[c] = static_cast<double>(a.given_variance[first + c]);
+    }
+  }
+  const auto copy = [cols, first](float* to, const float* from, float otherwise) {
     if (from) {
-      __builtin_memcpy(to, static_cast<const float*>(from) + b.col_first, cols * sizeof(float));
+      __builtin_memcpy(to, from + first, cols * sizeof(float));
     } else {
       for (size_t c = 0; c < cols; ++c) to[c] = otherwise;
     }
   };
+  p.affine = a.gamma != nullptr || a.beta != nullptr;
   copy(p.gamma, a.gamma, 1.0f);
   copy(p.beta, a.beta, 0.0f);
-  const double* means = a.mean;
-  const double* variances = a.variance;
+
+  // A step of Newton's takes 1 / sqrt in f32, good to 2^-22.6, to 2^-46, for a third of the time that sqrt
+  // and division take in doubles.
   const double epsilon = a.epsilon;
-  int any = 0;
-#pragma GCC ivdep  // the parameters lie apart from mean and variance
+  for (size_t c = 0; c < cols; ++c) p.scale[c] = 1.0f / __builtin_sqrtf(static_cast<float>(variance[c] + epsilon));
   for (size_t c = 0; c < cols; ++c) {
-    const double variance = variances[c] + epsilon;
-    const double rstd = variance == 0.0 ? 0.0 : 1.0 / __builtin_sqrt(variance);
-    const double gamma = static_cast<double>(p.gamma[c]);
-    const double beta = static_cast<double>(p.beta[c]);
-    const double mean = means[c];
-    const double if_any_variance = mean * mean < variance ? 0.0 : mean;
-    const float shift = static_cast<float>(variances[c] > 0.0 ? if_any_variance : mean);
-    const float high = static_cast<float>(rstd);
+    const double rough = static_cast<double>(p.scale[c]);
+    const double lost = 1.0 - (variance[c] + epsilon) * (rough * rough);
+    rstd[c] = rough + rough * (0.5 * lost);
+  }
+  for (size_t c = 0; c < cols; ++c) {
+    const double if_any_variance = mean[c] * mean[c] < variance[c] + epsilon ? 0.0 : mean[c];
+    const float shift = static_cast<float>(variance[c] > 0.0 ? if_any_variance : mean[c]);
+    const float high = static_cast<float>(rstd[c] * below_one);
     p.shift[c] = shift;
     p.scale[c] = high;
-    p.scale_low[c] = static_cast<float>(rstd - static_cast<double>(high));
-    p.offset[c] = static_cast<float>((static_cast<double>(shift) - mean) * rstd);
-    p.exact_shift[c] = mean;
-    p.exact_scale[c] = rstd * gamma;
-    p.exact_offset[c] = beta;
+    p.scale_low[c] = static_cast<float>(rstd[c] - static_cast<double>(high));
+    p.offset[c] = static_cast<float>((static_cast<double>(shift) - mean[c]) * rstd[c]);
   }
-  const auto is_exact = [&p, means](size_t c) SIMDNORM_LAMBDA {
-    const double finite = p.exact_scale[c] - p.exact_scale[c] + (p.exact_offset[c] - p.exact_offset[c]);
-    return !(f32_parameters_do(means[c], static_cast<double>(p.scale[c])) & (finite == 0.0));
+  // Columns whose f32 parameters, or the step, would overflow or underflow; NaN is one.
+  const auto is_exact = [&](size_t c) SIMDNORM_LAMBDA {
+    const double v = variance[c] + epsilon;
+    const float finite = (p.gamma[c] - p.gamma[c]) + (p.beta[c] - p.beta[c]);
+    return !((__builtin_fabs(mean[c]) < 0x1p100) & (v > 0x1p-100) & (v < 0x1p100) & (finite == 0.0f));
   };
+  int any = 0;
   for (size_t c = 0; c < cols; ++c) any |= is_exact(c);
   p.any_exact = any != 0;
   if (any) [[unlikely]] {
-    for (size_t c = 0; c < cols; ++c) p.exact[c] = is_exact(c);
+    for (size_t c = 0; c < cols; ++c) {
+      p.exact[c] = is_exact(c);
+      if (!p.exact[c]) continue;
+      const double v = variance[c] + epsilon;
+      rstd[c] = v == 0.0 ? 0.0 : 1.0 / __builtin_sqrt(v);
+      p.exact_shift[c] = mean[c];
+      p.exact_scale[c] = rstd[c] * static_cast<double>(p.gamma[c]);
+      p.exact_offset[c] = static_cast<double>(p.beta[c]);
+    }
+  }
+
+  const auto tell = [cols, first](float* to, auto value) SIMDNORM_LAMBDA {
+    if (!to) return;
+    for (size_t c = 0; c < cols; ++c) {
+      const double v = value(c, static_cast<double>(to[first + c]));
+      to[first + c] = v == v ? static_cast<float>(v) : __builtin_nanf("");
+    }
+  };
+  tell(a.mean, [&](size_t c, double) SIMDNORM_LAMBDA { return mean[c]; });
+  tell(a.rstd, [&](size_t c, double) SIMDNORM_LAMBDA { return count > 0 ? rstd[c] : 0.0; });
+  const double keep = 1.0 - a.momentum;
+  if (count > 0) {
+    tell(a.running_mean, [&](size_t c, double old) SIMDNORM_LAMBDA { return keep * old + a.momentum * mean[c]; });
+  }
+  if (count > (a.biased ? 0 : 1)) {
+    const double n = static_cast<double>(count);
+    const double unbias = a.biased ? 1.0 : n / (n - 1.0);
+    tell(a.running_variance,
+         [&](size_t c, double old) SIMDNORM_LAMBDA { return keep * old + a.momentum * (variance[c] * unbias); });
   }
 }
 

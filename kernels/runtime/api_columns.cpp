@@ -12,49 +12,73 @@ namespace {
 
 // y = (x - shift) * scale + offset over the rows, columns [first, last).
 simdnorm_status apply(const kernel_table& table, const column_source& x, const simdnorm_matrix& y,
-                      const column_parameters& parameters, size_t first, size_t last, bool finite,
+                      const column_parameters& parameters, size_t first, size_t last,
                       const simdnorm_executor* executor) noexcept {
-  const column_affine_arguments a{x.x, y.data, x.x_stride, y.row_stride, x.padding, &parameters, finite};
+  const column_affine_arguments a{
+      x.x, y.data, x.x_stride, y.row_stride, x.padding, &parameters, beyond_caches(y.rows, y.cols, 1)};
   return for_row_blocks(executor, x.rows, last - first, [&](size_t row_first, size_t row_last) {
     table.column_affine_f32(a, block{row_first, row_last, first, last});
   });
 }
 
-void set_parameters(column_parameters& p, size_t c, double shift, double scale, double offset, float f32_shift) {
-  p.shift[c] = f32_shift;
-  p.scale[c] = static_cast<float>(scale);
-  p.scale_low[c] = static_cast<float>(scale - static_cast<double>(p.scale[c]));
-  p.offset[c] = static_cast<float>(offset + (static_cast<double>(f32_shift) - shift) * scale);
-  p.exact_shift[c] = shift;
-  p.exact_scale[c] = scale;
-  p.exact_offset[c] = offset;
-  // As in the kernel column_normalizer: what f32 parameters can do without overflow or underflow.
-  const double size = __builtin_fabs(scale);
-  const bool fine = (__builtin_fabs(shift) < 0x1p100) & (__builtin_fabs(offset) < 0x1p100) &
-                    (((size > 0x1p-100) & (size < 0x1p100)) | (size == 0.0));
-  p.exact[c] = !fine;
-  p.any_exact |= !fine;
+// y = (x - shift) * scale + offset, and in f32 shifted elsewhere.
+struct scaling {
+  double shift, scale, offset;
+  float f32_shift, f32_offset;
+};
+
+scaling shifted_to(float f32_shift, double shift, double scale, double offset) {
+  return {shift, scale, offset, f32_shift,
+          static_cast<float>(offset + (static_cast<double>(f32_shift) - shift) * scale)};
 }
 
-// y = (x - mean) / deviation, shifted like the kernel column_normalizer.
-void standardized(column_parameters& p, size_t c, double mean, double deviation) {
-  const bool small = __builtin_fabs(mean) < __builtin_fabs(deviation);
-  set_parameters(p, c, mean, 1.0 / deviation, 0.0, small ? 0.0f : static_cast<float>(mean));
+// y = (x - mean) / deviation, shifted like the kernel column_normalizer. A deviation of 1 is what the fit
+// gives a constant column: shifted by its mean it comes out as exactly 0.
+scaling standardized(double mean, double deviation) {
+  const bool small = (__builtin_fabs(mean) < __builtin_fabs(deviation)) & (deviation != 1.0);
+  return shifted_to(small ? 0.0f : static_cast<float>(mean), mean, 1.0 / deviation, 0.0);
 }
 
 // y = (x - low_x) * scale + low_y, so that low_x itself comes out as exactly low_y.
-void from_low(column_parameters& p, size_t c, double low_x, double scale, double low_y) {
-  set_parameters(p, c, low_x, scale, low_y, static_cast<float>(low_x));
+scaling from_low(double low_x, double scale, double low_y) {
+  return shifted_to(static_cast<float>(low_x), low_x, scale, low_y);
 }
 
 // x = (y - low) * scale + offset. What rounding the offset to f32 loses moves into the shift, whose
 // numbers are small: the opposite of standardized.
-void backward(column_parameters& p, size_t c, double low, double scale, double offset) {
+scaling backward(double low, double scale, double offset) {
   const float high = static_cast<float>(offset);
   const double lost = offset - static_cast<double>(high);
-  const float shift = static_cast<float>(scale != 0.0 ? low - lost / scale : low);
-  set_parameters(p, c, low, scale, offset, shift);
-  p.offset[c] = high;
+  return {low, scale, offset, static_cast<float>(scale != 0.0 ? low - lost / scale : low), high};
+}
+
+template <class Scaling>
+void set_parameters(column_parameters& p, size_t first, size_t last, Scaling scaling_of) {
+  p.affine = false;
+  // What f32 parameters can do without overflow or underflow; NaN is not.
+  const auto is_exact = [](const scaling& s) {
+    const double size = __builtin_fabs(s.scale);
+    return !((__builtin_fabs(s.shift) < 0x1p100) & (__builtin_fabs(s.offset) < 0x1p100) &
+             (((size > 0x1p-100) & (size < 0x1p100)) | (size == 0.0)));
+  };
+  bool any = false;
+  for (size_t i = 0; i < last - first; ++i) {
+    const scaling s = scaling_of(first + i);
+    const float high = static_cast<float>(s.scale * below_one);
+    p.shift[i] = s.f32_shift;
+    p.scale[i] = high;
+    p.scale_low[i] = static_cast<float>(s.scale - static_cast<double>(high));
+    p.offset[i] = s.f32_offset;
+    any |= is_exact(s);
+  }
+  p.any_exact = any;
+  for (size_t i = 0; any && i < last - first; ++i) {
+    const scaling s = scaling_of(first + i);
+    p.exact_shift[i] = s.shift;
+    p.exact_scale[i] = s.scale;
+    p.exact_offset[i] = s.offset;
+    p.exact[i] = is_exact(s);
+  }
 }
 
 // A checked matrix call of a column norm.
@@ -73,7 +97,7 @@ simdnorm_status check_columns(const simdnorm_const_matrix* x, const simdnorm_pad
 simdnorm_status enter(const simdnorm_const_matrix* x, const simdnorm_padding& padding, column_call& c) noexcept {
   c.table = active_table();
   if (c.table == nullptr) return SIMDNORM_UNKNOWN_ISA;
-  c.source = {x->data, x->row_stride, x->rows, padding};
+  c.source = {x->data, x->row_stride, x->rows, padding, beyond_caches(x->rows, x->cols, 2)};
   return SIMDNORM_OK;
 }
 
@@ -85,15 +109,22 @@ double variance_of(const column_fold& f, size_t c) {
   return f.count > 0 ? f.m2[c] / static_cast<double>(f.count) : 0.0;
 }
 
-float to_float(double v) {
-  return v == v ? static_cast<float>(v) : __builtin_nanf("");
+column_normalizer_arguments normalizer_arguments(const simdnorm_batch_norm_options& o, column_parameters& p) {
+  column_normalizer_arguments a{};
+  a.gamma = static_cast<const float*>(o.gamma.data);
+  a.beta = static_cast<const float*>(o.beta.data);
+  a.epsilon = o.epsilon;
+  a.momentum = o.momentum;
+  a.biased = o.biased_running_variance != 0;
+  a.parameters = &p;
+  return a;
 }
 
 // A fold with room for a strip.
 struct strip_fold {
   double mean[columns_per_strip];
   double m2[columns_per_strip];
-  column_fold fold{0, mean, m2};
+  column_fold fold{0, mean, m2, nullptr, nullptr};
 };
 
 simdnorm_status check_fit(const simdnorm_const_matrix* x, const simdnorm_padding& padding,
@@ -106,11 +137,11 @@ simdnorm_status check_fit(const simdnorm_const_matrix* x, const simdnorm_padding
   return check_apart(out, read);
 }
 
-// Parameters(strip parameters, entry, column) sets one column's.
-template <class Parameters>
+// scaling_of(column) is what is done to it.
+template <class Scaling>
 simdnorm_status transform(const simdnorm_const_matrix* x, const simdnorm_matrix* y, const double* first,
                           const double* second, const simdnorm_padding& padding, const simdnorm_executor* executor,
-                          Parameters parameters) noexcept {
+                          Scaling scaling_of) noexcept {
   region rx, written[1], pad, in[2];
   if (const simdnorm_status s = check_pair(x, y, rx, written[0])) return s;
   if (const simdnorm_status s = check_padding(padding, x->rows, x->cols, axis::column, pad)) return s;
@@ -122,12 +153,11 @@ simdnorm_status transform(const simdnorm_const_matrix* x, const simdnorm_matrix*
   column_call call;
   if (const simdnorm_status s = enter(x, padding, call)) return s;
   if (empty(x)) return SIMDNORM_OK;
-  return for_strips(x->rows, x->cols, executor,
+  return for_strips(needs::rows, x->rows, x->cols, executor,
                     [&](size_t from, size_t to, const simdnorm_executor* over_rows) -> simdnorm_status {
                       column_parameters p;
-                      p.any_exact = p.affine = false;
-                      for (size_t c = from; c < to; ++c) parameters(p, c - from, c);
-                      return apply(*call.table, call.source, *y, p, from, to, false, over_rows);
+                      set_parameters(p, from, to, scaling_of);
+                      return apply(*call.table, call.source, *y, p, from, to, over_rows);
                     });
 }
 
@@ -155,14 +185,15 @@ simdnorm_status simdnorm_column_moments(const simdnorm_const_matrix* x, simdnorm
   if (const simdnorm_status s = enter(x, o.padding, call)) return s;
   if (empty(x)) return SIMDNORM_OK;
   return for_strips(
-      x->rows, x->cols, o.executor,
+      needs::statistics, x->rows, x->cols, o.executor,
       [&](size_t first, size_t last, const simdnorm_executor* over_rows) -> simdnorm_status {
         strip_fold total;
-        if (const simdnorm_status s = fold_columns(*call.table, call.source, first, last, total.fold, over_rows))
-          return s;
         float min[columns_per_strip];
         float max[columns_per_strip];
-        column_extremes(*call.table, call.source, first, last, min, max);
+        total.fold.min = min;
+        total.fold.max = max;
+        if (const simdnorm_status s = fold_columns(*call.table, call.source, first, last, total.fold, over_rows))
+          return s;
         for (size_t c = first; c < last; ++c) {
           const size_t i = c - first;
           out[c] = make_moments(total.fold.count, total.mean[i], total.m2[i], min[i], max[i]);
@@ -198,38 +229,21 @@ simdnorm_status simdnorm_batch_norm_training(const simdnorm_const_matrix* x, con
   if (const simdnorm_status s = enter(x, o.padding, call)) return s;
   if (empty(x)) return SIMDNORM_OK;
 
-  auto* running_mean = static_cast<float*>(o.running_mean.data);
-  auto* running_variance = static_cast<float*>(o.running_variance.data);
-  auto* mean_out = static_cast<float*>(o.mean.data);
-  auto* rstd_out = static_cast<float*>(o.rstd.data);
   return for_strips(
-      x->rows, x->cols, o.executor,
+      needs::statistics, x->rows, x->cols, o.executor,
       [&](size_t first, size_t last, const simdnorm_executor* over_rows) -> simdnorm_status {
         strip_fold total;
         if (const simdnorm_status s = fold_columns(*call.table, call.source, first, last, total.fold, over_rows))
           return s;
-        const uint64_t count = total.fold.count;
-        const double n = static_cast<double>(count);
-        double variance[columns_per_strip];
-        for (size_t i = 0; i < last - first; ++i) variance[i] = count > 0 ? total.m2[i] / n : 0.0;
-        for (size_t c = first; mean_out && c < last; ++c) mean_out[c] = to_float(total.mean[c - first]);
-        for (size_t c = first; rstd_out && c < last; ++c) {
-          rstd_out[c] = count > 0 ? to_float(1.0 / __builtin_sqrt(variance[c - first] + o.epsilon)) : 0.0f;
-        }
-        const auto run_on = [&](float& running, double value) {
-          running = to_float((1.0 - o.momentum) * static_cast<double>(running) + o.momentum * value);
-        };
-        for (size_t c = first; running_mean && count > 0 && c < last; ++c) {
-          run_on(running_mean[c], total.mean[c - first]);
-        }
-        const bool biased = o.biased_running_variance != 0;
-        for (size_t c = first; running_variance && count > (biased ? 0 : 1) && c < last; ++c) {
-          run_on(running_variance[c], biased ? variance[c - first] : total.m2[c - first] / (n - 1.0));
-        }
         column_parameters p;
-        const column_normalizer_arguments a{total.mean, variance, o.gamma.data, o.beta.data, o.epsilon, &p};
+        column_normalizer_arguments a = normalizer_arguments(o, p);
+        a.fold = &total.fold;
+        a.mean = static_cast<float*>(o.mean.data);
+        a.rstd = static_cast<float*>(o.rstd.data);
+        a.running_mean = static_cast<float*>(o.running_mean.data);
+        a.running_variance = static_cast<float*>(o.running_variance.data);
         call.table->column_normalizer_f32(a, block{0, x->rows, first, last});
-        return apply(*call.table, call.source, *y, p, first, last, true, over_rows);
+        return apply(*call.table, call.source, *y, p, first, last, over_rows);
       });
 }
 
@@ -254,18 +268,14 @@ simdnorm_status simdnorm_batch_norm_inference(const simdnorm_const_matrix* x, co
   column_call call;
   if (const simdnorm_status s = enter(x, o.padding, call)) return s;
   if (empty(x)) return SIMDNORM_OK;
-  return for_strips(x->rows, x->cols, o.executor,
+  return for_strips(needs::rows, x->rows, x->cols, o.executor,
                     [&](size_t first, size_t last, const simdnorm_executor* over_rows) -> simdnorm_status {
-                      double m[columns_per_strip];
-                      double v[columns_per_strip];
-                      for (size_t c = first; c < last; ++c) {
-                        m[c - first] = static_cast<double>(static_cast<const float*>(mean.data)[c]);
-                        v[c - first] = static_cast<double>(static_cast<const float*>(variance.data)[c]);
-                      }
                       column_parameters p;
-                      const column_normalizer_arguments a{m, v, o.gamma.data, o.beta.data, o.epsilon, &p};
+                      column_normalizer_arguments a = normalizer_arguments(o, p);
+                      a.given_mean = static_cast<const float*>(mean.data);
+                      a.given_variance = static_cast<const float*>(variance.data);
                       call.table->column_normalizer_f32(a, block{0, x->rows, first, last});
-                      return apply(*call.table, call.source, *y, p, first, last, false, over_rows);
+                      return apply(*call.table, call.source, *y, p, first, last, over_rows);
                     });
 }
 
@@ -280,16 +290,15 @@ simdnorm_status simdnorm_standardize_fit(const simdnorm_const_matrix* x, double*
   if (const simdnorm_status s = enter(x, o.padding, call)) return s;
   if (empty(x)) return SIMDNORM_OK;
   return for_strips(
-      x->rows, x->cols, o.executor,
+      needs::statistics, x->rows, x->cols, o.executor,
       [&](size_t first, size_t last, const simdnorm_executor* over_rows) -> simdnorm_status {
         strip_fold total;
         if (const simdnorm_status s = fold_columns(*call.table, call.source, first, last, total.fold, over_rows))
           return s;
         for (size_t c = first; c < last; ++c) {
           const double deviation = __builtin_sqrt(variance_of(total.fold, c - first));
-          const double m = total.mean[c - first];
-          mean[c] = m == m ? m : __builtin_nan("");
-          scale[c] = deviation == deviation ? (deviation > 0.0 ? deviation : 1.0) : __builtin_nan("");
+          mean[c] = canonical(total.mean[c - first]);
+          scale[c] = canonical(deviation == 0.0 ? 1.0 : deviation);
         }
         return SIMDNORM_OK;
       });
@@ -302,8 +311,7 @@ simdnorm_status simdnorm_standardize_transform(const simdnorm_const_matrix* x, c
   const simdnorm_column_options* chosen = read_options(options, storage, simdnorm_column_defaults);
   if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
   const simdnorm_column_options& o = *chosen;
-  return transform(x, y, mean, scale, o.padding, o.executor,
-                   [=](column_parameters& p, size_t i, size_t c) { standardized(p, i, mean[c], scale[c]); });
+  return transform(x, y, mean, scale, o.padding, o.executor, [=](size_t c) { return standardized(mean[c], scale[c]); });
 }
 
 simdnorm_status simdnorm_standardize_inverse(const simdnorm_const_matrix* y, const simdnorm_matrix* x,
@@ -314,7 +322,7 @@ simdnorm_status simdnorm_standardize_inverse(const simdnorm_const_matrix* y, con
   if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
   const simdnorm_column_options& o = *chosen;
   return transform(y, x, mean, scale, o.padding, o.executor,
-                   [=](column_parameters& p, size_t i, size_t c) { backward(p, i, 0.0, scale[c], mean[c]); });
+                   [=](size_t c) { return backward(0.0, scale[c], mean[c]); });
 }
 
 simdnorm_status simdnorm_min_max_fit(const simdnorm_const_matrix* x, double* min, double* max,
@@ -328,19 +336,20 @@ simdnorm_status simdnorm_min_max_fit(const simdnorm_const_matrix* x, double* min
   column_call call;
   if (const simdnorm_status s = enter(x, o.padding, call)) return s;
   if (empty(x)) return SIMDNORM_OK;
-  return for_strips(x->rows, x->cols, o.executor,
-                    [&](size_t first, size_t last, const simdnorm_executor*) -> simdnorm_status {
-                      float least[columns_per_strip];
-                      float greatest[columns_per_strip];
-                      column_extremes(*call.table, call.source, first, last, least, greatest);
-                      const bool any = find_real_rows(call.source, 0, 1).count > 0;
-                      for (size_t c = first; c < last; ++c) {
-                        const simdnorm_moments m = make_moments(any, 0.0, 0.0, least[c - first], greatest[c - first]);
-                        min[c] = m.min;
-                        max[c] = m.max;
-                      }
-                      return SIMDNORM_OK;
-                    });
+  return for_strips(
+      needs::statistics, x->rows, x->cols, o.executor,
+      [&](size_t first, size_t last, const simdnorm_executor* over_rows) -> simdnorm_status {
+        float least[columns_per_strip];
+        float greatest[columns_per_strip];
+        column_fold fold{0, nullptr, nullptr, least, greatest};
+        if (const simdnorm_status s = fold_columns(*call.table, call.source, first, last, fold, over_rows)) return s;
+        const bool any = fold.count > 0;
+        for (size_t c = first; c < last; ++c) {
+          min[c] = any ? public_extreme(least[c - first]) : 0.0;
+          max[c] = any ? public_extreme(greatest[c - first]) : 0.0;
+        }
+        return SIMDNORM_OK;
+      });
 }
 
 simdnorm_status simdnorm_min_max_transform(const simdnorm_const_matrix* x, const simdnorm_matrix* y, const double* min,
@@ -350,9 +359,9 @@ simdnorm_status simdnorm_min_max_transform(const simdnorm_const_matrix* x, const
   if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
   const simdnorm_min_max_options& o = *chosen;
   if (const simdnorm_status s = check_range(o)) return s;
-  return transform(x, y, min, max, o.padding, o.executor, [=](column_parameters& p, size_t i, size_t c) {
+  return transform(x, y, min, max, o.padding, o.executor, [=](size_t c) {
     const double extent = max[c] - min[c];
-    from_low(p, i, min[c], (o.high - o.low) / (extent != 0.0 ? extent : 1.0), o.low);
+    return from_low(min[c], (o.high - o.low) / (extent != 0.0 ? extent : 1.0), o.low);
   });
 }
 
@@ -363,9 +372,9 @@ simdnorm_status simdnorm_min_max_inverse(const simdnorm_const_matrix* y, const s
   if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
   const simdnorm_min_max_options& o = *chosen;
   if (const simdnorm_status s = check_range(o)) return s;
-  return transform(y, x, min, max, o.padding, o.executor, [=](column_parameters& p, size_t i, size_t c) {
+  return transform(y, x, min, max, o.padding, o.executor, [=](size_t c) {
     const double extent = max[c] - min[c];
-    backward(p, i, o.low, (extent != 0.0 ? extent : 1.0) / (o.high - o.low), min[c]);
+    return backward(o.low, (extent != 0.0 ? extent : 1.0) / (o.high - o.low), min[c]);
   });
 }
 

@@ -17,16 +17,15 @@ struct simdnorm_column_state {
   uint64_t magic;
   uint64_t bytes;
   uint64_t cols;
-  uint64_t span_blocks;  // full blocks in the open span
-  uint64_t span_count;   // rows in them
+  uint64_t span_count;   // rows in the full blocks of the open span
   uint64_t total_count;  // rows in closed spans and merged states
   uint64_t open_rows;    // rows in the open block
-  uint64_t reserved;
+  uint64_t reserved[2];
 };
 
 namespace {
 
-constexpr uint64_t state_magic = 0x316c6f636d726f6eu;  // "normcol1"
+constexpr uint64_t state_magic = 0x326c6f636d726f6eu;  // "normcol2"
 constexpr size_t alignment = 64;
 
 constexpr size_t round_up(size_t n) {
@@ -34,8 +33,8 @@ constexpr size_t round_up(size_t n) {
 }
 
 struct state_arrays {
-  double *span_mean, *span_m2, *total_mean, *total_m2;
-  float *min, *max, *open;
+  double *span_sum, *span_squares, *total_mean, *total_m2;
+  float *span_shift, *min, *max, *open;
 };
 
 size_t offset_of_arrays() {
@@ -51,10 +50,11 @@ state_arrays arrays_of(const simdnorm_column_state* state) {
     return here;
   };
   state_arrays a;
-  a.span_mean = reinterpret_cast<double*>(take(cols * sizeof(double)));
-  a.span_m2 = reinterpret_cast<double*>(take(cols * sizeof(double)));
+  a.span_sum = reinterpret_cast<double*>(take(cols * sizeof(double)));
+  a.span_squares = reinterpret_cast<double*>(take(cols * sizeof(double)));
   a.total_mean = reinterpret_cast<double*>(take(cols * sizeof(double)));
   a.total_m2 = reinterpret_cast<double*>(take(cols * sizeof(double)));
+  a.span_shift = reinterpret_cast<float*>(take(cols * sizeof(float)));
   a.min = reinterpret_cast<float*>(take(cols * sizeof(float)));
   a.max = reinterpret_cast<float*>(take(cols * sizeof(float)));
   a.open = reinterpret_cast<float*>(take(rows_per_block * cols * sizeof(float)));
@@ -73,39 +73,18 @@ void each_strip(size_t cols, Each each) {
   }
 }
 
-// Folds `count` real rows of the source, from `row` on, into the open span: whole blocks of it.
-void fold_into_span(const kernel_table& table, const column_source& source, size_t row, size_t count,
-                    uint64_t span_count, double* span_mean, double* span_m2, size_t cols) {
-  each_strip(cols, [&](size_t first, size_t last) {
-    column_fold fold{span_count, span_mean + first, span_m2 + first};
-    const column_moments_arguments a{source.x, source.x_stride, source.padding, count, &fold};
-    table.column_moments_f32(a, block{row, source.rows, first, last});
-  });
-}
-
-void close_span(simdnorm_column_state* state, const state_arrays& a) {
-  column_fold total{state->total_count, a.total_mean, a.total_m2};
-  const column_fold span{state->span_count, a.span_mean, a.span_m2};
-  merge_folds(total, span, static_cast<size_t>(state->cols));
-  state->total_count = total.count;
-  state->span_count = state->span_blocks = 0;
-}
-
+// Adds `rows` real rows of the source, from `row` on, to the open span: whole blocks of it.
 void take_blocks(simdnorm_column_state* state, const state_arrays& a, const kernel_table& table,
-                 const column_source& source, size_t row, size_t blocks) {
-  fold_into_span(table, source, row, blocks * rows_per_block, state->span_count, a.span_mean, a.span_m2,
-                 static_cast<size_t>(state->cols));
-  state->span_blocks += blocks;
-  state->span_count += blocks * rows_per_block;
-  if (state->span_blocks == blocks_per_span) close_span(state, a);
-}
-
-// Extremes of the set a followed by b: NaN in one is NaN in both.
-float least(float a, float b) {
-  return a != a ? a : (b != b ? b : (b < a ? b : a));
-}
-float greatest(float a, float b) {
-  return a != a ? a : (b != b ? b : (b > a ? b : a));
+                 const column_source& source, size_t row, size_t rows) {
+  const uint64_t span_count = state->span_count, total_count = state->total_count;
+  each_strip(static_cast<size_t>(state->cols), [&](size_t first, size_t last) {
+    column_span span{span_count, a.span_shift + first, a.span_sum + first, a.span_squares + first};
+    column_fold total{total_count, a.total_mean + first, a.total_m2 + first, a.min + first, a.max + first};
+    const column_moments_arguments m{source.x, source.x_stride, source.padding, rows, &span, false, &total, source.far};
+    table.column_moments_f32(m, block{row, source.rows, first, last});
+    state->span_count = span.count;
+    state->total_count = total.count;
+  });
 }
 
 // Statistics of all rows so far for a strip, the open span and open block included.
@@ -113,47 +92,28 @@ struct strip_total {
   uint64_t count;
   double mean[columns_per_strip];
   double m2[columns_per_strip];
+  float min[columns_per_strip];
+  float max[columns_per_strip];
+  column_fold fold() { return {count, mean, m2, min, max}; }
 };
 
 void total_of_strip(const simdnorm_column_state* state, const state_arrays& a, const kernel_table& table, size_t first,
                     size_t last, strip_total& out) {
   const size_t cols = last - first;
-  double span_mean[columns_per_strip];
-  double span_m2[columns_per_strip];
-  memcpy(span_mean, a.span_mean + first, cols * sizeof(double));
-  memcpy(span_m2, a.span_m2 + first, cols * sizeof(double));
-  column_fold span{state->span_count, span_mean, span_m2};
-  if (state->open_rows > 0) {
-    const size_t stride = static_cast<size_t>(state->cols);
-    const column_moments_arguments m{
-        a.open, static_cast<ptrdiff_t>(stride), {}, static_cast<size_t>(state->open_rows), &span};
-    table.column_moments_f32(m, block{0, static_cast<size_t>(state->open_rows), first, last});
-  }
   memcpy(out.mean, a.total_mean + first, cols * sizeof(double));
   memcpy(out.m2, a.total_m2 + first, cols * sizeof(double));
-  column_fold total{state->total_count, out.mean, out.m2};
-  merge_folds(total, span, cols);
+  column_span span{state->span_count, a.span_shift + first, a.span_sum + first, a.span_squares + first};
+  memcpy(out.min, a.min + first, cols * sizeof(float));
+  memcpy(out.max, a.max + first, cols * sizeof(float));
+  out.count = state->total_count;
+  column_fold total = out.fold();
+  const size_t rows = static_cast<size_t>(state->open_rows);
+  const column_moments_arguments m{a.open, static_cast<ptrdiff_t>(state->cols), {}, rows, &span, true, &total, false};
+  table.column_moments_f32(m, block{0, rows, first, last});
   out.count = total.count;
 }
 
-double settle_zero(double v) {
-  return v == 0.0 ? 0.0 : v;
-}
-double canonical(double v) {
-  return v == v ? v : __builtin_nan("");
-}
-
 }  // namespace
-
-namespace simdnorm {
-
-simdnorm_moments make_moments(uint64_t count, double mean, double m2, float min, float max) noexcept {
-  if (count == 0) return {0, 0.0, 0.0, 0.0, 0.0};
-  return {count, canonical(mean), canonical(m2), canonical(settle_zero(static_cast<double>(min))),
-          canonical(settle_zero(static_cast<double>(max)))};
-}
-
-}  // namespace simdnorm
 
 extern "C" {
 
@@ -161,8 +121,8 @@ simdnorm_moments simdnorm_moments_merge(simdnorm_moments a, simdnorm_moments b) 
   if (b.count == 0) return a;
   if (a.count == 0) return b;
   const control_word_scope ieee;
-  column_fold left{a.count, &a.mean, &a.m2};
-  const column_fold right{b.count, &b.mean, &b.m2};
+  column_fold left{a.count, &a.mean, &a.m2, nullptr, nullptr};
+  const column_fold right{b.count, &b.mean, &b.m2, nullptr, nullptr};
   merge_folds(left, right, 1);
   const bool nan = a.min != a.min || b.min != b.min;
   return {left.count, canonical(a.mean), canonical(a.m2), nan ? __builtin_nan("") : (b.min < a.min ? b.min : a.min),
@@ -171,10 +131,10 @@ simdnorm_moments simdnorm_moments_merge(simdnorm_moments a, simdnorm_moments b) 
 
 size_t simdnorm_column_state_size(size_t cols, simdnorm_type type) {
   if (type != SIMDNORM_F32) return 0;
-  // 4 doubles, 2 floats and a block of floats a column, each array rounded up.
-  constexpr size_t per_column = 4 * sizeof(double) + (2 + rows_per_block) * sizeof(float);
+  // 4 doubles, 3 floats and a block of floats a column, each array rounded up.
+  constexpr size_t per_column = 4 * sizeof(double) + (3 + rows_per_block) * sizeof(float);
   if (cols > (static_cast<size_t>(PTRDIFF_MAX) - 4096) / per_column) return 0;
-  return offset_of_arrays() + 4 * round_up(cols * sizeof(double)) + 2 * round_up(cols * sizeof(float)) +
+  return offset_of_arrays() + 4 * round_up(cols * sizeof(double)) + 3 * round_up(cols * sizeof(float)) +
          round_up(rows_per_block * cols * sizeof(float));
 }
 
@@ -221,19 +181,9 @@ simdnorm_status simdnorm_column_state_update(simdnorm_column_state* state, const
 
   const control_word_scope ieee;
   const state_arrays a = arrays_of(state);
-  const column_source source{x->data, x->row_stride, x->rows, o.padding};
+  const column_source source{x->data, x->row_stride, x->rows, o.padding, beyond_caches(x->rows, x->cols, 2)};
   const size_t cols = x->cols;
   size_t row = 0;
-
-  float min[columns_per_strip];
-  float max[columns_per_strip];
-  each_strip(cols, [&](size_t first, size_t last) {
-    column_extremes(*table, source, first, last, min, max);
-    for (size_t c = first; c < last; ++c) {
-      a.min[c] = least(a.min[c], min[c - first]);
-      a.max[c] = greatest(a.max[c], max[c - first]);
-    }
-  });
 
   const auto keep = [&](size_t wanted) {  // copies up to `wanted` real rows into the open block
     while (wanted > 0 && row < source.rows) {
@@ -252,18 +202,14 @@ simdnorm_status simdnorm_column_state_update(simdnorm_column_state* state, const
   if (state->open_rows > 0) {
     keep(rows_per_block - static_cast<size_t>(state->open_rows));
     if (state->open_rows < rows_per_block) return SIMDNORM_OK;
-    const column_source open{a.open, static_cast<ptrdiff_t>(cols), rows_per_block, {}};
+    const column_source open{a.open, static_cast<ptrdiff_t>(cols), rows_per_block, {}, false};
     state->open_rows = 0;
-    take_blocks(state, a, *table, open, 0, 1);
+    take_blocks(state, a, *table, open, 0, rows_per_block);
   }
-  for (;;) {
-    const size_t room = (blocks_per_span - static_cast<size_t>(state->span_blocks)) * rows_per_block;
-    const real_span next = find_real_rows(source, row, room);
-    const size_t blocks = next.count / rows_per_block;
-    if (blocks == 0) break;
-    const real_span whole = find_real_rows(source, row, blocks * rows_per_block);
-    take_blocks(state, a, *table, source, row, blocks);
-    row = whole.last;
+  const size_t blocks = find_real_rows(source, row, source.rows).count / rows_per_block;
+  if (blocks > 0) {
+    take_blocks(state, a, *table, source, row, blocks * rows_per_block);
+    row = find_real_rows(source, row, blocks * rows_per_block).last;
   }
   keep(rows_per_block);
   return SIMDNORM_OK;
@@ -277,25 +223,22 @@ simdnorm_status simdnorm_column_state_merge(simdnorm_column_state* into, const s
   if (table == nullptr) return SIMDNORM_UNKNOWN_ISA;
   const control_word_scope ieee;
   const state_arrays a = arrays_of(into);
-  const state_arrays b = arrays_of(from);
   uint64_t count = into->total_count;
   each_strip(static_cast<size_t>(into->cols), [&](size_t first, size_t last) {
     strip_total left;
     strip_total right;
     total_of_strip(into, a, *table, first, last, left);
-    total_of_strip(from, b, *table, first, last, right);
-    column_fold total{left.count, left.mean, left.m2};
-    merge_folds(total, {right.count, right.mean, right.m2}, last - first);
+    total_of_strip(from, arrays_of(from), *table, first, last, right);
+    column_fold total = left.fold();
+    merge_folds(total, right.fold(), last - first);
     memcpy(a.total_mean + first, left.mean, (last - first) * sizeof(double));
     memcpy(a.total_m2 + first, left.m2, (last - first) * sizeof(double));
+    memcpy(a.min + first, left.min, (last - first) * sizeof(float));
+    memcpy(a.max + first, left.max, (last - first) * sizeof(float));
     count = total.count;
-    for (size_t c = first; c < last; ++c) {
-      a.min[c] = least(a.min[c], b.min[c]);
-      a.max[c] = greatest(a.max[c], b.max[c]);
-    }
   });
   into->total_count = count;
-  into->span_blocks = into->span_count = into->open_rows = 0;
+  into->span_count = into->open_rows = 0;
   return SIMDNORM_OK;
 }
 
@@ -314,7 +257,8 @@ simdnorm_status simdnorm_column_state_result(const simdnorm_column_state* state,
     strip_total total;
     total_of_strip(state, a, *table, first, last, total);
     for (size_t c = first; c < last; ++c) {
-      out[c] = make_moments(total.count, total.mean[c - first], total.m2[c - first], a.min[c], a.max[c]);
+      out[c] = make_moments(total.count, total.mean[c - first], total.m2[c - first], total.min[c - first],
+                            total.max[c - first]);
     }
   });
   return SIMDNORM_OK;
