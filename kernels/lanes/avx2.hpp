@@ -21,6 +21,7 @@ struct lanes {
   static constexpr size_t width = 8;
   static constexpr size_t columns_together = 2;  // ten registers of sixteen
   static constexpr bool fused = true;
+  static constexpr bool streams = true;
   struct wide {
     f64 part[2];
   };

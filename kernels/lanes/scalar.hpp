@@ -8,6 +8,7 @@
 //   load, store       `width` elements; no alignment is asked for
 //   load_n, store_n   the first n < width elements; not a byte beyond them is touched; zeros, or
 //   load_n_or         `fill`, stand in the register's other places
+//   streams           whether stream and prefetch do anything
 //   stream(p, v)      a store past the caches; p is aligned to the register. fence: before whoever waits
 //                     for these stores is told that they are done. prefetch: the line of p into L2
 //   rows_at(stride)   where `width` rows lie; load_column(p, rows): an element of each of them, store_column
@@ -40,6 +41,7 @@ struct lanes {
   static constexpr size_t width = 1;
   static constexpr size_t columns_together = 1;
   static constexpr bool fused = false;  // 32 emulated fma a turn do not fit
+  static constexpr bool streams = false;
   struct wide {
     f64 part[1];
   };

@@ -516,12 +516,14 @@ SIMDNORM_INLINE void write_rows(const Norm& norm, const row_norm_arguments& a, c
 // Normalizes the rows of a block.
 template <class L, affine A, class Norm>
 SIMDNORM_INLINE void for_rows(const Norm& norm, const row_norm_arguments& a, const block& b) {
-  if (a.stream) {
-    write_rows<L, A, stores::streamed>(norm, a, b);
-    L::fence();
-  } else {
-    write_rows<L, A, stores::cached>(norm, a, b);
+  if constexpr (L::streams) {
+    if (a.stream) {
+      write_rows<L, A, stores::streamed>(norm, a, b);
+      L::fence();
+      return;
+    }
   }
+  write_rows<L, A, stores::cached>(norm, a, b);
 }
 
 }  // namespace
