@@ -245,6 +245,7 @@ memory_report collect_memory() {
   memory_report r;
 #if defined(__unix__)
   const long page = sysconf(_SC_PAGESIZE);
+  r.stream_border = simdnorm_stream_border();
   if (page > 0) r.page_bytes = static_cast<unsigned long>(page);
 #endif
   // "always [madvise] never"

@@ -30,7 +30,8 @@ JSON keys (null: unknown or none):
   machine            this_machine, packages, cores, cpus, caches[], numa_nodes[], core_kinds[]
   process            affinity, affinity_cpus, cgroup_version (0: none), quota_cpus, cpuset,
                      memory_bytes, threads (in a default executor)
-  memory             page_bytes, huge_pages
+  memory             page_bytes, huge_pages, stream_border_bytes (an output of at least so many is written
+                     past the caches)
   control_word       ieee_default, flush_to_zero, denormals_are_zero, rounding
 
 Exit status: 0; 1 for wrong arguments or a failure; 2 if SIMDNORM_MAX_ISA is not a name.)";

@@ -204,6 +204,7 @@ std::string to_text(const report& r) {
           "  NUMA node " + std::to_string(n.os_index),
           (n.bytes ? size_text(*n.bytes) : "size unknown") + (n.cpus == 0 ? ", without CPUs" : ", CPUs " + n.cpu_list));
   }
+  out += row("  past the caches", "outputs of at least " + size_text(r.memory.stream_border));
   if (r.memory.page_bytes)
     out += row("  pages", size_text(*r.memory.page_bytes) +
                               (r.memory.huge_pages ? ", transparent huge pages: " + *r.memory.huge_pages : ""));
@@ -318,7 +319,9 @@ std::string to_json(const report& r) {
                   {"cpuset", or_null(r.process.container.cpuset)},
                   {"memory_bytes", or_null(r.process.container.memory_bytes)},
                   {"threads", r.process.threads}};
-  j["memory"] = {{"page_bytes", or_null(r.memory.page_bytes)}, {"huge_pages", or_null(r.memory.huge_pages)}};
+  j["memory"] = {{"page_bytes", or_null(r.memory.page_bytes)},
+                 {"huge_pages", or_null(r.memory.huge_pages)},
+                 {"stream_border_bytes", r.memory.stream_border}};
   j["control_word"] = {{"ieee_default", r.control_word.ieee_default},
                        {"flush_to_zero", r.control_word.flush_to_zero},
                        {"denormals_are_zero", r.control_word.denormals_are_zero},

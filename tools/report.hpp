@@ -49,6 +49,7 @@ struct process_report {
 struct memory_report {
   std::optional<unsigned long> page_bytes;
   std::optional<std::string> huge_pages;  // transparent ones: always, madvise or never
+  unsigned long stream_border = 0;        // bytes of an output that is written past the caches
 };
 
 // Of the calling thread.

@@ -76,7 +76,7 @@ TEST_F(report, json_has_every_key) {
       {"active", {"name", "reason", "max_isa"}},
       {"machine", {"this_machine", "packages", "cores", "cpus", "caches", "numa_nodes", "core_kinds"}},
       {"process", {"affinity", "affinity_cpus", "cgroup_version", "quota_cpus", "cpuset", "memory_bytes", "threads"}},
-      {"memory", {"page_bytes", "huge_pages"}},
+      {"memory", {"page_bytes", "huge_pages", "stream_border_bytes"}},
       {"control_word", {"ieee_default", "flush_to_zero", "denormals_are_zero", "rounding"}}};
   for (const auto& [object, names] : keys) {
     EXPECT_EQ(j.at(object).size(), names.size()) << object;
@@ -103,6 +103,8 @@ TEST_F(report, json_agrees_with_the_library) {
   EXPECT_EQ(j["active"]["name"], to_string(active));
   EXPECT_EQ(j["active"]["reason"], isa_reason());
   EXPECT_TRUE(j["active"]["max_isa"].is_null());
+
+  EXPECT_EQ(j["memory"]["stream_border_bytes"], stream_border());
 
   std::vector<std::string> slots;
 #define SIMDNORM_KERNEL(family, dtype, arguments) slots.emplace_back(#family "_" #dtype);
