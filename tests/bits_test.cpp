@@ -216,6 +216,7 @@ TEST_P(bits_test, executors_and_numbers_of_threads) {
                                       static_cast<flavour>(f), is_row_wise(op)));
       problems.push_back(make_problem(f, is_row_wise(op) ? 5 : 130, is_row_wise(op) ? 20000 : 800,
                                       static_cast<flavour>(f), is_row_wise(op)));
+      problems.push_back(make_problem(f, 9, 2100, static_cast<flavour>(f), is_row_wise(op)));
       problems.push_back(make_problem(f, 3, 5, static_cast<flavour>(f), is_row_wise(op)));
     }
     for (const problem& p : problems) {

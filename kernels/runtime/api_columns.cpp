@@ -153,7 +153,7 @@ simdnorm_status transform(const simdnorm_const_matrix* x, const simdnorm_matrix*
   column_call call;
   if (const simdnorm_status s = enter(x, padding, call)) return s;
   if (empty(x)) return SIMDNORM_OK;
-  return for_strips(needs::rows, x->rows, x->cols, executor,
+  return for_strips(x->cols, executor,
                     [&](size_t from, size_t to, const simdnorm_executor* over_rows) -> simdnorm_status {
                       column_parameters p;
                       set_parameters(p, from, to, scaling_of);
@@ -185,8 +185,7 @@ simdnorm_status simdnorm_column_moments(const simdnorm_const_matrix* x, simdnorm
   if (const simdnorm_status s = enter(x, o.padding, call)) return s;
   if (empty(x)) return SIMDNORM_OK;
   return for_strips(
-      needs::statistics, x->rows, x->cols, o.executor,
-      [&](size_t first, size_t last, const simdnorm_executor* over_rows) -> simdnorm_status {
+      x->cols, o.executor, [&](size_t first, size_t last, const simdnorm_executor* over_rows) -> simdnorm_status {
         strip_fold total;
         float min[columns_per_strip];
         float max[columns_per_strip];
@@ -230,8 +229,7 @@ simdnorm_status simdnorm_batch_norm_training(const simdnorm_const_matrix* x, con
   if (empty(x)) return SIMDNORM_OK;
 
   return for_strips(
-      needs::statistics, x->rows, x->cols, o.executor,
-      [&](size_t first, size_t last, const simdnorm_executor* over_rows) -> simdnorm_status {
+      x->cols, o.executor, [&](size_t first, size_t last, const simdnorm_executor* over_rows) -> simdnorm_status {
         strip_fold total;
         if (const simdnorm_status s = fold_columns(*call.table, call.source, first, last, total.fold, over_rows))
           return s;
@@ -268,7 +266,7 @@ simdnorm_status simdnorm_batch_norm_inference(const simdnorm_const_matrix* x, co
   column_call call;
   if (const simdnorm_status s = enter(x, o.padding, call)) return s;
   if (empty(x)) return SIMDNORM_OK;
-  return for_strips(needs::rows, x->rows, x->cols, o.executor,
+  return for_strips(x->cols, o.executor,
                     [&](size_t first, size_t last, const simdnorm_executor* over_rows) -> simdnorm_status {
                       column_parameters p;
                       column_normalizer_arguments a = normalizer_arguments(o, p);
@@ -290,8 +288,7 @@ simdnorm_status simdnorm_standardize_fit(const simdnorm_const_matrix* x, double*
   if (const simdnorm_status s = enter(x, o.padding, call)) return s;
   if (empty(x)) return SIMDNORM_OK;
   return for_strips(
-      needs::statistics, x->rows, x->cols, o.executor,
-      [&](size_t first, size_t last, const simdnorm_executor* over_rows) -> simdnorm_status {
+      x->cols, o.executor, [&](size_t first, size_t last, const simdnorm_executor* over_rows) -> simdnorm_status {
         strip_fold total;
         if (const simdnorm_status s = fold_columns(*call.table, call.source, first, last, total.fold, over_rows))
           return s;
@@ -337,8 +334,7 @@ simdnorm_status simdnorm_min_max_fit(const simdnorm_const_matrix* x, double* min
   if (const simdnorm_status s = enter(x, o.padding, call)) return s;
   if (empty(x)) return SIMDNORM_OK;
   return for_strips(
-      needs::statistics, x->rows, x->cols, o.executor,
-      [&](size_t first, size_t last, const simdnorm_executor* over_rows) -> simdnorm_status {
+      x->cols, o.executor, [&](size_t first, size_t last, const simdnorm_executor* over_rows) -> simdnorm_status {
         float least[columns_per_strip];
         float greatest[columns_per_strip];
         column_fold fold{0, nullptr, nullptr, least, greatest};

@@ -56,46 +56,43 @@ real_span find_real_rows(const column_source& source, size_t row, size_t wanted)
   return {row, count};
 }
 
-column_split split_columns(needs what, size_t rows, size_t cols, const simdnorm_executor* executor) noexcept {
-  const size_t widest = cols < columns_per_strip ? cols : size_t{columns_per_strip};
-  if (!is_parallel(executor)) return {widest, false};
-  // Below 128 columns (512 bytes of a row) a task reads too little of each page and line pair; where there
-  // is one span, threads share nothing but columns, and 64 will do.
-  const size_t narrowest = rows > rows_per_span ? 128 : 64;
-  const size_t share = (cols + executor->threads - 1) / executor->threads;
-  if (share < narrowest || (what == needs::rows && cols == widest)) return {widest, true};
-  const auto in_registers = [](size_t n) { return (n + 15) / 16 * 16; };
-  const size_t strips = (share + columns_per_strip - 1) / columns_per_strip;  // of a thread
-  const size_t worth = elements_per_task / 2 / (rows + 1);                    // two passes over each element
-  const size_t width = in_registers((share + strips - 1) / strips);
-  const size_t wide = width < worth ? in_registers(worth) : width;
-  return {wide < widest ? wide : widest, false};
-}
-
 simdnorm_status fold_columns(const kernel_table& table, const column_source& source, size_t first, size_t last,
                              column_fold& total, const simdnorm_executor* executor) noexcept {
-  const auto fold = [&](column_fold& f, size_t row, size_t end, size_t count) {
-    empty_fold(f, last - first);
+  const size_t cols = last - first;
+  // Columns [from, to) of the strip, and `count` real rows from `row` on; f begins with column `from`.
+  const auto fold = [&](column_fold& f, size_t from, size_t to, size_t row, size_t end, size_t count) {
+    empty_fold(f, to - from);
+    const block b{row, end, first + from, first + to};
     if (f.mean) {
       const column_moments_arguments a{source.x, source.x_stride, source.padding, count, nullptr, true, &f, source.far};
-      table.column_moments_f32(a, block{row, end, first, last});
+      table.column_moments_f32(a, b);
     } else {
       const column_extremes_arguments a{source.x, source.x_stride, source.padding, f.min, f.max};
-      table.column_extremes_f32(a, block{row, end, first, last});
+      table.column_extremes_f32(a, b);
       f.count = count;
     }
   };
-  if (!is_parallel(executor)) {
-    const control_word_scope ieee;
-    fold(total, 0, source.rows, total.mean ? source.rows : find_real_rows(source, 0, source.rows).count);
-    return SIMDNORM_OK;
+  if (!is_parallel(executor) || source.rows <= rows_per_span) {
+    // One span: by columns, which are read only. 64 at least, so that prefetches are of use.
+    const size_t threads = is_parallel(executor) && source.rows * cols >= 2 * elements_per_task ? executor->threads : 1;
+    const size_t share = ((cols + threads - 1) / threads + 15) / 16 * 16;
+    const size_t width = share < 64 ? 64 : share;
+    const size_t count = find_real_rows(source, 0, source.rows).count;
+    const simdnorm_status s = for_tasks(executor, (cols + width - 1) / width, [&](size_t i) {
+      const size_t from = i * width;
+      const size_t to = from + width < cols ? from + width : cols;
+      const auto part = [from](auto* all) { return all ? all + from : nullptr; };
+      column_fold f{0, part(total.mean), part(total.m2), part(total.min), part(total.max)};
+      fold(f, from, to, 0, source.rows, count);
+    });
+    total.count = count;
+    return s;
   }
   // Folds of the spans of one wave: 24 KiB of the caller's stack, whatever the shape.
   constexpr size_t room = 1024;
   double mean[room], m2[room];
   float min[room], max[room];
   constexpr size_t most_spans = 16;
-  const size_t cols = last - first;
   const size_t per_wave = room / cols < most_spans ? room / cols : most_spans;
 
   empty_fold(total, cols);
@@ -112,7 +109,7 @@ simdnorm_status fold_columns(const kernel_table& table, const column_source& sou
       row = starts[++spans] = span.last;
     }
     const simdnorm_status s =
-        for_tasks(executor, spans, [&](size_t i) { fold(folds[i], starts[i], starts[i + 1], counts[i]); });
+        for_tasks(executor, spans, [&](size_t i) { fold(folds[i], 0, cols, starts[i], starts[i + 1], counts[i]); });
     if (s) return s;
     const control_word_scope ieee;
     for (size_t i = 0; i < spans; ++i) merge_folds(total, folds[i], cols);
