@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Row norms have regimes: one row; short rows in batches of 8, 4 or 2, exact or ragged; long rows in tiles;
-// outputs stored through the caches or past them. No border between two of them changes a bit.
+// Row norms have regimes: one row; rows of at most 16 elements; short rows in batches, exact or ragged; long rows
+// in tiles; outputs stored through the caches or past them, as those of columns. No border changes a bit.
 
 #include <gtest/gtest.h>
 
@@ -199,6 +199,37 @@ TEST_P(regimes_test, mixed_lengths_in_a_batch) {
             }
           }
       }
+}
+
+TEST_P(regimes_test, columns_cached_and_streamed) {
+  constexpr std::size_t counts[] = {1, 2, 7, 16, 33, 65, 130, 300};
+  offset_arena aligned, unaligned(3), other(13);
+  std::size_t turn = 0;
+  for (const operation op : all_operations()) {
+    if (is_row_wise(op) || !has_y(op)) continue;
+    for (std::size_t cols = 1; cols <= 600; cols += cols < 70 ? 1 : cols < 250 || cols > 260 ? 37 : 1) {
+      const std::size_t rows = counts[++turn % std::size(counts)];
+      const flavour f = turn % 5 == 0 ? flavour::specials : turn % 7 == 0 ? flavour::bits : flavour::normal;
+      const problem p = make_problem(turn, rows, cols, f, false);
+      setup s;
+      if (turn % 3 == 0) {
+        s.pad.kind = SIMDNORM_PADDING_ROW_MASK;
+        for (std::size_t i = 0; i < rows; ++i) s.pad.rows.push_back(i % 5 != 1);
+      }
+      const result expected = run_with(never, op, p, s);
+      const auto pitch = static_cast<std::ptrdiff_t>(cols);
+      for (arena* memory : {&aligned, &unaligned, &other})
+        for (const std::size_t variant : {0, 1, 2, 3}) {
+          s.in_place = variant == 1;
+          s.x_pitch = variant == 2 ? pitch + 3 : 0;
+          s.y_pitch = variant == 2 ? pitch + 1 : variant == 3 ? (pitch + 31) / 16 * 16 : 0;
+          const result r = run_with(always, op, p, s, *memory);
+          ASSERT_TRUE(r.intact) << name_of(op) << " " << rows << "x" << cols << " wrote outside";
+          ASSERT_EQ(difference(r, expected), "")
+              << name_of(op) << " " << rows << "x" << cols << ", variant " << variant;
+        }
+    }
+  }
 }
 
 TEST_P(regimes_test, executors) {

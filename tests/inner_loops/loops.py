@@ -15,7 +15,7 @@ Loop = namedtuple("Loop", "function instructions")
 # (row_sums64 has 32 lanes of doubles in two sums: more than 16 registers hold), or has its elements in an array
 # on the stack (write_tiny_rows: at most 16).
 KERNELS = ("sum_row", "write_row", "write_one_row", "write_short_rows", "write_long_rows", "split_row",
-           "moments_of_block", "column_affine_of", "column_extremes_f32")
+           "column_moments_f32", "affine_block", "column_extremes_f32")
 
 X86 = {
     "jump": re.compile(r"^(j[a-z]+|loop[a-z]*)\s"),
@@ -27,7 +27,7 @@ ARM = {
     "jump": re.compile(r"^(b(\.\w+)?|cbn?z|tbn?z)\s"),
     "always": re.compile(r"^(b|br|ret)(\s|$)"),
     "arithmetic": re.compile(r"^(fmla|fmls|fadd|fsub|fmul|fcmgt)\s+v\d+\.4s"),
-    "vector": re.compile(r"^(ld|st)\w*\s+\{?\s*[qdsv]\d"),
+    "vector": re.compile(r"^ld\w*\s+\{?\s*[qdsv]\d"),
 }
 
 
@@ -163,15 +163,16 @@ def inner_loops(function):
         yield Loop(function, [i for b in sorted(body) for i in code[starts[b]:ends[b]]])
 
 
-def is_spill(function, text):
-    """A vector register's way to a fixed place of the stack, or back. An index makes it an array."""
+def is_reload(function, text):
+    """Whether a vector register, or an operand, comes from a fixed place of the stack: what was spilled comes back.
+    An index makes it an array; a store alone is a buffer for others, or costs what one outside of the loop does."""
     if not function.machine["vector"].search(text):
         return False
-    if function.machine is X86:
-        base = r"%rsp|%rbp" if function.framed else r"%rsp"
-        return re.search(r"\((" + base + r")\)", text) is not None
-    base = r"sp|x29" if function.framed else r"sp"
-    return re.search(r"\[(" + base + r")(, #-?(0x)?[0-9a-f]+)?\]", text) is not None
+    if function.machine is X86:  # the last operand is what is written
+        base = "%rsp|%rbp" if function.framed else "%rsp"
+        return re.search(r"\((" + base + r")\),", text) is not None
+    base = "sp|x29" if function.framed else "sp"
+    return re.search(r"^ld.*\[(" + base + r")(, #-?(0x)?[0-9a-f]+)?\]", text) is not None
 
 
 def kernel_of(function):
