@@ -372,7 +372,7 @@ TEST_P(arguments_test, the_usual_check_agrees_with_the_thorough_one) {
   const auto random = [&] { return source.next(); };
   std::size_t good = 0, bad = 0;
   const simdnorm_executor alone{nullptr, 1, nullptr};
-  std::vector<float> memory(4096);
+  std::vector<float> memory(8192);
   const auto pick = [&](auto... of) {
     const std::size_t all[] = {static_cast<std::size_t>(of)...};
     return all[random() % (sizeof all / sizeof all[0])];
