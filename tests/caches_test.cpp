@@ -18,14 +18,14 @@ namespace {
 constexpr std::size_t kib = 1024, mib = 1024 * kib;
 
 TEST(caches_test, border_of_faked_sizes) {
-  EXPECT_EQ(stream_border_of({32 * kib, 512 * kib, 8 * mib}), 3 * mib);
-  EXPECT_EQ(stream_border_of({32 * kib, 1 * mib, 32 * mib}), 12 * mib);
+  EXPECT_EQ(stream_border_of({32 * kib, 512 * kib, 8 * mib}), 2 * mib);
+  EXPECT_EQ(stream_border_of({32 * kib, 1 * mib, 32 * mib}), 8 * mib);
   // A virtual machine's share of what it is told is unknown.
-  EXPECT_EQ(stream_border_of({48 * kib, 2 * mib, 260 * mib}), 12 * mib);
-  EXPECT_EQ(stream_border_of({48 * kib, 2 * mib, SIZE_MAX}), 12 * mib);
+  EXPECT_EQ(stream_border_of({48 * kib, 2 * mib, 260 * mib}), 8 * mib);
+  EXPECT_EQ(stream_border_of({48 * kib, 2 * mib, SIZE_MAX}), 8 * mib);
   // No last level, or one smaller than L2: an L2 is the last.
-  EXPECT_EQ(stream_border_of({32 * kib, 512 * kib, 0}), 192 * kib);
-  EXPECT_EQ(stream_border_of({64 * kib, 4 * mib, 2 * mib}), 4 * mib / 8 * 3);
+  EXPECT_EQ(stream_border_of({32 * kib, 512 * kib, 0}), 128 * kib);
+  EXPECT_EQ(stream_border_of({64 * kib, 4 * mib, 2 * mib}), 1 * mib);
 }
 
 TEST(caches_test, border_is_set_and_reset) {

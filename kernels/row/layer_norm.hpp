@@ -38,6 +38,7 @@ class layer_norm_body {
     // Stages work on four rows: one that is not there passes as one to be trusted.
     void leave_out(size_t k) {
       shift[k] = 0.0f;
+      sum[k] = squares[k] = 0.0;
       sum_lanes[k].clear();
       square_lanes[k].clear();
       square_lanes[k].v[0] = L::broadcast(1.0f);

@@ -20,6 +20,7 @@ class rms_norm_body {
     float rstd[batch_rows];
 
     void leave_out(size_t k) {
+      squares[k] = 0.0;
       square_lanes[k].clear();
       square_lanes[k].v[0] = L::broadcast(1.0f);
     }

@@ -21,7 +21,7 @@ cache_sizes probe_caches() noexcept;
 constexpr size_t stream_border_of(const cache_sizes& c) noexcept {
   constexpr size_t most = size_t{32} << 20;
   const size_t last = c.last > c.l2 ? c.last : c.l2;
-  return (last < most ? last : most) / 8 * 3;
+  return (last < most ? last : most) / 4;
 }
 
 // Rows of a row norm that make a batch: between a row's sums and its outputs lies a batch, which should
