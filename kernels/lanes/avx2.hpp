@@ -94,6 +94,12 @@ struct lanes {
 
   static constexpr size_t width64 = 4;
   SIMDNORM_INLINE static f64 load64(const double* p) { return _mm256_loadu_pd(p); }
+  SIMDNORM_INLINE static void load64_pairs(const double* p, f64& a, f64& b) {
+    const __m256d low = _mm256_loadu_pd(p);
+    const __m256d high = _mm256_loadu_pd(p + 4);
+    a = _mm256_permute4x64_pd(_mm256_unpacklo_pd(low, high), 0xd8);
+    b = _mm256_permute4x64_pd(_mm256_unpackhi_pd(low, high), 0xd8);
+  }
   SIMDNORM_INLINE static void store64(double* p, f64 v) { _mm256_storeu_pd(p, v); }
   SIMDNORM_INLINE static f64 load_widened(const float* p) { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }
   SIMDNORM_INLINE static f64 store_narrowed(float* p, f64 v) {
@@ -128,16 +134,6 @@ struct lanes {
     return fold64(low + high);
   }
 
-  SIMDNORM_INLINE static void sum4(const f32 (*v)[4], float* out) {
-    __m128 a[4];
-    for (size_t k = 0; k < 4; ++k) {
-      const __m256 b = _mm256_add_ps(_mm256_add_ps(v[k][0], v[k][2]), _mm256_add_ps(v[k][1], v[k][3]));
-      a[k] = _mm_add_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
-    }
-    const __m128 low = _mm_add_ps(_mm_movelh_ps(a[0], a[1]), _mm_movehl_ps(a[1], a[0]));
-    const __m128 high = _mm_add_ps(_mm_movelh_ps(a[2], a[3]), _mm_movehl_ps(a[3], a[2]));
-    _mm_storeu_ps(out, _mm_add_ps(_mm_shuffle_ps(low, high, 0x88), _mm_shuffle_ps(low, high, 0xdd)));
-  }
   SIMDNORM_INLINE static void sum64x4(const f32 (*v)[4], double* out) {
     __m256d a[4];
     for (size_t k = 0; k < 4; ++k) a[k] = halved64(v[k]);

@@ -91,18 +91,6 @@ struct lanes {
     return fold64((v[0].part[0] + v[0].part[1]) + (v[1].part[0] + v[1].part[1]));
   }
 
-  SIMDNORM_INLINE static void sum4(const f32 (*v)[2], float* out) {
-    __m512 a[4];
-    for (size_t k = 0; k < 4; ++k) a[k] = _mm512_add_ps(v[k][0], v[k][1]);
-    // Halves, quarters: rows 0 and 1, 2 and 3 side by side, then all four, a row in 128 bits.
-    const __m512 b = _mm512_add_ps(_mm512_shuffle_f32x4(a[0], a[1], 0x44), _mm512_shuffle_f32x4(a[0], a[1], 0xee));
-    const __m512 c = _mm512_add_ps(_mm512_shuffle_f32x4(a[2], a[3], 0x44), _mm512_shuffle_f32x4(a[2], a[3], 0xee));
-    __m512 d = _mm512_add_ps(_mm512_shuffle_f32x4(b, c, 0x88), _mm512_shuffle_f32x4(b, c, 0xdd));
-    d = _mm512_add_ps(d, _mm512_permute_ps(d, 0x4e));
-    d = _mm512_add_ps(d, _mm512_permute_ps(d, 0xb1));
-    const __m512i firsts = _mm512_setr_epi32(0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12);
-    _mm_storeu_ps(out, _mm512_castps512_ps128(_mm512_permutexvar_ps(firsts, d)));
-  }
   SIMDNORM_INLINE static void sum64x4(const f32 (*v)[2], double* out) {
     __m512d a[4];
     for (size_t k = 0; k < 4; ++k) {
@@ -140,6 +128,12 @@ struct quad {
   static constexpr size_t width64 = 4;
   SIMDNORM_INLINE static f64 broadcast64(double v) { return _mm256_set1_pd(v); }
   SIMDNORM_INLINE static f64 load64(const double* p) { return _mm256_loadu_pd(p); }
+  SIMDNORM_INLINE static void load64_pairs(const double* p, f64& a, f64& b) {
+    const __m256d low = _mm256_loadu_pd(p);
+    const __m256d high = _mm256_loadu_pd(p + 4);
+    a = _mm256_permute4x64_pd(_mm256_unpacklo_pd(low, high), 0xd8);
+    b = _mm256_permute4x64_pd(_mm256_unpackhi_pd(low, high), 0xd8);
+  }
   SIMDNORM_INLINE static f64 load_widened(const float* p) { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }
   SIMDNORM_INLINE static f64 store_narrowed(float* p, f64 v) {
     const __m128 narrow = _mm256_cvtpd_ps(v);

@@ -73,6 +73,11 @@ struct lanes {
 
   static constexpr size_t width64 = 2;
   SIMDNORM_INLINE static f64 load64(const double* p) { return vld1q_f64(p); }
+  SIMDNORM_INLINE static void load64_pairs(const double* p, f64& a, f64& b) {
+    const float64x2x2_t v = vld2q_f64(p);
+    a = v.val[0];
+    b = v.val[1];
+  }
   SIMDNORM_INLINE static void store64(double* p, f64 v) { vst1q_f64(p, v); }
   SIMDNORM_INLINE static f64 load_widened(const float* p) { return vcvt_f64_f32(vld1_f32(p)); }
   SIMDNORM_INLINE static f64 store_narrowed(float* p, f64 v) {
@@ -120,9 +125,6 @@ struct lanes {
     return vgetq_lane_f64(a, 0) + vgetq_lane_f64(a, 1);
   }
 
-  SIMDNORM_INLINE static void sum4(const f32 (*v)[8], float* out) {
-    for (size_t k = 0; k < 4; ++k) out[k] = sum(v[k]);
-  }
   SIMDNORM_INLINE static void sum64x4(const f32 (*v)[8], double* out) {
     for (size_t k = 0; k < 4; ++k) out[k] = sum64(v[k]);
   }

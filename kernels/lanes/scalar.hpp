@@ -22,8 +22,9 @@
 //   sum(v), sum64(v)  of 32 virtual lanes, by halving: lane i gets lane i + 16's, then i + 8, 4, 2, 1;
 //                     all in f32 (sum), or in doubles from i + 8 on (sum64). sum64 of doubles:
 //                     (i + i+8) + (i+16 + i+24) first, then i + 4, 2, 1
-//   sum4, sum64x4     the same of four rows: out[k] of row k. At a third of the instructions, where an
+//   sum64x4           the same of four: out[k] of v[k]. At a third of the instructions, where an
 //                     instruction set can turn rows into columns
+//   load64_pairs      a[i] = p[2 i], b[i] = p[2 i + 1]
 //   quad              the doubles' words for four rows at a time, or for as many as a register has
 #pragma once
 
@@ -107,6 +108,10 @@ struct lanes {
   SIMDNORM_INLINE static f64 load64(const double* p) {
     return *p;
   }
+  SIMDNORM_INLINE static void load64_pairs(const double* p, f64& a, f64& b) {
+    a = p[0];
+    b = p[1];
+  }
   SIMDNORM_INLINE static void store64(double* p, f64 v) {
     *p = v;
   }
@@ -164,9 +169,6 @@ struct lanes {
     return a[0];
   }
 
-  SIMDNORM_INLINE static void sum4(const f32 (*v)[32], float* out) {
-    for (size_t k = 0; k < 4; ++k) out[k] = sum(v[k]);
-  }
   SIMDNORM_INLINE static void sum64x4(const f32 (*v)[32], double* out) {
     for (size_t k = 0; k < 4; ++k) out[k] = sum64(v[k]);
   }

@@ -30,46 +30,28 @@ class layer_norm_body {
   using f32 = typename L::f32;
 
   struct batch : row_batch<L> {
-    row_lanes<L> sum_lanes[batch_rows], square_lanes[batch_rows];
-    double sum[batch_rows], squares[batch_rows];
+    // Of d and of d^2, side by side: one sum64x4 does two rows.
+    row_lanes<L> lanes[batch_rows][2];
+    double sums[batch_rows][2];
     float shift[batch_rows], mean[batch_rows], rstd[batch_rows], rstd_low[batch_rows];
     float center[batch_rows], offset[batch_rows];
 
     // Stages work on four rows: one that is not there passes as one to be trusted.
     void leave_out(size_t k) {
       shift[k] = 0.0f;
-      sum[k] = squares[k] = 0.0;
-      sum_lanes[k].clear();
-      square_lanes[k].clear();
-      square_lanes[k].v[0] = L::broadcast(1.0f);
+      sums[k][0] = 0.0;
+      sums[k][1] = 1.0;
+      lanes[k][0].clear();
+      lanes[k][1].clear();
+      lanes[k][1].v[0] = L::broadcast(1.0f);
     }
   };
 
   explicit layer_norm_body(const row_norm_arguments& a) : a_(a) {}
 
   SIMDNORM_INLINE void start_row(batch& b, size_t k) const {
-    row_lanes<L> lanes;
-    start_lanes(b, k, lanes);
-    b.shift[k] = L::sum(lanes.v) * share(b.n[k]);
-    b.sum[k] = b.squares[k] = 0.0;
-  }
-  [[gnu::noinline]] void start(batch& b, size_t k) const {
-    row_lanes<L> lanes[4];
-    bool whole = k + 4 <= b.count;
-    repeat<4>([&](auto i) SIMDNORM_LAMBDA { whole &= b.n[k + i] >= shift_elements; });
-    if (whole) [[likely]] {
-      repeat<4>([&](auto i) SIMDNORM_LAMBDA { lanes[i] = first_lanes(b.x[k + i]); });
-    } else {
-      for (size_t i = 0; i < 4; ++i) {
-        lanes[i].clear();
-        if (k + i < b.count) start_lanes(b, k + i, lanes[i]);
-      }
-    }
-    float means[4];
-    L::sum4(&lanes[0].v, means);
-    for (size_t i = 0; i < 4; ++i) means[i] = means[i] * share(b.n[k + i]);
-    for (size_t i = 0; i < 4; ++i) b.shift[k + i] = means[i];
-    for (size_t i = 0; i < 4; ++i) b.sum[k + i] = b.squares[k + i] = 0.0;
+    b.shift[k] = L::sum(first_lanes(b.x[k], b.n[k]).v) * share(b.n[k]);
+    b.sums[k][0] = b.sums[k][1] = 0.0;
   }
 
   class sums {
@@ -95,14 +77,14 @@ class layer_norm_body {
     }
     SIMDNORM_INLINE void done_at_once(batch& b, size_t k) const {
       repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
-        b.sum_lanes[k].v[g] = s1_.v[g];
-        b.square_lanes[k].v[g] = s2_.v[g];
+        b.lanes[k][0].v[g] = s1_.v[g];
+        b.lanes[k][1].v[g] = s2_.v[g];
       });
     }
     SIMDNORM_INLINE void done(batch& b, size_t k) const {
       repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
-        b.sum_lanes[k].v[g] = t1_.v[g];
-        b.square_lanes[k].v[g] = t2_.v[g];
+        b.lanes[k][0].v[g] = t1_.v[g];
+        b.lanes[k][1].v[g] = t2_.v[g];
       });
     }
 
@@ -112,13 +94,10 @@ class layer_norm_body {
   };
 
   SIMDNORM_INLINE void fold(batch& b, size_t k) const {
-    b.sum[k] += L::sum64(b.sum_lanes[k].v);
-    b.squares[k] += L::sum64(b.square_lanes[k].v);
+    b.sums[k][0] += L::sum64(b.lanes[k][0].v);
+    b.sums[k][1] += L::sum64(b.lanes[k][1].v);
   }
-  SIMDNORM_INLINE void fold4(batch& b, size_t k) const {
-    L::sum64x4(&b.sum_lanes[k].v, b.sum + k);
-    L::sum64x4(&b.square_lanes[k].v, b.squares + k);
-  }
+  SIMDNORM_INLINE void fold2(batch& b, size_t k) const { L::sum64x4(&b.lanes[k][0].v, b.sums[k]); }
 
   // Not to be trusted: sums that do not fit f32, an rstd that is no normal float, and a shift too far
   // from the mean. The error of sum(d) enters the variance times the distance of shift and mean, delta:
@@ -128,8 +107,9 @@ class layer_norm_body {
   SIMDNORM_INLINE bool finish(batch& s, size_t k) const {
     using f64 = typename F::f64;
     const f64 inverse = F::load64(s.inverse + k);
-    const f64 squares = F::load64(s.squares + k);
-    const f64 delta = F::load64(s.sum + k) * inverse;
+    f64 sum, squares;
+    F::load64_pairs(s.sums[k], sum, squares);
+    const f64 delta = sum * inverse;
     const f64 shift2 = delta * delta;
     const f64 variance = squares * inverse - shift2;
     const f64 square = variance + F::broadcast64(a_.epsilon);
@@ -153,12 +133,12 @@ class layer_norm_body {
   }
 
   SIMDNORM_INLINE void save(const batch& b, row_split& split, size_t chunk) const {
-    split.sums[chunk] = L::sum64(b.sum_lanes[0].v);
-    split.squares[chunk] = L::sum64(b.square_lanes[0].v);
+    split.sums[chunk] = L::sum64(b.lanes[0][0].v);
+    split.squares[chunk] = L::sum64(b.lanes[0][1].v);
   }
   SIMDNORM_INLINE void restore(batch& b, const row_split& split, size_t chunk) const {
-    b.sum[0] += split.sums[chunk];
-    b.squares[0] += split.squares[chunk];
+    b.sums[0][0] += split.sums[chunk];
+    b.sums[0][1] += split.squares[chunk];
   }
   SIMDNORM_INLINE void save_parameters(const batch& b, row_split& split) const {
     split.parameters[0] = b.center[0];
@@ -201,8 +181,13 @@ class layer_norm_body {
       }
     }
     for (size_t p = 0; p < parts; ++p) {
-      L::store64(b.sum + p * L::width64, sum_of_lanes(sum[p], n));
-      L::store64(b.squares + p * L::width64, sum_of_lanes(squares[p], n));
+      double rows[2][L::width64];
+      L::store64(rows[0], sum_of_lanes(sum[p], n));
+      L::store64(rows[1], sum_of_lanes(squares[p], n));
+      for (size_t k = 0; k < L::width64; ++k) {
+        b.sums[p * L::width64 + k][0] = rows[0][k];
+        b.sums[p * L::width64 + k][1] = rows[1][k];
+      }
     }
   }
   SIMDNORM_INLINE auto column_outputs(const batch& b) const {
@@ -218,11 +203,11 @@ class layer_norm_body {
   // Sums in doubles, shifted by the mean that the first pass found, mend a shift that was too far off:
   // 1 row in 200 of independent numbers.
   [[gnu::noinline]] bool mend(batch& b, size_t k) const {
-    if (!fits_f32(b.squares[k])) return false;
+    if (!fits_f32(b.sums[k][1])) return false;
     b.shift[k] = b.mean[k];
     const sums64 again = row_sums64<L>(b.x[k], b.n[k], b.shift[k]);
-    b.sum[k] = again.sum;
-    b.squares[k] = again.squares;
+    b.sums[k][0] = again.sum;
+    b.sums[k][1] = again.squares;
     const bool fine = finish<single>(b, k);
     if (a_.mean) a_.mean[b.index[k]] = b.mean[k];
     if (a_.rstd) a_.rstd[b.index[k]] = b.rstd[k];
@@ -298,24 +283,18 @@ class layer_norm_body {
     return 1.0f / static_cast<float>(n < shift_elements ? n : shift_elements);
   }
   // Sums of the lanes of the first elements: of 64, or of all, if they are fewer.
-  SIMDNORM_INLINE static row_lanes<L> first_lanes(const float* x) {
+  SIMDNORM_INLINE static row_lanes<L> first_lanes(const float* x, size_t n) {
     static_assert(shift_elements == 2 * virtual_lanes);
     row_lanes<L> sum;
-    repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
-      sum.v[g] = L::load(x + g * L::width) + L::load(x + virtual_lanes + g * L::width);
-    });
-    return sum;
-  }
-  SIMDNORM_INLINE static void start_lanes(const batch& b, size_t k, row_lanes<L>& lanes) {
-    if (b.n[k] >= shift_elements) {
-      lanes = first_lanes(b.x[k]);
-      return;
+    if (n >= shift_elements) [[likely]] {
+      repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
+        sum.v[g] = L::load(x + g * L::width) + L::load(x + virtual_lanes + g * L::width);
+      });
+    } else {
+      sum.clear();
+      for_lanes<L>(x, 0, n, L::broadcast(0.0f), [&](auto g, f32 v) SIMDNORM_LAMBDA { sum.v[g] = sum.v[g] + v; });
     }
-    row_lanes<L> sum;
-    sum.clear();
-    for_lanes<L>(b.x[k], 0, b.n[k], L::broadcast(0.0f),
-                 [&](auto g, f32 v) SIMDNORM_LAMBDA { sum.v[g] = sum.v[g] + v; });
-    lanes = sum;
+    return sum;
   }
 
   const row_norm_arguments& a_;

@@ -3,16 +3,16 @@
 // The loop over the rows of a block. A row goes through stages: start (its shift), sums, finish (sums to
 // doubles, square root, division: the parameters of its outputs), outputs. Two trees of additions, a
 // square root and a division are 170 cycles of latency, the time in which 60 registers are normalized. So
-// rows go in batches, a stage of a batch is done side by side in vector registers, several batches
-// are under way at a time, and one loop makes the outputs of a row of one batch and the sums of a
-// row of another: its loads, additions, multiplications and stores keep all ports of a core busy.
+// rows go in batches, square roots and divisions of a batch are done side by side, and one loop makes the outputs of a
+// row of one batch and the sums of a row of another: its loads, additions, multiplications and stores keep all ports of
+// a core busy.
 //
 // A norm is a type with
 //   batch          what it keeps of up to 16 rows; derives from row_batch
-//   start(batch)   first look at the elements
+//   start_row(batch, k)  first look at the elements
 //   sums           f32 lanes of a row: sums(batch, k), fill(), add(register of the group, elements),
 //                  flush() every 256 elements, done(batch, k)
-//   fold(batch, k) a row's lanes added to its doubles; fold4(batch, k): of four rows, from zero
+//   fold(batch, k) a row's lanes added to its doubles; fold2(batch, k): of two rows, from zero
 //   finish<F>(batch, k)  parameters of rows k to k + F::width64; false if one is not to be trusted
 //   tell(batch)    mean and rstd to the caller
 //   outputs(batch, k)    returns f(load), the output register of the elements at load; outputs(batch, k,
@@ -214,6 +214,10 @@ struct single {
   static constexpr size_t width64 = 1;
   SIMDNORM_INLINE static f64 broadcast64(double v) { return v; }
   SIMDNORM_INLINE static f64 load64(const double* p) { return *p; }
+  SIMDNORM_INLINE static void load64_pairs(const double* p, f64& a, f64& b) {
+    a = p[0];
+    b = p[1];
+  }
   SIMDNORM_INLINE static f64 load_widened(const float* p) { return static_cast<double>(*p); }
   SIMDNORM_INLINE static f64 store_narrowed(float* p, f64 v) {
     *p = static_cast<float>(v);
@@ -236,7 +240,6 @@ template <class Norm>
 
 template <class L, class Norm>
 SIMDNORM_INLINE void finish_all(const Norm& norm, typename Norm::batch& batch) {
-  for (size_t k = batch.count; k % quad::width64 != 0; ++k) norm.fold(batch, k);  // rows that are not there
   batch.safe = true;
   for (size_t k = 0; k < batch.count; k += quad::width64) batch.safe &= norm.template finish<quad>(batch, k);
   norm.tell(batch);
@@ -286,16 +289,19 @@ template <class L, affine A, stores S, rows Rows, class Norm>
     prepare(each, a.cols, most);
     each.count = 0;
   }
-  if (views.take(*in, most)) {
-    for (size_t k = 0; k < in->count; k += 4) norm.start(*in, k);
-  }
+  if (views.take(*in, most)) norm.start_row(*in, 0);
   while (out->count + in->count > 0) {
     next->count = 0;
     if (in->count == most) views.take(*next, most);
     const bool fused = L::fused && out->count > 0 && out->safe && in->count == out->count && parameters.passed(*out);
     const size_t count = out->count > in->count ? out->count : in->count;
     for (size_t k = 0; k < count; ++k) {
-      if (k % 4 == 0 && k < next->count) norm.start(*next, k);
+      // Just before its sums: earlier, and its first lines would be a stream of their own to the prefetchers.
+      if (k + 1 < in->count) {
+        norm.start_row(*in, k + 1);
+      } else if (k + 1 == in->count && next->count > 0) {
+        norm.start_row(*next, 0);
+      }
       const bool fits = S == stores::cached || Rows == rows::exact || can_stream<L>(out->y[k], out->n[k]);
       if (fused && fits) [[likely]] {
         const float* ahead = in->x[k];
@@ -308,10 +314,8 @@ template <class L, affine A, stores S, rows Rows, class Norm>
         if (k < out->count) write_row<L, A, S>(norm, *out, k, parameters);
       }
     }
-    for (size_t k = 0; k < in->count; k += 4) {
-      norm.fold4(*in, k);
-      finish_rows(norm, *in, k);
-    }
+    for (size_t k = 0; k < in->count; k += 2) norm.fold2(*in, k);
+    for (size_t k = 0; k < in->count; k += 4) finish_rows(norm, *in, k);
     typename Norm::batch* const done = out;
     out = in;
     in = next;
@@ -408,10 +412,10 @@ template <class L, affine A, stores S, class Norm>
   typename Norm::batch batch;
   prepare(batch, a.cols, together);
   while (views.take(batch, together)) {
-    for (size_t k = 0; k < batch.count; k += 4) norm.start(batch, k);
     bool passed = true;
     size_t longest = 0;
     for (size_t k = 0; k < batch.count; ++k) {
+      norm.start_row(batch, k);
       sum_row<L>(norm, batch, k);
       norm.fold(batch, k);
       passed &= parameters.passed(batch.n[k]);

@@ -20,7 +20,7 @@ class rms_norm_body {
     float rstd[batch_rows];
 
     void leave_out(size_t k) {
-      squares[k] = 0.0;
+      squares[k] = 1.0;
       square_lanes[k].clear();
       square_lanes[k].v[0] = L::broadcast(1.0f);
     }
@@ -29,10 +29,6 @@ class rms_norm_body {
   explicit rms_norm_body(const row_norm_arguments& a) : a_(a) {}
 
   SIMDNORM_INLINE void start_row(batch& b, size_t k) const { b.squares[k] = 0.0; }
-  SIMDNORM_INLINE void start(batch& b, size_t k) const {
-    for (size_t i = 0; i < 4; ++i) b.squares[k + i] = 0.0;
-  }
-
   class sums {
    public:
     SIMDNORM_INLINE sums(const batch&, size_t) {
@@ -60,7 +56,10 @@ class rms_norm_body {
   };
 
   SIMDNORM_INLINE void fold(batch& b, size_t k) const { b.squares[k] += L::sum64(b.square_lanes[k].v); }
-  SIMDNORM_INLINE void fold4(batch& b, size_t k) const { L::sum64x4(&b.square_lanes[k].v, b.squares + k); }
+  SIMDNORM_INLINE void fold2(batch& b, size_t k) const {
+    b.squares[k] = L::sum64(b.square_lanes[k].v);
+    b.squares[k + 1] = L::sum64(b.square_lanes[k + 1].v);
+  }
 
   // Not to be trusted: a square that overflowed or, if it counts, underflowed, and an rstd that is no
   // normal float. NaN fails.

@@ -128,7 +128,7 @@ inline simdnorm_status run(const row_norm_call& c, row_kernel kernel_table::*slo
   a.rstd = static_cast<float*>(c.rstd.data);
   a.epsilon = c.epsilon;
   a.padding = c.padding;
-  a.rows_together = rows_together_of(a.cols);
+  a.rows_together = rows_together_of(c.x->rows, a.cols);
   a.split = nullptr;
   a.stream = c.x->rows * a.cols * sizeof(float) >= simdnorm_stream_border();
   const row_kernel kernel = table->*slot;
