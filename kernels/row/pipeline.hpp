@@ -3,9 +3,9 @@
 // The loop over the rows of a block. A row goes through stages: start (its shift), sums, finish (sums to
 // doubles, square root, division: the parameters of its outputs), outputs. Two trees of additions, a
 // square root and a division are 170 cycles of latency, the time in which 60 registers are normalized. So
-// rows go in batches, square roots and divisions of a batch are done side by side, and one loop makes the outputs of a
-// row of one batch and the sums of a row of another: its loads, additions, multiplications and stores keep all ports of
-// a core busy.
+// rows go in batches, square roots and divisions of a batch are done side by side, and one loop makes the
+// outputs of a row of one batch and the sums of a row of the next: its loads, additions, multiplications
+// and stores keep all ports of a core busy.
 //
 // A norm is a type with
 //   batch          what it keeps of up to 16 rows; derives from row_batch
@@ -273,7 +273,7 @@ template <class L, affine A, stores S, class Norm>
   write_row_inline<L, A, S>(norm, batch, k, parameters);
 }
 
-// Many short rows: a batch is written while the next one is summed and the one after it is started.
+// Many short rows: a batch is written while the next one is summed.
 template <class L, affine A, stores S, rows Rows, class Norm>
 [[gnu::noinline]] void write_short_rows(const Norm& norm, const row_norm_arguments& a, const block& b) {
   constexpr size_t ahead_elements = 4096;

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The words of doubles in a 256-bit register: AVX2's own, and AVX-512's where four rows are finished
+// together (sum64x4 stores four doubles with one store, and one load reads them again).
+#pragma once
+
+#include <immintrin.h>
+#include <stddef.h>
+
+#include <xsimd/xsimd.hpp>
+
+#include "inline.hpp"
+
+namespace simdnorm::SIMDNORM_ISA {
+namespace {
+
+struct four_doubles {
+  using f64 = xsimd::batch<double, xsimd::fma3<xsimd::avx2>>;
+  using flags = xsimd::batch_bool<double, xsimd::fma3<xsimd::avx2>>;
+  static constexpr size_t width64 = 4;
+  SIMDNORM_INLINE static f64 load64(const double* p) { return _mm256_loadu_pd(p); }
+  SIMDNORM_INLINE static void load64_pairs(const double* p, f64& a, f64& b) {
+    const __m256d low = _mm256_loadu_pd(p);
+    const __m256d high = _mm256_loadu_pd(p + 4);
+    a = _mm256_permute4x64_pd(_mm256_unpacklo_pd(low, high), 0xd8);
+    b = _mm256_permute4x64_pd(_mm256_unpackhi_pd(low, high), 0xd8);
+  }
+  SIMDNORM_INLINE static void store64(double* p, f64 v) { _mm256_storeu_pd(p, v); }
+  SIMDNORM_INLINE static f64 load_widened(const float* p) { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }
+  SIMDNORM_INLINE static f64 store_narrowed(float* p, f64 v) {
+    const __m128 narrow = _mm256_cvtpd_ps(v);
+    _mm_storeu_ps(p, narrow);
+    return _mm256_cvtps_pd(narrow);
+  }
+  SIMDNORM_INLINE static f64 div(f64 a, f64 b) { return _mm256_div_pd(a, b); }
+  SIMDNORM_INLINE static f64 sqrt(f64 v) { return _mm256_sqrt_pd(v); }
+  SIMDNORM_INLINE static f64 select(flags m, f64 a, f64 b) { return xsimd::select(m, a, b); }
+  SIMDNORM_INLINE static bool all(flags m) { return xsimd::all(m); }
+  SIMDNORM_INLINE static f64 broadcast64(double v) { return _mm256_set1_pd(v); }
+};
+
+}  // namespace
+}  // namespace simdnorm::SIMDNORM_ISA
