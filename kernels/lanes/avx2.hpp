@@ -84,9 +84,6 @@ struct lanes : four_doubles {
   SIMDNORM_INLINE static f32 canonical(f32 v) {
     return _mm256_blendv_ps(v, broadcast(__builtin_nanf("")), _mm256_cmp_ps(v, v, _CMP_UNORD_Q));
   }
-  SIMDNORM_INLINE static f32 repair_nan(f32 v, f32 w) {
-    return canonical(_mm256_blendv_ps(v, w, _mm256_cmp_ps(v, v, _CMP_UNORD_Q)));
-  }
   SIMDNORM_INLINE static bool any_nan(f32 v) { return _mm256_movemask_ps(_mm256_cmp_ps(v, v, _CMP_UNORD_Q)) != 0; }
   SIMDNORM_INLINE static bool all_equal(f32 a, f32 b) {
     return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_EQ_OQ)) == 0xff;

@@ -54,27 +54,12 @@ struct lanes {
   SIMDNORM_INLINE static f32 canonical(f32 v) {
     return _mm512_mask_mov_ps(v, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), broadcast(__builtin_nanf("")));
   }
-  SIMDNORM_INLINE static f32 repair_nan(f32 v, f32 w) {
-    return canonical(_mm512_mask_mov_ps(v, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), w));
-  }
   SIMDNORM_INLINE static bool any_nan(f32 v) { return _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q) != 0; }
   SIMDNORM_INLINE static bool all_equal(f32 a, f32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ) == 0xffff; }
 
   static constexpr size_t width64 = 8;
   SIMDNORM_INLINE static f64 load64(const double* p) { return _mm512_loadu_pd(p); }
   SIMDNORM_INLINE static void store64(double* p, f64 v) { _mm512_storeu_pd(p, v); }
-  SIMDNORM_INLINE static f64 load_widened(const float* p) { return _mm512_cvtps_pd(_mm256_loadu_ps(p)); }
-  SIMDNORM_INLINE static f64 store_narrowed(float* p, f64 v) {
-    const __m256 narrow = _mm512_cvtpd_ps(v);
-    _mm256_storeu_ps(p, narrow);
-    return _mm512_cvtps_pd(narrow);
-  }
-  SIMDNORM_INLINE static f64 div(f64 a, f64 b) { return _mm512_div_pd(a, b); }
-  SIMDNORM_INLINE static f64 sqrt(f64 v) { return _mm512_sqrt_pd(v); }
-  SIMDNORM_INLINE static f64 select(xsimd::batch_bool<double, xsimd::avx512bw> m, f64 a, f64 b) {
-    return xsimd::select(m, a, b);
-  }
-  SIMDNORM_INLINE static bool all(xsimd::batch_bool<double, xsimd::avx512bw> m) { return xsimd::all(m); }
   SIMDNORM_INLINE static f64 broadcast64(double v) { return _mm512_set1_pd(v); }
   SIMDNORM_INLINE static wide widen(f32 v) {
     return {{f64(_mm512_cvtps_pd(_mm512_castps512_ps256(v))), f64(_mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1)))}};

@@ -67,7 +67,6 @@ struct lanes {
   SIMDNORM_INLINE static f32 min(f32 a, f32 b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
   SIMDNORM_INLINE static f32 max(f32 a, f32 b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
   SIMDNORM_INLINE static f32 canonical(f32 v) { return vbslq_f32(vceqq_f32(v, v), v, broadcast(__builtin_nanf(""))); }
-  SIMDNORM_INLINE static f32 repair_nan(f32 v, f32 w) { return canonical(vbslq_f32(vceqq_f32(v, v), v, w)); }
   SIMDNORM_INLINE static bool any_nan(f32 v) { return vminvq_u32(vceqq_f32(v, v)) == 0; }
   SIMDNORM_INLINE static bool all_equal(f32 a, f32 b) { return vminvq_u32(vceqq_f32(a, b)) != 0; }
 

@@ -16,7 +16,6 @@
 //   min(a, b)         a < b ? a : b        (so b where one is NaN or both are zero)
 //   max(a, b)         a > b ? a : b
 //   canonical         NaN becomes 0x7fc00000
-//   repair_nan(v, w)  w where v is NaN; canonical where that is, too
 //   load_widened      width64 floats as doubles; store_narrowed: rounded to floats, and the doubles
 //   store_narrowed    that these are
 //   sum(v), sum64(v)  of 32 virtual lanes, by halving: lane i gets lane i + 16's, then i + 8, 4, 2, 1;
@@ -93,9 +92,6 @@ struct lanes {
   }
   SIMDNORM_INLINE static f32 canonical(f32 v) {
     return v == v ? v : __builtin_nanf("");
-  }
-  SIMDNORM_INLINE static f32 repair_nan(f32 v, f32 w) {
-    return canonical(v == v ? v : w);
   }
   SIMDNORM_INLINE static bool any_nan(f32 v) {
     return v != v;
