@@ -9,9 +9,29 @@
 namespace simdnorm {
 namespace {
 
+// Entry i of lengths or offsets.
 [[maybe_unused]] inline int64_t length_at(const simdnorm_padding& padding, size_t i) {
   return padding.index_type == SIMDNORM_I64 ? static_cast<const int64_t*>(padding.data)[i]
                                             : static_cast<const int32_t*>(padding.data)[i];
+}
+
+// Whether elements are marked one by one: what follows asks about rows, and all of them count.
+[[maybe_unused]] inline bool masks_elements(const simdnorm_padding& padding) {
+  return padding.kind == SIMDNORM_PADDING_ELEMENT_MASK || padding.kind == SIMDNORM_PADDING_ELEMENT_MASK_BITS;
+}
+
+[[maybe_unused]] inline bool bit_at(const void* bits, size_t i) {
+  return (static_cast<const uint8_t*>(bits)[i / 8] >> (i % 8) & 1) != 0;
+}
+
+// Half-open range of rows.
+struct row_run {
+  size_t first, last;
+};
+
+// The rows that offsets mark, of the first `rows`.
+[[maybe_unused]] inline row_run rows_of_offsets(const simdnorm_padding& padding) {
+  return {static_cast<size_t>(length_at(padding, 0)), static_cast<size_t>(length_at(padding, padding.size - 1))};
 }
 
 // How many leading columns of this row are real.
@@ -21,6 +41,12 @@ namespace {
       return static_cast<size_t>(length_at(padding, row));
     case SIMDNORM_PADDING_ROW_MASK:
       return static_cast<const uint8_t*>(padding.data)[row] != 0 ? cols : 0;
+    case SIMDNORM_PADDING_ROW_MASK_BITS:
+      return bit_at(padding.data, row) ? cols : 0;
+    case SIMDNORM_PADDING_OFFSETS: {
+      const row_run real = rows_of_offsets(padding);
+      return real.first <= row && row < real.last ? cols : 0;
+    }
     case SIMDNORM_PADDING_SEQUENCE_LENGTHS: {
       const size_t sequence = row / padding.tokens;
       return row - sequence * padding.tokens < static_cast<size_t>(length_at(padding, sequence)) ? cols : 0;
@@ -30,21 +56,29 @@ namespace {
   }
 }
 
-// Half-open range of rows.
-struct row_run {
-  size_t first, last;
-};
+// The first run of rows that `real(row)` says are real, from `row` on and below `end`.
+template <class Real>
+inline row_run next_run_where(size_t row, size_t end, Real real) {
+  while (row < end && !real(row)) ++row;
+  size_t last = row;
+  while (last < end && real(last)) ++last;
+  return {row, last};
+}
 
 // The first run of real rows at or after `row` and below `end`; first == last == end where there is
 // none. Not for row lengths: those mask columns.
 [[maybe_unused]] inline row_run next_real_run(const simdnorm_padding& padding, size_t row, size_t end) {
   switch (padding.kind) {
-    case SIMDNORM_PADDING_ROW_MASK: {
-      const auto* mask = static_cast<const uint8_t*>(padding.data);
-      while (row < end && mask[row] == 0) ++row;
-      size_t last = row;
-      while (last < end && mask[last] != 0) ++last;
-      return {row, last};
+    case SIMDNORM_PADDING_ROW_MASK:
+      return next_run_where(row, end,
+                            [mask = static_cast<const uint8_t*>(padding.data)](size_t i) { return mask[i] != 0; });
+    case SIMDNORM_PADDING_ROW_MASK_BITS:
+      return next_run_where(row, end, [bits = padding.data](size_t i) { return bit_at(bits, i); });
+    case SIMDNORM_PADDING_OFFSETS: {
+      const row_run real = rows_of_offsets(padding);
+      const size_t first = row > real.first ? row : real.first;
+      const size_t last = end < real.last ? end : real.last;
+      return first < last ? row_run{first, last} : row_run{end, end};
     }
     case SIMDNORM_PADDING_SEQUENCE_LENGTHS:
       while (row < end) {

@@ -537,7 +537,7 @@ TEST_P(arguments_test, padding) {
     pad(SIMDNORM_OK, "row mask", mask, nothing);
     pad(SIMDNORM_OK, "sequence lengths", sequences, nothing);
     pad(f.row_wise ? SIMDNORM_OK : SIMDNORM_INVALID_PADDING, "row lengths", lengths, nothing);
-    for (const simdnorm_padding_kind kind : {4, -1, 1000}) pad(SIMDNORM_INVALID_PADDING, "unknown kind", kind, nothing);
+    for (const simdnorm_padding_kind kind : {8, -1, 1000}) pad(SIMDNORM_INVALID_PADDING, "unknown kind", kind, nothing);
     for (const simdnorm_padding_fill fill : {2, -1}) {
       pad(SIMDNORM_INVALID_PADDING, "unknown fill, mask", mask, [&](call&, simdnorm_padding& p) { p.fill = fill; });
       pad(SIMDNORM_INVALID_PADDING, "unknown fill, lengths", sequences,
@@ -579,6 +579,26 @@ TEST_P(arguments_test, padding) {
            {std::int64_t{-1}, std::int64_t{5}, INT64_MIN, INT64_MAX, (std::int64_t{1} << 32) + 1})
         length(SIMDNORM_INVALID_LENGTH, "length of a sequence", sequences, place, bad);
     }
+    const simdnorm_padding_kind offsets = SIMDNORM_PADDING_OFFSETS, bits = SIMDNORM_PADDING_ROW_MASK_BITS;
+    const auto packed = [&](simdnorm_status wanted, const char* what, std::int64_t a, std::int64_t b, std::int64_t c3) {
+      pad(wanted, what, offsets, [&](call& c, simdnorm_padding& p) {
+        c.a.lengths[0] = a;
+        c.a.lengths[1] = b;
+        c.a.lengths[2] = c3;
+        p.size = 3;
+      });
+    };
+    const auto all = static_cast<std::int64_t>(rows);
+    packed(SIMDNORM_OK, "offsets", 0, 1, all);
+    packed(SIMDNORM_OK, "an empty sequence", 2, 2, 3);
+    packed(SIMDNORM_INVALID_LENGTH, "offsets that fall", 3, 2, all);
+    packed(SIMDNORM_INVALID_LENGTH, "an offset below 0", -1, 2, all);
+    packed(SIMDNORM_INVALID_LENGTH, "an offset beyond the rows", 0, 2, all + 1);
+    pad(SIMDNORM_INVALID_PADDING, "no offsets", offsets, [](call&, simdnorm_padding& p) { p.size = 0; });
+    pad(SIMDNORM_NULL_POINTER, "no offsets", offsets, [](call&, simdnorm_padding& p) { p.data = nullptr; });
+    pad(SIMDNORM_OK, "bits", bits, [](call& c, simdnorm_padding& p) { p.data = c.a.mask; });
+    pad(SIMDNORM_INVALID_PADDING, "number of bits", bits, [](call&, simdnorm_padding& p) { p.size = rows + 1; });
+    pad(SIMDNORM_NULL_POINTER, "no bits", bits, [](call&, simdnorm_padding& p) { p.data = nullptr; });
     if (!f.row_wise) continue;
     for (const std::size_t place : {std::size_t{0}, rows - 1}) {
       length(SIMDNORM_OK, "full row", lengths, place, cols);

@@ -44,6 +44,21 @@ mask as_row_lengths(const mask& m, std::size_t rows, std::size_t cols) {
   return r;
 }
 
+mask as_row_mask_bits(const mask& m, std::size_t rows) {
+  mask r = as_row_mask(m, rows);
+  r.kind = SIMDNORM_PADDING_ROW_MASK_BITS;
+  return r;
+}
+// Sequences of uneven lengths, packed back to back, after `first` padded rows and before others.
+mask packed_sequences(std::int64_t first, std::int64_t last, std::uint64_t seed) {
+  generator g(seed);
+  mask m;
+  m.kind = SIMDNORM_PADDING_OFFSETS;
+  for (std::int64_t at = first; at < last; at += static_cast<std::int64_t>(g.between(0, 9))) m.lengths.push_back(at);
+  m.lengths.push_back(last);
+  return m;
+}
+
 std::vector<mask> row_masks(std::size_t rows, std::uint64_t seed) {
   generator g(seed);
   std::vector<mask> all;
@@ -53,12 +68,16 @@ std::vector<mask> row_masks(std::size_t rows, std::uint64_t seed) {
     for (std::size_t i = 0; i < rows; ++i)
       m.rows.push_back(static_cast<std::uint8_t>(g.below(odds) ? g.between(1, 255) : 0));
     all.push_back(m);
+    if (odds == 2) all.push_back(as_row_mask_bits(m, rows));
   }
   mask only_last;
   only_last.kind = SIMDNORM_PADDING_ROW_MASK;
   only_last.rows.assign(rows, 0);
   only_last.rows[rows - 1] = 255;
   all.push_back(only_last);
+  const auto end = static_cast<std::int64_t>(rows);
+  all.push_back(packed_sequences(0, end, seed));
+  all.push_back(packed_sequences(end / 4, end - end / 3, seed));
   return all;
 }
 
@@ -244,6 +263,19 @@ TEST_P(padding_test, every_form_of_the_same_mask_gives_the_same_bits) {
           other.pad = as_row_mask(s.pad, rows, yes);
           ASSERT_EQ(difference(run(op, p, other), i64), "") << name_of(op) << ": row mask of " << int{yes};
         }
+        other = s;
+        other.pad = as_row_mask_bits(s.pad, rows);
+        ASSERT_EQ(difference(run(op, p, other), i64), "") << name_of(op) << ": row mask of bits";
+        other.pad = packed_sequences(static_cast<std::int64_t>(rows / 3), static_cast<std::int64_t>(rows / 2), batch);
+        other.pad.fill = fill;
+        const result packed = run(op, p, other);
+        ASSERT_EQ(packed.status, SIMDNORM_OK);
+        for (const simdnorm_index_type type : {SIMDNORM_I32, SIMDNORM_I64}) {
+          setup bytes = other;
+          bytes.pad = as_row_mask(other.pad, rows);
+          other.pad.index_type = type;
+          ASSERT_EQ(difference(run(op, p, bytes), run(op, p, other)), "") << name_of(op) << ": offsets";
+        }
         if (is_row_wise(op)) {
           for (const simdnorm_index_type type : {SIMDNORM_I32, SIMDNORM_I64}) {
             other.pad = as_row_lengths(s.pad, rows, cols);
@@ -263,6 +295,8 @@ TEST_P(padding_test, a_mask_that_pads_nothing_gives_the_bits_of_no_mask) {
     ASSERT_EQ(difference(run(op, p, s), expected), "") << name_of(op);
     s.pad = as_row_mask(s.pad, 60, 77);
     ASSERT_EQ(difference(run(op, p, s), expected), "") << name_of(op);
+    s.pad = packed_sequences(0, 60, 1);
+    ASSERT_EQ(difference(run(op, p, s), expected), "") << name_of(op);
   }
 }
 
@@ -271,9 +305,11 @@ TEST_P(padding_test, no_real_element) {
   for (const operation op : all_operations()) {
     const std::size_t rows = 70, cols = 21;
     const problem p = make_problem(1, rows, cols, flavour::specials, is_row_wise(op));
-    std::vector<mask> masks(2);
+    std::vector<mask> masks(4);
     masks[0] = sequences(std::vector<std::int64_t>(7, 0), 10);
     masks[1] = as_row_mask(masks[0], rows);
+    masks[2] = as_row_mask_bits(masks[0], rows);
+    masks[3] = packed_sequences(9, 9, 1);
     if (is_row_wise(op)) masks.push_back(as_row_lengths(masks[0], rows, cols));
     for (const mask& m : masks) {
       setup s;

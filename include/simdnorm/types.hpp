@@ -4,9 +4,11 @@
 // C structs of simdnorm.h and costs nothing at run time.
 #pragma once
 
+#include <array>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <span>
 #include <string_view>
 #include <type_traits>
@@ -71,8 +73,81 @@ struct matrix_view {
   }
 };
 
+/// 2 to 5 dimensions; element (i0, i1, ...) is at data + i0 * strides[0] + i1 * strides[1] + ...
+template <element T>
+struct tensor_view {
+  T* data = nullptr;
+  std::array<std::size_t, SIMDNORM_MOST_DIMENSIONS> sizes{};
+  std::array<std::ptrdiff_t, SIMDNORM_MOST_DIMENSIONS> strides{};
+  std::int32_t rank = 0;
+
+  constexpr tensor_view() noexcept = default;
+  /// Contiguous, the last dimension fastest. More than 5 sizes: rank 0, which every call refuses.
+  constexpr tensor_view(T* first, std::initializer_list<std::size_t> shape) noexcept : data(first) {
+    if (shape.size() > sizes.size()) return;
+    rank = static_cast<std::int32_t>(shape.size());
+    std::size_t step = 1;
+    for (std::size_t i = shape.size(); i-- > 0; step *= sizes[i]) {
+      sizes[i] = shape.begin()[i];
+      strides[i] = static_cast<std::ptrdiff_t>(step);
+    }
+  }
+  /// With given strides, in elements.
+  constexpr tensor_view(T* first, std::initializer_list<std::size_t> shape,
+                        std::initializer_list<std::ptrdiff_t> steps) noexcept
+      : data(first) {
+    if (shape.size() > sizes.size() || shape.size() != steps.size()) return;
+    rank = static_cast<std::int32_t>(shape.size());
+    for (std::size_t i = 0; i < shape.size(); ++i) {
+      sizes[i] = shape.begin()[i];
+      strides[i] = steps.begin()[i];
+    }
+  }
+  /// [batch, channels, spatial...] in that order, of which channels lie next to each other in memory
+  /// (NHWC; PyTorch's channels_last).
+  static constexpr tensor_view channels_last(T* first, std::initializer_list<std::size_t> shape) noexcept {
+    tensor_view v(first, shape);
+    if (v.rank < 2) return v;
+    std::size_t step = v.sizes[1];
+    v.strides[1] = 1;
+    for (std::size_t i = static_cast<std::size_t>(v.rank); i-- > 2; step *= v.sizes[i]) {
+      v.strides[i] = static_cast<std::ptrdiff_t>(step);
+    }
+    v.strides[0] = static_cast<std::ptrdiff_t>(step);
+    return v;
+  }
+
+  /// A writable view is also a readable one.
+  constexpr operator tensor_view<const T>() const noexcept requires(!std::is_const_v<T>) {
+    tensor_view<const T> v;
+    v.data = data;
+    v.sizes = sizes;
+    v.strides = strides;
+    v.rank = rank;
+    return v;
+  }
+};
+
 namespace detail {
 
+template <class Tensor, class View>
+Tensor c_tensor(const View& v) noexcept {
+  Tensor c{};
+  c.data = v.data;
+  for (std::size_t i = 0; i < v.sizes.size(); ++i) {
+    c.sizes[i] = v.sizes[i];
+    c.strides[i] = v.strides[i];
+  }
+  c.rank = v.rank;
+  c.type = type_of<float>;
+  return c;
+}
+inline simdnorm_const_tensor c_view(const tensor_view<const float>& v) noexcept {
+  return c_tensor<simdnorm_const_tensor>(v);
+}
+inline simdnorm_tensor c_view(const tensor_view<float>& v) noexcept {
+  return c_tensor<simdnorm_tensor>(v);
+}
 inline simdnorm_const_matrix c_view(const matrix_view<const float>& m) noexcept {
   return {m.data, m.rows, m.cols, m.row_stride, type_of<float>};
 }
@@ -111,6 +186,29 @@ struct padding {
   [[nodiscard]] static padding sequence_lengths(std::span<const Index> lengths, std::size_t tokens,
                                                 fill f = fill::zero) noexcept {
     return {make(SIMDNORM_PADDING_SEQUENCE_LENGTHS, lengths.data(), lengths.size(), tokens, index_type<Index>, f)};
+  }
+  /// Bit i % 8 of byte i / 8 marks row i; `rows` of them.
+  [[nodiscard]] static padding row_mask_bits(std::span<const std::uint8_t> bits, std::size_t rows,
+                                             fill f = fill::zero) noexcept {
+    const bool enough = bits.size() >= rows / 8 + (rows % 8 != 0);
+    return {make(SIMDNORM_PADDING_ROW_MASK_BITS, bits.data(), enough ? rows : 0, 0, SIMDNORM_I32, f)};
+  }
+  /// Sequences packed back to back (cu_seqlens): rows offsets[b] to offsets[b + 1] are sequence b.
+  template <class Index>
+  requires std::same_as<Index, std::int32_t> || std::same_as<Index, std::int64_t>
+  [[nodiscard]] static padding offsets(std::span<const Index> all, fill f = fill::zero) noexcept {
+    return {make(SIMDNORM_PADDING_OFFSETS, all.data(), all.size(), 0, index_type<Index>, f)};
+  }
+  /// rows x cols bytes, row after row; non-zero marks a real element.
+  [[nodiscard]] static padding element_mask(std::span<const std::uint8_t> mask, fill f = fill::zero) noexcept {
+    return {make(SIMDNORM_PADDING_ELEMENT_MASK, mask.data(), mask.size(), 0, SIMDNORM_I32, f)};
+  }
+  /// The same as bits; every row begins with a byte of its own.
+  [[nodiscard]] static padding element_mask_bits(std::span<const std::uint8_t> bits, std::size_t rows, std::size_t cols,
+                                                 fill f = fill::zero) noexcept {
+    const std::size_t row_bytes = cols / 8 + (cols % 8 != 0);
+    const bool enough = row_bytes == 0 || bits.size() / row_bytes >= rows;
+    return {make(SIMDNORM_PADDING_ELEMENT_MASK_BITS, bits.data(), enough ? rows * cols : 0, 0, SIMDNORM_I32, f)};
   }
 
  private:

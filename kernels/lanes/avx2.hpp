@@ -84,6 +84,25 @@ struct lanes : four_doubles {
   SIMDNORM_INLINE static f32 canonical(f32 v) {
     return _mm256_blendv_ps(v, broadcast(__builtin_nanf("")), _mm256_cmp_ps(v, v, _CMP_UNORD_Q));
   }
+  using mask = xsimd::batch_bool<float, xsimd::fma3<xsimd::avx2>>;
+  SIMDNORM_INLINE static mask less(f32 a, f32 b) { return mask(_mm256_cmp_ps(a, b, _CMP_LT_OQ)); }
+  SIMDNORM_INLINE static mask is_number(f32 v) { return mask(_mm256_cmp_ps(v, v, _CMP_ORD_Q)); }
+  using four_doubles::select;
+  SIMDNORM_INLINE static f32 select(mask m, f32 a, f32 b) { return _mm256_blendv_ps(b, a, m); }
+  SIMDNORM_INLINE static mask mask_bytes(const uint8_t* p) { return not_zero(_mm_loadu_si64(p)); }
+  SIMDNORM_INLINE static mask mask_bytes_n(const uint8_t* p, size_t n) {
+    uint64_t bytes = 0;
+    for (size_t k = 0; k < n; ++k) bytes |= static_cast<uint64_t>(p[k]) << (8 * k);
+    return not_zero(_mm_cvtsi64_si128(static_cast<long long>(bytes)));
+  }
+  SIMDNORM_INLINE static mask mask_bits(const uint8_t* p, size_t i) { return of_bits(p[i / 8]); }
+  SIMDNORM_INLINE static mask mask_bits_n(const uint8_t* p, size_t i, size_t n) {
+    return of_bits(n > 0 ? p[i / 8] & ((1u << n) - 1u) : 0u);
+  }
+  SIMDNORM_INLINE static bool any(mask m) { return _mm256_movemask_ps(m) != 0; }
+  SIMDNORM_INLINE static size_t count(mask m) {
+    return static_cast<size_t>(__builtin_popcount(static_cast<unsigned>(_mm256_movemask_ps(m))));
+  }
   SIMDNORM_INLINE static bool any_nan(f32 v) { return _mm256_movemask_ps(_mm256_cmp_ps(v, v, _CMP_UNORD_Q)) != 0; }
   SIMDNORM_INLINE static bool all_equal(f32 a, f32 b) {
     return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_EQ_OQ)) == 0xff;
@@ -120,6 +139,14 @@ struct lanes : four_doubles {
   }
 
  private:
+  SIMDNORM_INLINE static mask not_zero(__m128i bytes) {
+    return mask(_mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_cvtepu8_epi32(bytes), _mm256_setzero_si256())));
+  }
+  SIMDNORM_INLINE static mask of_bits(unsigned bits) {
+    const __m256i each = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    const __m256i here = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits)), each);
+    return mask(_mm256_castsi256_ps(_mm256_cmpeq_epi32(here, each)));
+  }
   // 32 lanes as 16 in f32, these as 8 and then 4 in doubles.
   SIMDNORM_INLINE static f64 halved64(const f32 (&v)[4]) {
     const wide low = widen(v[0] + v[2]);

@@ -29,12 +29,12 @@ struct lanes {
 
   SIMDNORM_INLINE static f32 broadcast(float v) { return _mm512_set1_ps(v); }
   SIMDNORM_INLINE static f32 load(const float* p) { return _mm512_loadu_ps(p); }
-  SIMDNORM_INLINE static f32 load_n(const float* p, size_t n) { return _mm512_maskz_loadu_ps(mask(n), p); }
+  SIMDNORM_INLINE static f32 load_n(const float* p, size_t n) { return _mm512_maskz_loadu_ps(first(n), p); }
   SIMDNORM_INLINE static f32 load_n_or(const float* p, size_t n, f32 fill) {
-    return _mm512_mask_loadu_ps(fill, mask(n), p);
+    return _mm512_mask_loadu_ps(fill, first(n), p);
   }
   SIMDNORM_INLINE static void store(float* p, f32 v) { _mm512_storeu_ps(p, v); }
-  SIMDNORM_INLINE static void store_n(float* p, f32 v, size_t n) { _mm512_mask_storeu_ps(p, mask(n), v); }
+  SIMDNORM_INLINE static void store_n(float* p, f32 v, size_t n) { _mm512_mask_storeu_ps(p, first(n), v); }
 
   using rows = __m512i;
   SIMDNORM_INLINE static rows rows_at(ptrdiff_t stride) {
@@ -53,6 +53,32 @@ struct lanes {
   SIMDNORM_INLINE static f32 max(f32 a, f32 b) { return _mm512_max_ps(a, b); }
   SIMDNORM_INLINE static f32 canonical(f32 v) {
     return _mm512_mask_mov_ps(v, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), broadcast(__builtin_nanf("")));
+  }
+  using mask = xsimd::batch_bool<float, xsimd::avx512bw>;
+  SIMDNORM_INLINE static mask less(f32 a, f32 b) { return mask(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ)); }
+  SIMDNORM_INLINE static mask is_number(f32 v) { return mask(_mm512_cmp_ps_mask(v, v, _CMP_ORD_Q)); }
+  SIMDNORM_INLINE static f32 select(mask m, f32 a, f32 b) { return _mm512_mask_mov_ps(b, m, a); }
+  SIMDNORM_INLINE static mask mask_bytes(const uint8_t* p) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return mask(_mm_test_epi8_mask(bytes, bytes));
+  }
+  SIMDNORM_INLINE static mask mask_bytes_n(const uint8_t* p, size_t n) {
+    const __m128i bytes = _mm_maskz_loadu_epi8(first(n), p);
+    return mask(_mm_test_epi8_mask(bytes, bytes));
+  }
+  SIMDNORM_INLINE static mask mask_bits(const uint8_t* p, size_t i) {
+    uint16_t bits;
+    __builtin_memcpy(&bits, p + i / 8, sizeof bits);
+    return mask(static_cast<__mmask16>(bits));
+  }
+  SIMDNORM_INLINE static mask mask_bits_n(const uint8_t* p, size_t i, size_t n) {
+    unsigned bits = n > 0 ? p[i / 8] : 0u;
+    if (n > 8) bits |= static_cast<unsigned>(p[i / 8 + 1]) << 8;
+    return mask(static_cast<__mmask16>(bits & first(n)));
+  }
+  SIMDNORM_INLINE static bool any(mask m) { return static_cast<__mmask16>(m) != 0; }
+  SIMDNORM_INLINE static size_t count(mask m) {
+    return static_cast<size_t>(__builtin_popcount(static_cast<__mmask16>(m)));
   }
   SIMDNORM_INLINE static bool any_nan(f32 v) { return _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q) != 0; }
   SIMDNORM_INLINE static bool all_equal(f32 a, f32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ) == 0xffff; }
@@ -92,7 +118,7 @@ struct lanes {
   }
 
  private:
-  SIMDNORM_INLINE static __mmask16 mask(size_t n) { return static_cast<__mmask16>((1u << n) - 1u); }  // n < 16
+  SIMDNORM_INLINE static __mmask16 first(size_t n) { return static_cast<__mmask16>((1u << n) - 1u); }  // n < 16
 
   SIMDNORM_INLINE static float fold(__m512 v) {
     const __m256 a = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));

@@ -67,6 +67,25 @@ struct lanes {
   SIMDNORM_INLINE static f32 min(f32 a, f32 b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
   SIMDNORM_INLINE static f32 max(f32 a, f32 b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
   SIMDNORM_INLINE static f32 canonical(f32 v) { return vbslq_f32(vceqq_f32(v, v), v, broadcast(__builtin_nanf(""))); }
+  using mask = xsimd::batch_bool<float, xsimd::neon64>;
+  SIMDNORM_INLINE static mask less(f32 a, f32 b) { return mask(vcltq_f32(a, b)); }
+  SIMDNORM_INLINE static mask is_number(f32 v) { return mask(vceqq_f32(v, v)); }
+  SIMDNORM_INLINE static f32 select(mask m, f32 a, f32 b) { return vbslq_f32(m, a, b); }
+  SIMDNORM_INLINE static mask mask_bytes(const uint8_t* p) { return mask_bytes_n(p, 4); }
+  SIMDNORM_INLINE static mask mask_bytes_n(const uint8_t* p, size_t n) {
+    uint32_t bytes = 0;
+    __builtin_memcpy(&bytes, p, n);
+    const uint32x4_t v = vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(bytes))));
+    return mask(vtstq_u32(v, v));
+  }
+  SIMDNORM_INLINE static mask mask_bits(const uint8_t* p, size_t i) { return mask_bits_n(p, i, 4); }
+  SIMDNORM_INLINE static mask mask_bits_n(const uint8_t* p, size_t i, size_t n) {
+    const uint32x4_t each = {1, 2, 4, 8};
+    const uint32_t bits = n > 0 ? p[i / 8] >> (i % 8) & ((1u << n) - 1u) : 0u;
+    return mask(vtstq_u32(vdupq_n_u32(bits), each));
+  }
+  SIMDNORM_INLINE static bool any(mask m) { return vmaxvq_u32(m) != 0; }
+  SIMDNORM_INLINE static size_t count(mask m) { return vaddvq_u32(vshrq_n_u32(m, 31)); }
   SIMDNORM_INLINE static bool any_nan(f32 v) { return vminvq_u32(vceqq_f32(v, v)) == 0; }
   SIMDNORM_INLINE static bool all_equal(f32 a, f32 b) { return vminvq_u32(vceqq_f32(a, b)) != 0; }
 

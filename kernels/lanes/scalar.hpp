@@ -16,6 +16,13 @@
 //   min(a, b)         a < b ? a : b        (so b where one is NaN or both are zero)
 //   max(a, b)         a > b ? a : b
 //   canonical         NaN becomes 0x7fc00000
+//   mask              true or false for each element; & and | of two
+//   less(a, b)        a < b; false where one is NaN. is_number(v): not NaN
+//   select(m, a, b)   a where m is true, else b
+//   mask_bytes(p), mask_bits(p, i)   `width` bytes that are not zero; bits i, i + 1, ... of p, least significant
+//                     first, i a multiple of `width`. mask_bytes_n, mask_bits_n: the first n < width, else false;
+//                     not a byte is read that holds none of them
+//   any(m), count(m)  whether some element is true, and how many
 //   load_widened      width64 floats as doubles; store_narrowed: rounded to floats, and the doubles
 //   store_narrowed    that these are
 //   sum(v), sum64(v)  of 32 virtual lanes, by halving: lane i gets lane i + 16's, then i + 8, 4, 2, 1;
@@ -92,6 +99,34 @@ struct lanes {
   }
   SIMDNORM_INLINE static f32 canonical(f32 v) {
     return v == v ? v : __builtin_nanf("");
+  }
+  using mask = bool;
+  SIMDNORM_INLINE static mask less(f32 a, f32 b) {
+    return a < b;
+  }
+  SIMDNORM_INLINE static mask is_number(f32 v) {
+    return v == v;
+  }
+  SIMDNORM_INLINE static f32 select(mask m, f32 a, f32 b) {
+    return m ? a : b;
+  }
+  SIMDNORM_INLINE static mask mask_bytes(const uint8_t* p) {
+    return *p != 0;
+  }
+  SIMDNORM_INLINE static mask mask_bytes_n(const uint8_t*, size_t) {
+    return false;
+  }
+  SIMDNORM_INLINE static mask mask_bits(const uint8_t* p, size_t i) {
+    return (p[i / 8] >> (i % 8) & 1) != 0;
+  }
+  SIMDNORM_INLINE static mask mask_bits_n(const uint8_t*, size_t, size_t) {
+    return false;
+  }
+  SIMDNORM_INLINE static bool any(mask m) {
+    return m;
+  }
+  SIMDNORM_INLINE static size_t count(mask m) {
+    return m;
   }
   SIMDNORM_INLINE static bool any_nan(f32 v) {
     return v != v;

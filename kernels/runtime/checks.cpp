@@ -6,14 +6,18 @@
 namespace simdnorm {
 
 simdnorm_status check_mask(const simdnorm_padding& p, size_t rows, size_t cols, axis over, region& r) noexcept {
-  size_t most = 0;  // the greatest length allowed; 0 for masks
+  size_t bytes = 0;  // of a mask
+  size_t most = 0;   // the greatest length or offset
+  const bool offsets = p.kind == SIMDNORM_PADDING_OFFSETS;
   switch (p.kind) {
     case SIMDNORM_PADDING_ROW_LENGTHS:
       if (over != axis::row || p.size != rows) return SIMDNORM_INVALID_PADDING;
       most = cols;
       break;
     case SIMDNORM_PADDING_ROW_MASK:
+    case SIMDNORM_PADDING_ROW_MASK_BITS:
       if (p.size != rows) return SIMDNORM_INVALID_PADDING;
+      bytes = p.kind == SIMDNORM_PADDING_ROW_MASK ? rows : rows / 8 + (rows % 8 != 0);
       break;
     case SIMDNORM_PADDING_SEQUENCE_LENGTHS: {
       size_t tokens = 0;
@@ -21,21 +25,25 @@ simdnorm_status check_mask(const simdnorm_padding& p, size_t rows, size_t cols, 
       most = p.tokens;
       break;
     }
+    case SIMDNORM_PADDING_OFFSETS:
+      if (p.size == 0) return SIMDNORM_INVALID_PADDING;
+      most = rows;
+      break;
     default:
       return SIMDNORM_INVALID_PADDING;
   }
   if (p.size == 0) return SIMDNORM_OK;
   if (p.data == nullptr) return SIMDNORM_NULL_POINTER;
-  if (p.kind == SIMDNORM_PADDING_ROW_MASK) {
-    return check_array(static_cast<const uint8_t*>(p.data), p.size, r);
-  }
+  if (bytes > 0) return check_array(static_cast<const uint8_t*>(p.data), bytes, r);
   if (p.index_type != SIMDNORM_I32 && p.index_type != SIMDNORM_I64) return SIMDNORM_INVALID_PADDING;
   const simdnorm_status s = p.index_type == SIMDNORM_I64 ? check_array(static_cast<const int64_t*>(p.data), p.size, r)
                                                          : check_array(static_cast<const int32_t*>(p.data), p.size, r);
   if (s) return s;
+  int64_t least = 0;  // no length is below; offsets do not fall
   for (size_t i = 0; i < p.size; ++i) {
     const int64_t length = length_at(p, i);
-    if (length < 0 || static_cast<uint64_t>(length) > most) return SIMDNORM_INVALID_LENGTH;
+    if (length < least || static_cast<uint64_t>(length) > most) return SIMDNORM_INVALID_LENGTH;
+    if (offsets) least = length;
   }
   return SIMDNORM_OK;
 }

@@ -32,7 +32,7 @@ const char* simdnorm_status_string(simdnorm_status status) {
     case SIMDNORM_INVALID_PADDING:
       return "the padding is of an unknown kind or size, or not for this norm";
     case SIMDNORM_INVALID_LENGTH:
-      return "a length is negative or longer than what it measures";
+      return "a length or offset is negative, too large, or below the one before";
     case SIMDNORM_UNSUPPORTED_TYPE:
       return "there is no kernel for this element type";
     case SIMDNORM_INVALID_STRUCT:

@@ -100,7 +100,15 @@ bool mask::real(std::size_t i, std::size_t j) const {
     case SIMDNORM_PADDING_ROW_LENGTHS:
       return static_cast<std::int64_t>(j) < lengths[i];
     case SIMDNORM_PADDING_ROW_MASK:
+    case SIMDNORM_PADDING_ROW_MASK_BITS:
       return rows[i] != 0;
+    case SIMDNORM_PADDING_OFFSETS: {
+      const auto row = static_cast<std::int64_t>(i);
+      return lengths.front() <= row && row < lengths.back();
+    }
+    case SIMDNORM_PADDING_ELEMENT_MASK:
+    case SIMDNORM_PADDING_ELEMENT_MASK_BITS:
+      return elements[i * cols + j] != 0;
     case SIMDNORM_PADDING_SEQUENCE_LENGTHS:
       return static_cast<std::int64_t>(i % tokens) < lengths[i / tokens];
     default:
@@ -148,11 +156,26 @@ struct placed {
     c.fill = m.fill;
     c.index_type = m.index_type;
     c.tokens = m.tokens;
-    if (m.kind == SIMDNORM_PADDING_ROW_MASK) {
-      auto* p = memory.take<std::uint8_t>(m.rows.size());
-      if (!m.rows.empty()) std::memcpy(p, m.rows.data(), m.rows.size());
-      c.data = p;
+    const auto bytes = [this](const std::vector<std::uint8_t>& from) {
+      auto* p = memory.take<std::uint8_t>(from.size());
+      if (!from.empty()) std::memcpy(p, from.data(), from.size());
+      return p;
+    };
+    // Bits that stand for no element are set: they must not count.
+    const auto bits = [&bytes](const std::vector<std::uint8_t>& from, std::size_t cols) {
+      const std::size_t row_bytes = (cols + 7) / 8;
+      std::vector<std::uint8_t> all(cols == 0 ? 0 : from.size() / cols * row_bytes, 0xff);
+      for (std::size_t k = 0; k < from.size(); ++k) {
+        if (from[k] == 0) all[k / cols * row_bytes + k % cols / 8] &= static_cast<std::uint8_t>(~(1u << k % cols % 8));
+      }
+      return bytes(all);
+    };
+    if (m.kind == SIMDNORM_PADDING_ROW_MASK || m.kind == SIMDNORM_PADDING_ROW_MASK_BITS) {
+      c.data = m.kind == SIMDNORM_PADDING_ROW_MASK ? bytes(m.rows) : bits(m.rows, m.rows.size());
       c.size = m.rows.size();
+    } else if (m.kind == SIMDNORM_PADDING_ELEMENT_MASK || m.kind == SIMDNORM_PADDING_ELEMENT_MASK_BITS) {
+      c.data = m.kind == SIMDNORM_PADDING_ELEMENT_MASK ? bytes(m.elements) : bits(m.elements, m.cols);
+      c.size = m.elements.size();
     } else if (m.kind != SIMDNORM_PADDING_NONE) {
       c.size = m.lengths.size();
       if (m.index_type == SIMDNORM_I32) {

@@ -78,8 +78,10 @@ problem make_problem(std::uint64_t seed, std::size_t rows, std::size_t cols, fla
 // Which elements are real.
 struct mask {
   simdnorm_padding_kind kind = SIMDNORM_PADDING_NONE;
-  std::vector<std::int64_t> lengths;  // row or sequence lengths
-  std::vector<std::uint8_t> rows;     // row mask
+  std::vector<std::int64_t> lengths;   // row or sequence lengths, or offsets
+  std::vector<std::uint8_t> rows;      // row mask, also for bits
+  std::vector<std::uint8_t> elements;  // element mask, rows * cols, also for bits
+  std::size_t cols = 0;                // of an element mask
   std::size_t tokens = 0;
   simdnorm_index_type index_type = SIMDNORM_I64;
   simdnorm_padding_fill fill = SIMDNORM_FILL_ZERO;

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Norms whose statistics belong to one row.
+ *
+ * x and y have the same shape; y is x itself (same data and stride: in place), or shares no
+ * element with it. Options may be null: defaults.
+ */
+#ifndef SIMDNORM_ROW_NORMS_H
+#define SIMDNORM_ROW_NORMS_H
+
+#include "simdnorm/types.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct simdnorm_layer_norm_options {
+  size_t struct_size;                /* sizeof(simdnorm_layer_norm_options) */
+  double epsilon;                    /* >= 0; default 1e-5 */
+  simdnorm_const_vector gamma;       /* [cols], optional: scale */
+  simdnorm_const_vector beta;        /* [cols], optional: shift */
+  simdnorm_vector mean;              /* [rows], optional output: mean of each row */
+  simdnorm_vector rstd;              /* [rows], optional output: 1 / sqrt(variance + epsilon) */
+  simdnorm_padding padding;          /* default: none */
+  const simdnorm_executor* executor; /* default: the calling thread */
+} simdnorm_layer_norm_options;
+
+static inline simdnorm_layer_norm_options simdnorm_layer_norm_defaults(void) {
+  simdnorm_layer_norm_options options = SIMDNORM_ZEROS;
+  options.struct_size = sizeof options;
+  options.epsilon = 1e-5;
+  return options;
+}
+
+/* y = (x - mean) / sqrt(variance + epsilon) * gamma + beta, with mean and variance (divided by n)
+ * of each row over its real elements. Ba, Kiros, Hinton: Layer Normalization, 2016, arXiv
+ * 1607.06450. A row of one repeated value gives exactly beta; a row with NaN or infinity gives
+ * NaN; a row without real elements gives mean 0 and rstd 0. */
+SIMDNORM_API simdnorm_status simdnorm_layer_norm(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
+                                                 const simdnorm_layer_norm_options* options);
+
+typedef struct simdnorm_rms_norm_options {
+  size_t struct_size;
+  double epsilon;               /* >= 0; default 1e-5 */
+  simdnorm_const_vector weight; /* [cols], optional */
+  simdnorm_vector rstd;         /* [rows], optional output: 1 / sqrt(mean(x^2) + epsilon) */
+  simdnorm_padding padding;
+  const simdnorm_executor* executor;
+} simdnorm_rms_norm_options;
+
+static inline simdnorm_rms_norm_options simdnorm_rms_norm_defaults(void) {
+  simdnorm_rms_norm_options options = SIMDNORM_ZEROS;
+  options.struct_size = sizeof options;
+  options.epsilon = 1e-5;
+  return options;
+}
+
+/* y = x / sqrt(mean(x^2) + epsilon) * weight. Zhang, Sennrich: Root Mean Square Layer
+ * Normalization, 2019, arXiv 1910.07467. A row of zeros gives +0; in a row with an infinity that
+ * is NaN and finite elements are 0; a row with NaN is NaN. */
+SIMDNORM_API simdnorm_status simdnorm_rms_norm(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
+                                               const simdnorm_rms_norm_options* options);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
