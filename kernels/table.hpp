@@ -147,6 +147,14 @@ struct column_normalizer_arguments {
   column_parameters* parameters;
 };
 
+// to[i] = from[i] for n elements; one of the types is f32. Takes no notice of the block.
+struct convert_arguments {
+  const void* from;
+  void* to;
+  size_t n;
+  simdnorm_type from_type, to_type;
+};
+
 struct kernel_table {
 #define SIMDNORM_KERNEL(family, dtype, arguments) void (*family##_##dtype)(const arguments&, const block&) noexcept;
 #include "kernel_list.inc"

@@ -10,6 +10,7 @@
 
 #include <xsimd/xsimd.hpp>
 
+#include "element.hpp"
 #include "inline.hpp"
 #include "lanes/four_doubles.hpp"
 
@@ -35,6 +36,21 @@ struct lanes {
   }
   SIMDNORM_INLINE static void store(float* p, f32 v) { _mm512_storeu_ps(p, v); }
   SIMDNORM_INLINE static void store_n(float* p, f32 v, size_t n) { _mm512_mask_storeu_ps(p, first(n), v); }
+
+  SIMDNORM_INLINE static f32 load(const bf16* p) { return widened_bf16(halves(p)); }
+  SIMDNORM_INLINE static f32 load_n(const bf16* p, size_t n) { return widened_bf16(halves_n(p, n)); }
+  SIMDNORM_INLINE static void store(bf16* p, f32 v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), as_bf16(v)); }
+  SIMDNORM_INLINE static void store_n(bf16* p, f32 v, size_t n) { _mm256_mask_storeu_epi16(p, first(n), as_bf16(v)); }
+  SIMDNORM_INLINE static void stream(bf16* p, f32 v) { _mm256_stream_si256(reinterpret_cast<__m256i*>(p), as_bf16(v)); }
+  SIMDNORM_INLINE static f32 load(const f16* p) { return _mm512_cvtph_ps(halves(p)); }
+  SIMDNORM_INLINE static f32 load_n(const f16* p, size_t n) { return _mm512_cvtph_ps(halves_n(p, n)); }
+  SIMDNORM_INLINE static void store(f16* p, f32 v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), as_f16(v)); }
+  SIMDNORM_INLINE static void store_n(f16* p, f32 v, size_t n) { _mm256_mask_storeu_epi16(p, first(n), as_f16(v)); }
+  SIMDNORM_INLINE static void stream(f16* p, f32 v) { _mm256_stream_si256(reinterpret_cast<__m256i*>(p), as_f16(v)); }
+  template <class T>
+  SIMDNORM_INLINE static f32 load_n_or(const T* p, size_t n, f32 fill) {
+    return _mm512_mask_mov_ps(fill, first(n), load_n(p, n));
+  }
 
   using rows = __m512i;
   SIMDNORM_INLINE static rows rows_at(ptrdiff_t stride) {
@@ -118,6 +134,23 @@ struct lanes {
   }
 
  private:
+  SIMDNORM_INLINE static __m256i halves(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+  SIMDNORM_INLINE static __m256i halves_n(const void* p, size_t n) { return _mm256_maskz_loadu_epi16(first(n), p); }
+  SIMDNORM_INLINE static f32 widened_bf16(__m256i v) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(v), 16));
+  }
+  // In integers: AVX512_BF16's conversion takes subnormals for zeros.
+  SIMDNORM_INLINE static __m256i as_bf16(__m512 v) {
+    const __m512i bits = _mm512_castps_si512(v);
+    const __m512i last = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    const __m512i rounded = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), last);
+    const __m512i nan = _mm512_or_si512(bits, _mm512_set1_epi32(0x400000));
+    const __m512i all = _mm512_mask_mov_epi32(rounded, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), nan);
+    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(all, 16));
+  }
+  SIMDNORM_INLINE static __m256i as_f16(__m512 v) {
+    return _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  }
   SIMDNORM_INLINE static __mmask16 first(size_t n) { return static_cast<__mmask16>((1u << n) - 1u); }  // n < 16
 
   SIMDNORM_INLINE static float fold(__m512 v) {
