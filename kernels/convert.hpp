@@ -17,7 +17,7 @@ inline void convert_elements(const From* from, To* to, size_t n) {
   if (i < n) L::store_n(to + i, L::load_n(from + i, n - i), n - i);
 }
 
-template <class L>
+template <class L, class>
 inline void convert(const convert_arguments& a, const block&) {
   const auto* from = static_cast<const float*>(a.from);
   auto* to = static_cast<float*>(a.to);

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Element types of two bytes, as memory has them. Only the lanes' loads and stores look inside.
+// Element types, as memory has them. Only the lanes' loads and stores look inside.
 #pragma once
 
 #include <stdint.h>
 
 namespace simdnorm {
 
+using f32 = float;
 struct bf16 {  // the upper half of a float
   uint16_t bits;
 };

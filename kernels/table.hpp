@@ -35,10 +35,11 @@ struct row_norm_arguments {
   void* y;
   ptrdiff_t x_stride, y_stride;
   size_t cols;
-  const void* gamma;  // weight of rms_norm; null: ones
-  const void* beta;   // null: zeros
-  float* mean;        // null: not wanted
-  float* rstd;        // null: not wanted
+  const void* gamma;                    // weight of rms_norm; null: ones
+  const void* beta;                     // null: zeros
+  simdnorm_type gamma_type, beta_type;  // f32, or that of x
+  float* mean;                          // null: not wanted
+  float* rstd;                          // null: not wanted
   double epsilon;
   simdnorm_padding padding;
   bool stream;           // y is too large for the caches

@@ -16,6 +16,7 @@
 #include "runtime/dispatch.hpp"
 #include "support/arena.hpp"
 #include "support/data.hpp"
+#include "support/half.hpp"
 #include "support/isa_fixture.hpp"
 #include "table.hpp"
 
@@ -30,24 +31,8 @@ class convert_test : public isa_fixture {
 };
 SIMDNORM_FOR_EACH_ISA(convert_test);
 
-struct format {
-  simdnorm_type type;
-  int mantissa_bits, exponent_bits;
-  [[nodiscard]] int bias() const { return (1 << (exponent_bits - 1)) - 1; }
-  [[nodiscard]] std::uint32_t infinity() const { return ((1u << exponent_bits) - 1) << mantissa_bits; }
-  // Of a half that is not negative; infinity counts as the next power of two.
-  [[nodiscard]] double value(std::uint32_t half) const {
-    const int exponent = static_cast<int>(half >> mantissa_bits);
-    const double fraction = static_cast<double>(half & ((1u << mantissa_bits) - 1));
-    const double one = static_cast<double>(1u << mantissa_bits);
-    if (exponent == 0) return std::ldexp(fraction, 1 - bias() - mantissa_bits);
-    return std::ldexp(one + fraction, exponent - bias() - mantissa_bits);
-  }
-};
-const format formats[] = {{SIMDNORM_BF16, 7, 8}, {SIMDNORM_F16, 10, 5}};
-
 TEST_P(convert_test, every_half_becomes_its_float) {
-  for (const format& f : formats) {
+  for (const half_format& f : half_formats) {
     std::vector<std::uint16_t> halves(65536);
     for (std::size_t i = 0; i < halves.size(); ++i) halves[i] = static_cast<std::uint16_t>(i);
     std::vector<float> floats(halves.size());
@@ -62,7 +47,7 @@ TEST_P(convert_test, every_half_becomes_its_float) {
           ASSERT_TRUE(bits_of(floats[i]) & 0x400000) << i << ": not quiet";
         }
       } else {
-        const double expected = size == f.infinity() ? HUGE_VAL : f.value(size);
+        const double expected = size == f.infinity() ? HUGE_VAL : f.size(size);
         ASSERT_EQ(floats[i], static_cast<float>(i < 32768 ? expected : -expected)) << i;
       }
       ASSERT_EQ(bits_of(floats[i]) >> 31, i >> 15) << i;
@@ -77,7 +62,7 @@ TEST_P(convert_test, every_float_is_rounded_to_nearest_even) {
   const std::uint64_t step = chunks < 32768 ? 32768 / chunks : 1;
   std::vector<float> floats(chunk), negative(chunk);
   std::vector<std::uint16_t> halves(chunk), of_negative(chunk);
-  for (const format& f : formats) {
+  for (const half_format& f : half_formats) {
     std::uint32_t half = 0;
     for (std::uint64_t c = 0; c < 32768; c += step) {
       for (std::uint32_t k = 0; k < chunk; ++k) {
@@ -86,7 +71,7 @@ TEST_P(convert_test, every_float_is_rounded_to_nearest_even) {
       }
       convert(floats.data(), SIMDNORM_F32, halves.data(), f.type, chunk);
       convert(negative.data(), SIMDNORM_F32, of_negative.data(), f.type, chunk);
-      double middle = half < f.infinity() ? (f.value(half) + f.value(half + 1)) / 2 : HUGE_VAL;
+      double middle = half < f.infinity() ? (f.size(half) + f.size(half + 1)) / 2 : HUGE_VAL;
       for (std::size_t k = 0; k < chunk; ++k) {
         const double v = static_cast<double>(floats[k]);
         if (v != v) {
@@ -97,12 +82,12 @@ TEST_P(convert_test, every_float_is_rounded_to_nearest_even) {
         } else {
           while (v > middle || (v == middle && half % 2 == 1)) {
             ++half;
-            middle = half < f.infinity() ? (f.value(half) + f.value(half + 1)) / 2 : HUGE_VAL;
+            middle = half < f.infinity() ? (f.size(half) + f.size(half + 1)) / 2 : HUGE_VAL;
             if (half == f.infinity()) break;
           }
-          ASSERT_EQ(halves[k], half) << std::hexfloat << v;
+          if (halves[k] != half) FAIL() << std::hexfloat << v << ": " << halves[k] << ", not " << half;
         }
-        ASSERT_EQ(of_negative[k], halves[k] | 0x8000) << std::hexfloat << v;
+        if (of_negative[k] != (halves[k] | 0x8000)) FAIL() << std::hexfloat << -v << ": " << of_negative[k];
       }
     }
   }
@@ -111,7 +96,7 @@ TEST_P(convert_test, every_float_is_rounded_to_nearest_even) {
 // Tails of every length, against a page that cannot be touched.
 TEST_P(convert_test, not_a_byte_outside) {
   generator g(1);
-  for (const format& f : formats)
+  for (const half_format& f : half_formats)
     for (std::size_t n = 0; n <= 40; ++n) {
       std::vector<float> floats(n);
       std::vector<std::uint16_t> halves(n);

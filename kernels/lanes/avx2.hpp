@@ -90,7 +90,7 @@ struct lanes : four_doubles {
   }
   SIMDNORM_INLINE static void stream(float* p, f32 v) { _mm256_stream_ps(p, v); }
   SIMDNORM_INLINE static void fence() { _mm_sfence(); }
-  SIMDNORM_INLINE static void prefetch(const float* p) { _mm_prefetch(p, _MM_HINT_T1); }
+  SIMDNORM_INLINE static void prefetch(const void* p) { _mm_prefetch(p, _MM_HINT_T1); }
 
   SIMDNORM_INLINE static f32 fma(f32 a, f32 b, f32 c) { return _mm256_fmadd_ps(a, b, c); }
   SIMDNORM_INLINE static f32 min(f32 a, f32 b) { return _mm256_min_ps(a, b); }

@@ -61,7 +61,7 @@ struct lanes {
   SIMDNORM_INLINE static void store_column(float* p, rows r, f32 v) { _mm512_i32scatter_ps(p, r, v, 4); }
   SIMDNORM_INLINE static void stream(float* p, f32 v) { _mm512_stream_ps(p, v); }
   SIMDNORM_INLINE static void fence() { _mm_sfence(); }
-  SIMDNORM_INLINE static void prefetch(const float* p) { _mm_prefetch(p, _MM_HINT_T1); }
+  SIMDNORM_INLINE static void prefetch(const void* p) { _mm_prefetch(p, _MM_HINT_T1); }
 
   // xsimd 8.1 has no AVX-512 fma: its generic one rounds twice.
   SIMDNORM_INLINE static f32 fma(f32 a, f32 b, f32 c) { return _mm512_fmadd_ps(a, b, c); }

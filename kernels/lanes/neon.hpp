@@ -79,7 +79,7 @@ struct lanes {
   // AArch64 has non-temporal pair stores, a hint that cores are free to ignore; plain stores do.
   SIMDNORM_INLINE static void stream(float* p, f32 v) { vst1q_f32(p, v); }
   SIMDNORM_INLINE static void fence() {}
-  SIMDNORM_INLINE static void prefetch(const float* p) { __builtin_prefetch(p, 0, 2); }
+  SIMDNORM_INLINE static void prefetch(const void* p) { __builtin_prefetch(p, 0, 2); }
 
   SIMDNORM_INLINE static f32 fma(f32 a, f32 b, f32 c) { return vfmaq_f32(c, a, b); }
   // vminq would propagate NaN and order zeros: the words take the second operand, as x86 does.

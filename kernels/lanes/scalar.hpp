@@ -112,7 +112,7 @@ struct lanes {
   SIMDNORM_INLINE static void store_column(float* p, rows, f32 v) { *p = v; }
   SIMDNORM_INLINE static void stream(float* p, f32 v) { *p = v; }
   SIMDNORM_INLINE static void fence() {}
-  SIMDNORM_INLINE static void prefetch(const float*) {}
+  SIMDNORM_INLINE static void prefetch(const void*) {}
 
   SIMDNORM_INLINE static f32 fma(f32 a, f32 b, f32 c) {
 #if defined(__FMA__) || defined(__aarch64__)

@@ -17,7 +17,7 @@ namespace {
 
 #define SIMDNORM_KERNEL(family, dtype, arguments)                      \
   void family##_##dtype(const arguments& a, const block& b) noexcept { \
-    family<lanes>(a, b);                                               \
+    family<lanes, dtype>(a, b);                                        \
   }
 #include "kernel_list.inc"
 #undef SIMDNORM_KERNEL
