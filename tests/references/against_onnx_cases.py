@@ -145,7 +145,7 @@ def compare_BatchNormalization(c):
         if not attributes.get("training_mode", 0):
             def call():
                 y = numpy.full_like(matrix, -1)
-                c.simdnorm.batch_norm_inference(matrix, y, mean, variance, c.simdnorm.options("batch_norm", **fields))
+                c.simdnorm.batch_norm_inference(matrix, y, mean, variance, c.simdnorm.options("batch_norm_inference", **fields))
                 return back(y)
 
             return Outputs(call, Truth((x.astype(real) - by[2]) * exact_rstd(by[3], epsilon), by[0], by[1]))
@@ -155,7 +155,7 @@ def compare_BatchNormalization(c):
         def call():
             y, m, v = numpy.full_like(matrix, -1), mean.copy(), variance.copy()
             c.simdnorm.batch_norm_training(matrix, y, c.simdnorm.options(
-                "batch_norm", momentum=momentum, biased_running_variance=1, running_mean=m, running_variance=v, **fields))
+                "batch_norm_training", momentum=momentum, biased_running_variance=1, running_mean=m, running_variance=v, **fields))
             return back(y), m, v
 
         batch_mean, batch_variance = exact_moments(matrix, 0)
@@ -178,7 +178,7 @@ def compare_MeanVarianceNormalization(c):
 
         def call():
             y = numpy.full_like(matrix, -1)
-            c.simdnorm.batch_norm_training(matrix, y, c.simdnorm.options("batch_norm", epsilon=0))
+            c.simdnorm.batch_norm_training(matrix, y, c.simdnorm.options("batch_norm_training", epsilon=0))
             return back(y)
 
         mean, variance = exact_moments(matrix, 0)

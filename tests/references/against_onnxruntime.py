@@ -98,3 +98,64 @@ def compare_batch_norm_training(c):
 def compare_batch_norm_inference(c):
     operations.batch_norm_inference(c, lambda x, gamma, beta, mean, variance, epsilon: batch_norm(
         x, gamma, beta, mean, variance, 0, (True,), epsilon=epsilon)[0], operations.as_float)
+
+
+# ---- norms of a sum: ONNX Runtime's own operators -----------------------------------------------------------------
+
+
+def compare_add_layer_norm(c):
+    def peer(x, residual, bias, gamma, beta, epsilon):
+        inputs = [x, residual, gamma, beta] + ([bias] if bias is not None else [])
+        # It takes [batch, tokens, features].
+        inputs[:2] = [v[None] for v in inputs[:2]]
+        y, h = run("SkipLayerNormalization", inputs, (True, False, False, True), domain="com.microsoft", epsilon=epsilon)
+        return y[0], h[0]
+
+    operations.add_norm(c, "add_layer_norm", peer, operations.as_float)
+
+
+def compare_add_rms_norm(c):
+    def peer(x, residual, bias, weight, beta, epsilon):
+        inputs = [x[None], residual[None], weight] + ([bias] if bias is not None else [])
+        y, h = run("SkipSimplifiedLayerNormalization", inputs, (True, False, False, True), domain="com.microsoft",
+                   epsilon=epsilon)
+        return y[0], h[0]
+
+    operations.add_norm(c, "add_rms_norm", peer, operations.as_float)
+
+
+def compare_l2_norm(c):
+    # Without an epsilon; rows of zeros are where they differ in nothing.
+    operations.l2_norm(c, lambda x, epsilon: run("LpNormalization", [x], opset=22, axis=-1, p=2)[0])
+
+
+# ---- tensors of channels ----------------------------------------------------------------------------------------
+
+
+def compare_group_norm(c):
+    def peer(x, groups, gamma, beta, epsilon):
+        inputs = [numpy.ascontiguousarray(x), ones(gamma, x.shape[1]), zeros(beta, x.shape[1])]
+        return run("GroupNormalization", inputs, opset=21, epsilon=epsilon, num_groups=groups)[0]
+
+    operations.group_norm(c, peer, operations.as_float)
+
+
+def compare_instance_norm(c):
+    def peer(x, groups, gamma, beta, epsilon):
+        inputs = [numpy.ascontiguousarray(x), ones(gamma, x.shape[1]), zeros(beta, x.shape[1])]
+        return run("InstanceNormalization", inputs, opset=22, epsilon=epsilon)[0]
+
+    operations.group_norm(c, peer, operations.as_float, instance=True)
+
+
+def compare_batch_norm_training_nd(c):
+    def peer(x, gamma, beta, mean, variance, momentum, epsilon):
+        return batch_norm(numpy.ascontiguousarray(x), gamma, beta, mean, variance, 1, (True, True, True),
+                          epsilon=epsilon, momentum=1 - momentum)
+
+    operations.batch_norm_training_nd(c, peer, operations.as_float, biased=True)
+
+
+def compare_batch_norm_inference_nd(c):
+    operations.batch_norm_inference_nd(c, lambda x, gamma, beta, mean, variance, epsilon: batch_norm(
+        numpy.ascontiguousarray(x), gamma, beta, mean, variance, 0, (True,), epsilon=epsilon)[0], operations.as_float)

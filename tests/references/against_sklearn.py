@@ -34,7 +34,7 @@ def place(name, x):
 def fit_standardize(c, x, **options):
     def ours():
         mean, scale = numpy.full(x.shape[1], -1.0), numpy.full(x.shape[1], -1.0)
-        c.simdnorm.standardize_fit(x, mean, scale, c.simdnorm.options("column", **options))
+        c.simdnorm.standardize_fit(x, mean, scale, c.simdnorm.options("standardize_fit", **options))
         return mean, scale
 
     return c.for_each_isa("standardize_fit", ours)
@@ -131,7 +131,7 @@ def compare_min_max(c):
         name = place(name, x)
         for low, high in ((0, 1), (-1, 1), (2, 5)):
             scaler = sklearn.preprocessing.MinMaxScaler((low, high)).fit(x.astype(float))
-            options = c.simdnorm.options("min_max", low=low, high=high)
+            options = c.simdnorm.options("min_max_fit", low=low, high=high)
 
             def fit():
                 least, greatest = numpy.full(x.shape[1], -1.0), numpy.full(x.shape[1], -1.0)

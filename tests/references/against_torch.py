@@ -87,3 +87,73 @@ def compare_batch_norm_training_of_images(c):
 def compare_batch_norm_inference(c):
     operations.batch_norm_inference(c, lambda x, gamma, beta, mean, variance, epsilon: F.batch_norm(
         tensor(x), tensor(mean), tensor(variance), tensor(gamma), tensor(beta), False, 0, epsilon).numpy())
+
+
+# ---- padding ----------------------------------------------------------------------------------------------
+
+
+def compare_row_lengths(c):
+    operations.row_lengths(c, {
+        "layer_norm": lambda x, gamma, beta, epsilon: F.layer_norm(
+            tensor(x), x.shape[1:], tensor(gamma), tensor(beta), epsilon).numpy(),
+        "rms_norm": lambda x, weight, beta, epsilon: F.rms_norm(
+            tensor(x), x.shape[1:], tensor(weight), epsilon).numpy(),
+    })
+
+
+def compare_batch_norm_of_sequences(c):
+    operations.batch_norm_of_sequences(c, batch_norm_training)
+
+
+# ---- L2 norm, norms of a sum ---------------------------------------------------------------------------------
+
+
+def compare_l2_norm(c):
+    operations.l2_norm(c, lambda x, epsilon: F.normalize(tensor(x), dim=1, eps=epsilon).numpy())
+
+
+def added(x, residual, bias):
+    return (tensor(x) if bias is None else tensor(x) + tensor(bias)) + tensor(residual)
+
+
+def compare_add_layer_norm(c):
+    def peer(x, residual, bias, gamma, beta, epsilon):
+        h = added(x, residual, bias)
+        return F.layer_norm(h, x.shape[1:], tensor(gamma), tensor(beta), epsilon).numpy(), h.numpy()
+
+    operations.add_norm(c, "add_layer_norm", peer)
+
+
+def compare_add_rms_norm(c):
+    def peer(x, residual, bias, weight, beta, epsilon):
+        h = added(x, residual, bias)
+        return F.rms_norm(h, x.shape[1:], tensor(weight), epsilon).numpy(), h.numpy()
+
+    operations.add_norm(c, "add_rms_norm", peer)
+
+
+# ---- tensors of channels, in both layouts -----------------------------------------------------------------------
+
+
+def compare_group_norm(c):
+    operations.group_norm(c, lambda x, groups, gamma, beta, epsilon: F.group_norm(
+        tensor(x), groups, tensor(gamma), tensor(beta), epsilon).numpy())
+
+
+def compare_instance_norm(c):
+    operations.group_norm(c, lambda x, groups, gamma, beta, epsilon: F.instance_norm(
+        tensor(x), None, None, tensor(gamma), tensor(beta), True, 0, epsilon).numpy(), instance=True)
+
+
+def compare_batch_norm_training_nd(c):
+    def peer(x, gamma, beta, mean, variance, momentum, epsilon):
+        mean, variance = tensor(mean), tensor(variance)
+        y = F.batch_norm(tensor(x), mean, variance, tensor(gamma), tensor(beta), True, momentum, epsilon)
+        return y.numpy(), mean.numpy(), variance.numpy()
+
+    operations.batch_norm_training_nd(c, peer)
+
+
+def compare_batch_norm_inference_nd(c):
+    operations.batch_norm_inference_nd(c, lambda x, gamma, beta, mean, variance, epsilon: F.batch_norm(
+        tensor(x), tensor(mean), tensor(variance), tensor(gamma), tensor(beta), False, 0, epsilon).numpy())

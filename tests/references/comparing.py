@@ -193,6 +193,20 @@ def columns():
             yield Rows("hostile columns, eps %g" % epsilon, numpy.stack(lines, axis=1), epsilon, ordinary=False)
 
 
+def tensors():
+    """[batch, channels, spatial...] in both layouts, as views of that shape."""
+    for shape in ((4, 6), (3, 6, 5), (2, 8, 3, 5), (3, 12, 7, 7), (1, 32, 14, 14), (2, 12, 2, 3, 4), (2, 64, 1, 1),
+                  (2, 30, 17, 1)):
+        random = numpy.random.default_rng(list(shape))
+        for mean, scale in ((0, 1), (1, 3), (1e3, 1)):
+            x = (random.normal(size=shape) * scale + mean).astype(f32)
+            last = numpy.moveaxis(numpy.ascontiguousarray(numpy.moveaxis(x, 1, -1)), -1, 1)
+            for layout, data in (("channels first", x), ("channels last", last)):
+                r = Rows("%s, N(%g, %g)" % (layout, mean, scale), numpy.zeros(1), ordinary=mean < 100)
+                r.x = data
+                yield r
+
+
 def weights(n, seed=0):
     """Scales and shifts as a trained model has them: around 1 and 0, some of the scales negative or zero."""
     random = numpy.random.default_rng([n, seed])

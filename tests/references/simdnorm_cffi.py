@@ -11,9 +11,9 @@ type that the header gives it, so a new function needs nothing here:
     simdnorm_[const_]tensor*       array of 2 to 5 dimensions, any strides
     simdnorm_[const_]vector        1-D contiguous array, or None
     double*, simdnorm_moments* ... contiguous array of that type (moments: Simdnorm.moments(n)), or None
-    const ..._options*             what options() makes, or None
+    const ..._options*             what options() makes of the function's name and fields, or None
 
-In options(), fields are named as in the header and converted in the same way; a dictionary fills a struct inside. A
+In options() fields are named as in the header and converted in the same way; a dictionary fills a struct inside. A
 status other than OK is raised as Failed.
 """
 import os
@@ -112,26 +112,33 @@ class Simdnorm:
     # ---- options and views --------------------------------------------------------------------------
 
     def options(self, name, **fields):
-        """The options struct simdnorm_NAME_options with its defaults, and these fields set."""
-        for struct, default in self._defaults:
-            if default == "simdnorm_%s_defaults" % name:
-                break
-        else:
-            raise Absent("simdnorm_%s_defaults is not there yet" % name)
-        out = self.ffi.new(struct + "*")
+        """The options of simdnorm_NAME with their defaults, and these fields set."""
+        self.need(name)
+        kinds = self.ffi.typeof(getattr(self.lib, "simdnorm_" + name)).args
+        structs = [k.item.cname for k in kinds if k.kind == "pointer" and k.item.cname.endswith("_options")]
+        default = {struct: name for struct, name in self._defaults}[structs[-1]]
+        out = self.ffi.new(structs[-1] + "*")
         size = getattr(self._inline, "python_" + default)(out)
-        if size != self.ffi.sizeof(struct):
-            raise Failed("%s has %d bytes, and %d here" % (struct, size, self.ffi.sizeof(struct)))
+        if size != self.ffi.sizeof(structs[-1]):
+            raise Failed("%s has %d bytes, and %d here" % (structs[-1], size, self.ffi.sizeof(structs[-1])))
         kept = [out]
         self._fill(out, fields, kept)
         return out, kept
 
-    def has_field(self, struct, field):
-        try:
-            kind = self.ffi.typeof(struct)
-        except (cffi.CDefError, self.ffi.error):
-            return False
-        return field in dict(kind.fields)
+    def padding(self, kind, data, size=None, tokens=0, keep=False):
+        """For options(padding=...): kind is row_lengths, row_mask, ...; size is that of data unless given."""
+        data = numpy.ascontiguousarray(data)
+        value = {"data": data, "size": data.size if size is None else size, "tokens": tokens,
+                 "kind": self.constant("SIMDNORM_PADDING_" + kind.upper()),
+                 "fill": self.lib.SIMDNORM_FILL_KEEP if keep else self.lib.SIMDNORM_FILL_ZERO}
+        if data.dtype in (numpy.int32, numpy.int64):
+            value["index_type"] = self.lib.SIMDNORM_I32 if data.dtype == numpy.int32 else self.lib.SIMDNORM_I64
+        return value
+
+    def constant(self, name):
+        if not hasattr(self.lib, name):
+            raise Absent("%s is not there yet" % name)
+        return getattr(self.lib, name)
 
     def moments(self, count):
         return self.ffi.new("simdnorm_moments[]", count)
