@@ -11,9 +11,9 @@ import numpy
 import onnx
 import onnx.backend.test.case.node as node_cases
 
-from comparing import Absent, Truth, exact_moments, exact_normalized, exact_rms, exact_rstd, f32, mean_truth, real, \
-    rstd_truth
-from operations import running_truth
+from comparing import (Absent, Truth, exact_moments, exact_normalized, exact_rms, exact_rstd, f32, mean_truth, real,
+                       rstd_truth, ulp)
+from operations import all_but_channels, by_channel, running_truth
 
 PEER = "ONNX"
 
@@ -125,10 +125,6 @@ def compare_RMSNormalization(c):
     each_case(c, "RMSNormalization", run)
 
 
-def by_channel(v, rank):
-    return v.reshape(-1, *(1,) * (rank - 2))
-
-
 def channels_last(x):
     """NCHW as a matrix of pixels, and back."""
     moved = numpy.ascontiguousarray(numpy.moveaxis(x, 1, -1))
@@ -187,26 +183,86 @@ def compare_MeanVarianceNormalization(c):
     each_case(c, "MeanVarianceNormalization", run)
 
 
-def compare_GroupNormalization(c):
+def compare_BatchNormalization_of_tensors(c):
+    """The same cases as they are, channels first."""
     def run(attributes, inputs, count):
-        c.simdnorm.need("group_norm")
-        raise Absent("no comparison is written")
+        x, gamma, beta, mean, variance = inputs
+        c.simdnorm.need("batch_norm_inference_nd", "batch_norm_training_nd")
+        epsilon = attributes.get("epsilon", float(f32(1e-5)))
+        fields = {"epsilon": epsilon, "gamma": gamma, "beta": beta}
+        by = [by_channel(v.astype(real), x.ndim) for v in (gamma, beta, mean, variance)]
+        if not attributes.get("training_mode", 0):
+            def call():
+                y = numpy.full_like(x, -1)
+                c.simdnorm.batch_norm_inference_nd(x, y, mean, variance,
+                                                   c.simdnorm.options("batch_norm_inference_nd", **fields))
+                return y
 
-    each_case(c, "GroupNormalization", run)
+            return Outputs(call, Truth((x.astype(real) - by[2]) * exact_rstd(by[3], epsilon), by[0], by[1]))
+
+        momentum = 1 - attributes.get("momentum", 0.9)
+
+        def call():
+            y, m, v = numpy.full_like(x, -1), mean.copy(), variance.copy()
+            c.simdnorm.batch_norm_training_nd(x, y, c.simdnorm.options(
+                "batch_norm_training_nd", momentum=momentum, biased_running_variance=1, running_mean=m,
+                running_variance=v, **fields))
+            return y, m, v
+
+        axes = all_but_channels(x)
+        batch_mean, batch_variance = [v.ravel() for v in exact_moments(x, axes)]
+        unit = real(2.0) ** -23
+        return Outputs(
+            call, Truth(exact_normalized(x, axes, epsilon), by[0], by[1]),
+            running_truth(mean, momentum, batch_mean, numpy.sqrt(batch_variance) * unit),
+            running_truth(variance, momentum, batch_variance, batch_variance * unit))
+
+    each_case(c, "BatchNormalization", run)
+
+
+def of_groups(c, name):
+    def run(attributes, inputs, count):
+        c.simdnorm.need(name)
+        x, gamma, beta = inputs
+        epsilon = attributes.get("epsilon", float(f32(1e-5)))
+        groups = attributes.get("num_groups", x.shape[1])
+
+        def call():
+            y = numpy.full_like(x, -1)
+            options = c.simdnorm.options(name, epsilon=epsilon, gamma=gamma, beta=beta)
+            getattr(c.simdnorm, name)(x, y, *((groups,) if name == "group_norm" else ()), options)
+            return y
+
+        xhat = exact_normalized(x.reshape(x.shape[0], groups, -1), 2, epsilon).reshape(x.shape)
+        return Outputs(call, Truth(xhat, by_channel(gamma, x.ndim), by_channel(beta, x.ndim)))
+
+    return run
+
+
+def compare_GroupNormalization(c):
+    each_case(c, "GroupNormalization", of_groups(c, "group_norm"))
 
 
 def compare_InstanceNormalization(c):
-    def run(attributes, inputs, count):
-        c.simdnorm.need("instance_norm")
-        raise Absent("no comparison is written")
-
-    each_case(c, "InstanceNormalization", run)
+    each_case(c, "InstanceNormalization", of_groups(c, "instance_norm"))
 
 
 def compare_LpNormalization(c):
     def run(attributes, inputs, count):
         c.simdnorm.need("l2_norm")
-        raise Absent("no comparison is written")
+        x, = inputs
+        axis = attributes.get("axis", -1)
+        moved = numpy.ascontiguousarray(numpy.moveaxis(x, axis, -1))
+        matrix = moved.reshape(-1, moved.shape[-1])
+
+        def call():
+            y = numpy.full_like(matrix, -1)
+            c.simdnorm.l2_norm(matrix, y, c.simdnorm.options("l2_norm", epsilon=0))
+            return numpy.moveaxis(y.reshape(moved.shape), -1, axis)
+
+        length = numpy.sqrt(numpy.square(x.astype(real)).sum(axis=axis, keepdims=True))
+        exact = x.astype(real) / numpy.where(length == 0, 1, length)
+        return Outputs(call, Truth.of(exact, ulp(exact)))
 
     each_case(c, "LpNormalization", run, lambda attributes: attributes.get("p", 2) == 2)
 

@@ -121,12 +121,13 @@ def compare_add_rms_norm(c):
                    epsilon=epsilon)
         return y[0], h[0]
 
-    operations.add_norm(c, "add_rms_norm", peer, operations.as_float)
+    operations.add_norm(c, "add_rms_norm", peer, operations.as_float, operations.one_after_the_other)
 
 
 def compare_l2_norm(c):
-    # Without an epsilon; rows of zeros are where they differ in nothing.
-    operations.l2_norm(c, lambda x, epsilon: run("LpNormalization", [x], opset=22, axis=-1, p=2)[0])
+    # It has no epsilon, and zeros for a row of zeros.
+    operations.l2_norm(c, lambda x, epsilon: run("LpNormalization", [x], opset=22, axis=-1, p=2)[0],
+                       operations.one_after_the_other)
 
 
 # ---- tensors of channels ----------------------------------------------------------------------------------------
