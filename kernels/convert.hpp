@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// convert: an element type to another, one of them f32. What the lanes' loads and stores do, alone.
+// convert: an element type to another, one of them f32. What the lanes' loads and stores do, alone; NaN
+// becomes the canonical one.
 #pragma once
 
 #include "element.hpp"
@@ -13,8 +14,8 @@ namespace {
 template <class L, class From, class To>
 inline void convert_elements(const From* from, To* to, size_t n) {
   size_t i = 0;
-  for (; i + L::width <= n; i += L::width) L::store(to + i, L::load(from + i));
-  if (i < n) L::store_n(to + i, L::load_n(from + i, n - i), n - i);
+  for (; i + L::width <= n; i += L::width) L::store(to + i, L::canonical(L::load(from + i)));
+  if (i < n) L::store_n(to + i, L::canonical(L::load_n(from + i, n - i)), n - i);
 }
 
 template <class L, class>

@@ -41,11 +41,8 @@ TEST_P(convert_test, every_half_becomes_its_float) {
       const std::uint32_t size = i & 0x7fff;
       if (size > f.infinity()) {
         ASSERT_TRUE(std::isnan(floats[i])) << i;
-        const std::uint32_t payload = (size - f.infinity()) << (23 - f.mantissa_bits);
-        ASSERT_EQ(bits_of(floats[i]) & 0x3fffff, payload & 0x3fffff) << i;
-        if (f.type == SIMDNORM_F16) {
-          ASSERT_TRUE(bits_of(floats[i]) & 0x400000) << i << ": not quiet";
-        }
+        ASSERT_EQ(bits_of(floats[i]), 0x7fc00000u) << i;
+        continue;
       } else {
         const double expected = size == f.infinity() ? HUGE_VAL : f.size(size);
         ASSERT_EQ(floats[i], static_cast<float>(i < 32768 ? expected : -expected)) << i;
@@ -75,10 +72,8 @@ TEST_P(convert_test, every_float_is_rounded_to_nearest_even) {
       for (std::size_t k = 0; k < chunk; ++k) {
         const double v = static_cast<double>(floats[k]);
         if (v != v) {
-          ASSERT_GT(halves[k], f.infinity() | ((1u << (f.mantissa_bits - 1)) - 1u))
-              << bits_of(floats[k]) << ": not quiet";
-          ASSERT_EQ(halves[k] & ((1u << (f.mantissa_bits - 1)) - 1),
-                    bits_of(floats[k]) >> (23 - f.mantissa_bits) & ((1u << (f.mantissa_bits - 1)) - 1));
+          if (halves[k] != f.nan()) FAIL() << bits_of(floats[k]) << ": " << halves[k];
+          continue;
         } else {
           while (v > middle || (v == middle && half % 2 == 1)) {
             ++half;

@@ -147,16 +147,21 @@ struct lanes {
   SIMDNORM_INLINE static __m256i halves(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
   SIMDNORM_INLINE static __m256i halves_n(const void* p, size_t n) { return _mm256_maskz_loadu_epi16(first(n), p); }
   SIMDNORM_INLINE static f32 widened_bf16(__m256i v) {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(v), 16));
+    const __m512i words =
+        _mm512_setr_epi32(0 << 16, 1 << 16, 2 << 16, 3 << 16, 4 << 16, 5 << 16, 6 << 16, 7 << 16,  //
+                          8 << 16, 9 << 16, 10 << 16, 11 << 16, 12 << 16, 13 << 16, 14 << 16, 15 << 16);
+    return _mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(0xaaaaaaaa, words, _mm512_castsi256_si512(v)));
   }
   // In integers: AVX512_BF16's conversion takes subnormals for zeros.
   SIMDNORM_INLINE static __m256i as_bf16(__m512 v) {
     const __m512i bits = _mm512_castps_si512(v);
-    const __m512i last = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-    const __m512i rounded = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), last);
-    const __m512i nan = _mm512_or_si512(bits, _mm512_set1_epi32(0x400000));
-    const __m512i all = _mm512_mask_mov_epi32(rounded, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), nan);
-    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(all, 16));
+    const __m512i below_half = _mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff));
+    const __mmask16 odd = _mm512_test_epi32_mask(bits, _mm512_set1_epi32(0x10000));
+    const __m512i rounded = _mm512_mask_add_epi32(below_half, odd, below_half, _mm512_set1_epi32(1));
+    // One shuffle of words; vpmovdw is two, and wants a shift before.
+    const __m512i upper_words =
+        _mm512_castsi256_si512(_mm256_setr_epi16(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31));
+    return _mm512_castsi512_si256(_mm512_permutexvar_epi16(upper_words, rounded));
   }
   SIMDNORM_INLINE static __m256i as_f16(__m512 v) {
     return _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);

@@ -200,8 +200,7 @@ struct lanes {
     const uint32x4_t bits = vreinterpretq_u32_f32(v);
     const uint32x4_t last = vandq_u32(vshrq_n_u32(bits, 16), vdupq_n_u32(1));
     const uint32x4_t rounded = vaddq_u32(vaddq_u32(bits, vdupq_n_u32(0x7fff)), last);
-    const uint32x4_t nan = vorrq_u32(bits, vdupq_n_u32(0x400000));
-    return vshrn_n_u32(vbslq_u32(vceqq_f32(v, v), rounded, nan), 16);
+    return vshrn_n_u32(rounded, 16);
   }
   SIMDNORM_INLINE static uint16x4_t as_f16(float32x4_t v) { return vreinterpret_u16_f16(vcvt_f16_f32(v)); }
 };

@@ -9,7 +9,7 @@
 //   load_n, store_n   the first n < width elements; not a byte beyond them is touched; zeros, or
 //   load_n_or         `fill`, stand in the register's other places
 //                     the same words take bf16 and f16: elements become floats, exactly (of a NaN the payload is
-//                     kept, f16's made quiet), and are rounded to nearest even, NaN to a quiet one
+//                     kept, f16's made quiet), and are rounded to nearest even; a NaN to be stored is canonical
 //   streams           whether stream and prefetch do anything
 //   stream(p, v)      a store past the caches; p is aligned to the register. fence: before whoever waits
 //                     for these stores is told that they are done. prefetch: the line of p into L2
@@ -69,7 +69,7 @@ struct lanes {
   SIMDNORM_INLINE static void store(bf16* p, f32 v) {
     const uint32_t bits = bits_of(v);
     const uint32_t rounded = bits + 0x7fff + ((bits >> 16) & 1);
-    p->bits = static_cast<uint16_t>(v == v ? rounded >> 16 : (bits >> 16) | 0x40);
+    p->bits = static_cast<uint16_t>(rounded >> 16);
   }
   SIMDNORM_INLINE static f32 load(const f16* p) {
     const uint32_t sign = (p->bits & 0x8000u) << 16;
@@ -84,7 +84,7 @@ struct lanes {
     const uint32_t size = bits & 0x7fffffff;
     uint32_t half;
     if (size > 0x7f800000) {
-      half = 0x7e00 | (size >> 13 & 0x3ff);
+      half = 0x7e00;
     } else if (size < 0x38800000) {  // subnormal: a sum with 1/2, whose last bit is worth 2^-24, rounds it
       half = bits_of(float_of(size) + 0.5f) - 0x3f000000;
     } else {

@@ -57,11 +57,7 @@ inline void write_rows_by_tiles(const row_norm_arguments& a, const block& b, flo
       const auto f = tile_norm.outputs(batch, 0);
       parameter_check<L, A> parameters;
       parameters.write(y + from, count, [&](auto check) SIMDNORM_LAMBDA {
-        transform<L>(y + from, count, [&](auto load) SIMDNORM_LAMBDA {
-          const typename L::f32 v = f(load);
-          check(v);
-          return v;
-        });
+        transform<L>(y + from, count, [&](auto load) SIMDNORM_LAMBDA { return check(f(load)); });
       });
     }
   }

@@ -250,19 +250,25 @@ class parameter_check {
     return passed(longest);
   }
 
-  // apply(check) writes a row of n columns; check(y register) looks at what it writes.
+  // apply(check) writes a row of n columns; check(y register) looks at what it writes, and returns it.
+  // Elements of two bytes are rounded as they are stored, and take no NaN but the canonical one: there
+  // it is made in the register, else, which is rare, in y afterwards.
   template <class Y, class Apply>
   [[gnu::always_inline]] void write(Y* y, size_t n, Apply apply) {
-    if (n <= checked_) {
-      apply([](typename L::f32) SIMDNORM_LAMBDA {});
+    constexpr bool in_register = sizeof(Y) != sizeof(float);
+    if (n <= checked_ && !(in_register && canonicalize_)) {
+      apply([](typename L::f32 v) SIMDNORM_LAMBDA { return v; });
     } else {
       typename L::f32 acc = L::broadcast(0.0f);
       const typename L::f32 zero = acc;
-      apply([&](typename L::f32 v) SIMDNORM_LAMBDA { acc = L::fma(v, zero, acc); });
-      checked_ = n;
+      apply([&](typename L::f32 v) SIMDNORM_LAMBDA {
+        acc = L::fma(v, zero, acc);
+        return in_register ? L::canonical(v) : v;
+      });
+      checked_ = n > checked_ ? n : checked_;
       if (L::any_nan(acc)) canonicalize_ = true;
     }
-    if (canonicalize_) canonicalize_row<L>(y, n);
+    if (!in_register && canonicalize_) canonicalize_row<L>(y, n);
   }
 
  private:
