@@ -12,6 +12,10 @@ namespace {
 // What follows gamma and beta: nothing, ReLU alone, or a residual and perhaps ReLU.
 enum class fused { nothing, relu, residual };
 
+// How outputs are stored. far: through the caches, but x comes from memory and is fetched ahead, as it is past them.
+// In place a store past the caches would evict the line that was just read.
+enum class reach { near, far, past };
+
 // Where a plane lies. `floor` is 0 with ReLU, else -inf.
 struct plane_place {
   const float* x;
@@ -96,8 +100,9 @@ SIMDNORM_INLINE void write_marked(float* y, const plane_mask& mask, bool keep, F
   }
 }
 
-template <class L, bool Affine, fused F, stores S>
+template <class L, bool Affine, fused F, reach R>
 inline void affine_planes(const channel_affine_arguments& a, const block& b) {
+  constexpr stores S = R == reach::past ? stores::streamed : stores::cached;
   const column_parameters& p = *a.parameters;
   const float floor = a.relu ? 0.0f : -__builtin_inff();
   const auto at = [](const void* data, const channel_strides& s, size_t n, size_t c) SIMDNORM_LAMBDA {
@@ -131,7 +136,7 @@ inline void affine_planes(const channel_affine_arguments& a, const block& b) {
       } else if (exact) {
         write_plane<L, stores::cached>(place.y, a.size, exact_outputs<L, F>(p, i, place, floor));
       } else {
-        write_plane<L, S>(place.y, a.size, plane_outputs<L, Affine, F, S == stores::streamed>(p, i, place, floor));
+        write_plane<L, S>(place.y, a.size, plane_outputs<L, Affine, F, R != reach::near>(p, i, place, floor));
       }
     }
   }
@@ -141,12 +146,16 @@ inline void affine_planes(const channel_affine_arguments& a, const block& b) {
 template <class L, bool Affine, fused F>
 inline void affine_planes_stored(const channel_affine_arguments& a, const block& b) {
   if constexpr (L::streams) {
+    if (a.stream && a.x == a.y) {
+      affine_planes<L, Affine, F, reach::far>(a, b);
+      return;
+    }
     if (a.stream) {
-      affine_planes<L, Affine, F, stores::streamed>(a, b);
+      affine_planes<L, Affine, F, reach::past>(a, b);
       return;
     }
   }
-  affine_planes<L, Affine, F, stores::cached>(a, b);
+  affine_planes<L, Affine, F, reach::near>(a, b);
 }
 
 template <class L, bool Affine>
