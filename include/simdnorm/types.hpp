@@ -37,12 +37,16 @@ enum class status : simdnorm_status {
   unknown_isa = SIMDNORM_UNKNOWN_ISA,
   isa_unavailable = SIMDNORM_ISA_UNAVAILABLE,
   misaligned = SIMDNORM_MISALIGNED,
+  invalid_activation = SIMDNORM_INVALID_ACTIVATION,
 };
 
 /// A short English sentence.
 [[nodiscard]] inline std::string_view to_string(status s) noexcept {
   return simdnorm_status_string(static_cast<simdnorm_status>(s));
 }
+
+/// What a norm can end with.
+enum class activation : simdnorm_activation { none = SIMDNORM_ACTIVATION_NONE, relu = SIMDNORM_ACTIVATION_RELU };
 
 /// The element types that have kernels.
 template <class T>
