@@ -35,6 +35,8 @@ const std::map<std::string, std::vector<operation>> operations_of_kernel = {
     {"column_affine_f32", {operation::batch_norm_inference, operation::standardize_transform}},
     {"column_normalizer_f32", {operation::batch_norm_training, operation::batch_norm_inference}},
 };
+// Kernels that no function of the library calls as they are, and the test that does.
+const std::map<std::string, std::string> tests_of_kernel = {{"elementwise_f32", "activation_test"}};
 
 TEST(manifest_test, every_kernel_is_reached_by_an_operation) {
   std::set<std::string> names;
@@ -43,6 +45,7 @@ TEST(manifest_test, every_kernel_is_reached_by_an_operation) {
 #undef SIMDNORM_KERNEL
   std::size_t of_channels = 0;
   for (const std::string& name : names) {
+    if (tests_of_kernel.count(name)) continue;
     const auto channel = channel_operations_of_kernel.find(name);
     if (channel != channel_operations_of_kernel.end()) {
       EXPECT_FALSE(channel->second.empty()) << name;
@@ -54,7 +57,7 @@ TEST(manifest_test, every_kernel_is_reached_by_an_operation) {
     EXPECT_FALSE(found->second.empty()) << name;
   }
   EXPECT_EQ(of_channels, channel_operations_of_kernel.size());
-  EXPECT_EQ(names.size(), operations_of_kernel.size() + of_channels);
+  EXPECT_EQ(names.size(), operations_of_kernel.size() + tests_of_kernel.size() + of_channels);
 }
 
 TEST(manifest_test, every_instruction_set_has_its_own_kernels) {
