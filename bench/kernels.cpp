@@ -2,6 +2,7 @@
 #include "kernels.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -28,6 +29,8 @@ struct use {
 };
 constexpr use uses[] = {
     {"layer_norm", "f32", "layer_norm"},         {"rms_norm", "f32", "rms_norm"},
+    {"layer_norm", "bf16", "layer_norm"},        {"rms_norm", "bf16", "rms_norm"},
+    {"layer_norm", "f16", "layer_norm"},         {"rms_norm", "f16", "rms_norm"},
     {"column_moments", "f32", "column_moments"}, {"column_extremes", "f32", "min_max"},
     {"column_affine", "f32", "standardize"},     {"column_normalizer", "f32", "batch_norm_training"},
     {"channel_moments", "f32", "channels"},      {"channel_affine", "f32", "channels"},
@@ -40,7 +43,7 @@ constexpr bool used(std::string_view family, std::string_view dtype) {
 }
 // elementwise: bench/activations.cpp measures it. channel_rows_affine: column_affine with an addition and a maximum.
 constexpr bool measured_alone(std::string_view family) {
-  return family == "elementwise" || family == "channel_rows_affine";
+  return family == "elementwise" || family == "convert" || family == "channel_rows_affine";
 }
 #define SIMDNORM_KERNEL(family, dtype, arguments)                 \
   static_assert(used(#family, #dtype) || measured_alone(#family), \
@@ -308,6 +311,113 @@ void layer_norm_masked(contest& c, const setup& s, const shared_work& w, mask_fo
   e.library([w, s, form] {
     require(simdnorm::layer_norm(w->input(), w->output(), layer_norm_call(*w, s, padding_of(*w, form))));
   });
+}
+
+// ---- rows of two bytes an element -------------------------------------------------------------------------
+
+struct half_work {
+  shared_work floats;
+  simdnorm_type type;
+  buffer<std::uint16_t> x, y;
+
+  half_work(const shared_work& w, simdnorm_type t, bool dry)
+      : floats(w), type(t), x(dry ? 0 : w->rows * w->cols), y(dry ? 0 : w->rows * w->cols) {}
+
+  [[nodiscard]] double value(std::uint16_t half) const {
+    if (type == SIMDNORM_F16) return static_cast<double>(npy_detail::from_f16(half));
+    return static_cast<double>(std::bit_cast<float>(static_cast<std::uint32_t>(half) << 16));
+  }
+  [[nodiscard]] std::uint16_t truncated(float v) const {  // any half will do for an input
+    const auto bits = std::bit_cast<std::uint32_t>(v);
+    if (type == SIMDNORM_BF16) return static_cast<std::uint16_t>(bits >> 16);
+    const std::uint32_t size = bits & 0x7fffffff;
+    return static_cast<std::uint16_t>((bits >> 16 & 0x8000) | (size < 0x38800000 ? 0 : (size - 0x38000000) >> 13));
+  }
+};
+
+// The largest distance of an output from the exact value, in ulps of its type. gamma is 1, beta 0.
+double half_error(const half_work& h, bool layer) {
+  const work& w = *h.floats;
+  const int bits = h.type == SIMDNORM_BF16 ? 7 : 10;
+  const int least = h.type == SIMDNORM_BF16 ? -126 : -14;
+  const std::size_t step = std::max<std::size_t>(1, w.rows * w.cols / w.limit);
+  double worst = 0;
+  for (std::size_t i = 0; i < w.rows; i += step) {
+    const std::uint16_t* const x = h.x.data() + i * w.cols;
+    const std::uint16_t* const y = h.y.data() + i * w.cols;
+    const auto n = static_cast<real>(w.cols);
+    real mean = 0, squares = 0;
+    for (std::size_t j = 0; layer && j < w.cols; ++j) mean += static_cast<real>(h.value(x[j])) / n;
+    for (std::size_t j = 0; j < w.cols; ++j) {
+      const real d = static_cast<real>(h.value(x[j])) - mean;
+      squares += d * d;
+    }
+    const real scale = 1 / std::sqrt(squares / n + static_cast<real>(w.epsilon));
+    for (std::size_t j = 0; j < w.cols; ++j) {
+      const auto exact = static_cast<double>((static_cast<real>(h.value(x[j])) - mean) * scale);
+      const double ulp = std::ldexp(1.0, (exact == 0 ? least : std::max(least, std::ilogb(exact))) - bits);
+      worst = std::max(worst, std::fabs(h.value(y[j]) - exact) / ulp);
+    }
+  }
+  return worst;
+}
+
+void norm_of_halves(contest& c, const setup& s, const shared_work& w, simdnorm_type type, bool layer, bool dry) {
+  auto h = std::make_shared<half_work>(w, type, dry);
+  c.oracles.push_back([h] {
+    for (std::size_t k = 0; k < h->x.size(); ++k) h->x[k] = h->truncated(h->floats->x[k]);
+  });
+  c.poison = [h, before = c.poison] {
+    before();
+    std::memset(h->y.data(), 0xff, h->y.size() * sizeof(std::uint16_t));
+  };
+  kernel_entry e = entry(c, s, layer ? "layer_norm" : "rms_norm", w->rows, w->cols, w->bytes(),
+                         [=] { return half_error(*h, layer); });
+  e.common.dtype = type == SIMDNORM_BF16 ? "bf16" : "f16";
+  e.baselines([=](const baselines::table& t) {
+    const auto layer_f = type == SIMDNORM_BF16 ? t.layer_norm_bf16 : t.layer_norm_f16;
+    const auto rms_f = type == SIMDNORM_BF16 ? t.rms_norm_bf16 : t.rms_norm_f16;
+    return [=] {
+      const auto epsilon = static_cast<float>(w->epsilon);
+      if (layer) return layer_f(h->x.data(), h->y.data(), w->rows, w->cols, w->gamma.data(), w->beta.data(), epsilon);
+      rms_f(h->x.data(), h->y.data(), w->rows, w->cols, w->gamma.data(), epsilon);
+    };
+  });
+  e.library([=] {
+    const auto stride = static_cast<std::ptrdiff_t>(w->cols);
+    const simdnorm_const_matrix x{h->x.data(), w->rows, w->cols, stride, type};
+    const simdnorm_matrix y{h->y.data(), w->rows, w->cols, stride, type};
+    const simdnorm_const_vector gamma{w->gamma.data(), w->cols, SIMDNORM_F32};
+    simdnorm_status status = SIMDNORM_OK;
+    if (layer) {
+      simdnorm_layer_norm_options o = simdnorm_layer_norm_defaults();
+      o.epsilon = w->epsilon;
+      o.gamma = gamma;
+      o.beta = {w->beta.data(), w->cols, SIMDNORM_F32};
+      o.executor = s.exec;
+      status = simdnorm_layer_norm(&x, &y, &o);
+    } else {
+      simdnorm_rms_norm_options o = simdnorm_rms_norm_defaults();
+      o.epsilon = w->epsilon;
+      o.weight = gamma;
+      o.executor = s.exec;
+      status = simdnorm_rms_norm(&x, &y, &o);
+    }
+    require(static_cast<simdnorm::status>(status));
+  });
+}
+
+constexpr const char* half_section = "Two bytes an element, beside f32: errors in ulps of the type";
+
+// A norm of f32, bf16 and f16 over one shape.
+contest half_contest(const setup& s, const shape& sh, bool layer, bool dry) {
+  auto w = std::make_shared<work>(sh.rows, sh.cols, dry);
+  contest c = make_contest(w, sh.whose);
+  add_copies(c, s, w);
+  (layer ? layer_norm : rms_norm)(c, s, w);
+  std::erase_if(c.contestants, [](const contestant& each) { return each.kernel != "copy" && !each.forced; });
+  for (const simdnorm_type type : {SIMDNORM_BF16, SIMDNORM_F16}) norm_of_halves(c, s, w, type, layer, dry);
+  return c;
 }
 
 // ---- columns ----------------------------------------------------------------------------------------------
@@ -965,6 +1075,11 @@ std::vector<planned_contest> synthetic_contests(const setup& s) {
   for (const channel_norm norm : {channel_norm::group, channel_norm::instance}) {
     for (const tensor_shape& sh : group_shapes) {
       all.push_back({channel_section, sh.quick, [=, &sh](bool dry) { return channel_contest(s, norm, sh, dry); }});
+    }
+  }
+  for (const bool layer : {true, false}) {
+    for (const shape& sh : half_shapes) {
+      all.push_back({half_section, sh.quick && layer, [=](bool dry) { return half_contest(s, sh, layer, dry); }});
     }
   }
   for (const char* kernel : {"layer_norm", "batch_norm_training"}) {

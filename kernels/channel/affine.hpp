@@ -182,7 +182,7 @@ inline void affine_planes_fused(const channel_affine_arguments& a, const block& 
   }
 }
 
-template <class L>
+template <class L, class>
 inline void channel_affine(const channel_affine_arguments& a, const block& b) {
   if (a.parameters->affine) {
     affine_planes_fused<L, true>(a, b);

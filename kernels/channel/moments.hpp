@@ -275,7 +275,7 @@ SIMDNORM_INLINE void moments_of_sets(const channel_moments_arguments& a, const b
   }
 }
 
-template <class L>
+template <class L, class>
 SIMDNORM_INLINE void channel_moments(const channel_moments_arguments& a, const block& b) {
   if (a.mask.kind == channel_mask::none) {
     moments_of_sets<L, false>(a, b);

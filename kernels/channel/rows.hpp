@@ -108,7 +108,7 @@ inline void rows_affine(const channel_rows_affine_arguments& a, const block& b) 
   }
 }
 
-template <class L>
+template <class L, class>
 inline void channel_rows_affine(const channel_rows_affine_arguments& a, const block& b) {
   if (a.residual != nullptr) {
     rows_affine<L, fused::residual>(a, b);
