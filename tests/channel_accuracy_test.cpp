@@ -220,6 +220,23 @@ TEST_P(channel_accuracy_test, sparse_feature_maps) {
   }
 }
 
+// The shift is the mean of a sample (docs/numerics.md): here of 64 patches of 16 elements, 15625 apart, which stand
+// out. It is 31 standard deviations off; the guard must find that, and doubles mend it.
+TEST_P(channel_accuracy_test, the_sample_stands_out) {
+  for (const op o : {op::batch_norm_training, op::instance_norm}) {
+    gate g(name_of(o));
+    channel_problem p = make_channel_problem(1, {1, 1, 1000, 1000}, 1, flavour::normal, false);
+    generator r(5);
+    for (std::size_t k = 0; k < p.x.size(); ++k) {
+      const bool sampled = k >= 7812 && (k - 7812) % 15625 < 16;
+      p.x[k] = static_cast<float>(r.normal() + (sampled ? 1e4 : 0));
+    }
+    check(g, o, p, {}, run(o, p), describe(o, p, {}));
+    g.report();
+    EXPECT_LT(g.worst(), 1) << "mended is 0.5, not mended 2.0";
+  }
+}
+
 TEST_P(channel_accuracy_test, large_channels) {
   for (const op o : {op::batch_norm_training, op::group_norm}) {
     gate g(name_of(o));

@@ -12,7 +12,7 @@ namespace simdnorm {
 /// Normalizes channels by the statistics of their real elements; updates running statistics if given.
 [[nodiscard]] inline status batch_norm_training(tensor_view<const float> x, tensor_view<float> y,
                                                 const batch_norm_training_options& options = {},
-                                                activation last = activation::none) noexcept {
+                                                activation_function last = activation_function::none) noexcept {
   simdnorm_batch_norm_options c = detail::c_options(options);
   c.momentum = options.momentum;
   c.biased_running_variance = options.biased_running_variance;
@@ -30,7 +30,7 @@ namespace simdnorm {
 [[nodiscard]] inline status batch_norm_inference(tensor_view<const float> x, tensor_view<float> y,
                                                  std::span<const float> mean, std::span<const float> variance,
                                                  const batch_norm_options& options = {},
-                                                 activation last = activation::none) noexcept {
+                                                 activation_function last = activation_function::none) noexcept {
   simdnorm_batch_norm_options c = detail::c_options(options);
   c.activation = static_cast<simdnorm_activation>(last);
   const simdnorm_const_tensor cx = detail::c_view(x);
@@ -44,7 +44,7 @@ namespace simdnorm {
                                                      tensor_view<float> y, std::span<const float> mean,
                                                      std::span<const float> variance,
                                                      const batch_norm_options& options = {},
-                                                     activation last = activation::relu) noexcept {
+                                                     activation_function last = activation_function::relu) noexcept {
   simdnorm_batch_norm_options c = detail::c_options(options);
   const simdnorm_const_tensor cr = detail::c_view(residual);
   c.residual = &cr;
@@ -62,7 +62,7 @@ struct group_norm_options {
   std::span<float> mean_out{}, rstd_out{};
   padding pad{};
   const executor* exec = nullptr;
-  activation last = activation::none;
+  activation_function last = activation_function::none;
 };
 
 namespace detail {

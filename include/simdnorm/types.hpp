@@ -46,7 +46,10 @@ enum class status : simdnorm_status {
 }
 
 /// What a norm can end with.
-enum class activation : simdnorm_activation { none = SIMDNORM_ACTIVATION_NONE, relu = SIMDNORM_ACTIVATION_RELU };
+enum class activation_function : simdnorm_activation {
+  none = SIMDNORM_ACTIVATION_NONE,
+  relu = SIMDNORM_ACTIVATION_RELU
+};
 
 /// The element types that have kernels.
 template <class T>

@@ -63,15 +63,26 @@ SIMDNORM_INLINE auto exact_outputs(const column_parameters& p, size_t c, const p
 
 // Writes n elements of a plane. NaN is looked for once, in the sum of all outputs (infinities of both signs
 // make one more), and settled in y.
+//
+// In the caches a plane's last register overlaps the one before, and is made before any is stored, since y may be x:
+// after a store of part of a register the next plane's first load waits for it (512 planes of 49 in place: half the
+// time). Past the caches such a store would meet a line that has just left (1024 planes of 196: three times as long).
 template <class L, stores S, class F>
 SIMDNORM_INLINE void write_plane(float* y, size_t n, F f) {
   using f32 = typename L::f32;
   f32 any = L::broadcast(0.0f);
-  transform<L, S>(y, n, [&](auto load) SIMDNORM_LAMBDA {
+  const auto checked = [&](auto load) SIMDNORM_LAMBDA {
     const f32 v = f(load);
     any = any + v;
     return v;
-  });
+  };
+  if (S == stores::streamed || n < L::width) {
+    transform<L, S>(y, n, checked);
+  } else {
+    const f32 last = checked(load_at<L>{n - L::width});
+    const size_t i = transform_registers<L, S>(y, transform_head<L>(y, n, checked), n, checked);
+    if (i < n) L::store(y + n - L::width, last);
+  }
   if (L::any_nan(any)) [[unlikely]]
     canonicalize_row<L>(y, n);
 }
@@ -146,7 +157,9 @@ inline void affine_planes(const channel_affine_arguments& a, const block& b) {
 template <class L, bool Affine, fused F>
 inline void affine_planes_stored(const channel_affine_arguments& a, const block& b) {
   if constexpr (L::streams) {
-    if (a.stream && a.x == a.y) {
+    // A line that two planes share costs a read: one in 12 of planes of 14 x 14, all that there are of 7 x 7.
+    const bool lines = a.size % 16 == 0 || a.size >= 128;
+    if (a.stream && (a.x == a.y || !lines)) {
       affine_planes<L, Affine, F, reach::far>(a, b);
       return;
     }
