@@ -401,9 +401,7 @@ void column_moments(contest& c, const setup& s, const shared_work& w) {
   kernel_entry e = entry(c, s, "column_moments", w->rows, w->cols, w->bytes(), [=] {
     return oracle->moments_error(
         w->x.data(),
-        [&](std::size_t j) {
-          return simdnorm::moments{w->rows, w->a[j], w->b[j], w->c[j], w->d[j]};
-        },
+        [&](std::size_t j) { return simdnorm::moments{w->rows, w->a[j], w->b[j], w->c[j], w->d[j], double(w->rows)}; },
         true);
   });
   e.baselines([w](const baselines::table& t) {
@@ -675,8 +673,8 @@ contest column_statistics_contest(const setup& s, bool dry) {
       return oracle->moments_error(
           w->x.data(),
           [&](std::size_t j) {
-            return doubles ? simdnorm::moments{w->rows, w->p[j], w->q[j], 0, 0}
-                           : simdnorm::moments{w->rows, w->a[j], w->b[j], 0, 0};
+            return doubles ? simdnorm::moments{w->rows, w->p[j], w->q[j], 0, 0, double(w->rows)}
+                           : simdnorm::moments{w->rows, w->a[j], w->b[j], 0, 0, double(w->rows)};
           },
           false);
     });

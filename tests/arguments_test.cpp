@@ -44,6 +44,8 @@ struct call {
   simdnorm_rms_norm_options rms = simdnorm_rms_norm_defaults();
   simdnorm_batch_norm_options batch = simdnorm_batch_norm_defaults();
   simdnorm_column_options column = simdnorm_column_defaults();
+  simdnorm_standardize_options standard = simdnorm_standardize_defaults();
+  simdnorm_max_abs_options largest = simdnorm_max_abs_defaults();
   simdnorm_min_max_options range = simdnorm_min_max_defaults();
   simdnorm_const_vector given_mean, given_variance;
   double *first, *second;
@@ -87,10 +89,12 @@ struct call {
   call& operator=(const call&) = delete;
 
   void pad(const simdnorm_padding& p) {
-    layer.padding = rms.padding = batch.padding = column.padding = range.padding = p;
+    layer.padding = rms.padding = batch.padding = column.padding = range.padding = standard.padding = largest.padding =
+        p;
   }
   void execute(const simdnorm_executor* e) {
-    layer.executor = rms.executor = batch.executor = column.executor = range.executor = e;
+    layer.executor = rms.executor = batch.executor = column.executor = range.executor = standard.executor =
+        largest.executor = e;
   }
 };
 
@@ -109,17 +113,29 @@ const function inference_f{"batch_norm_inference", false, true, [](call& c) {
                            }};
 const function transforms[] = {
     {"standardize_transform", false, true,
-     [](call& c) { return simdnorm_standardize_transform(c.xp, c.yp, c.first, c.second, &c.column); }},
+     [](call& c) { return simdnorm_standardize_transform(c.xp, c.yp, c.first, c.second, &c.standard); }},
     {"standardize_inverse", false, true,
-     [](call& c) { return simdnorm_standardize_inverse(c.xp, c.yp, c.first, c.second, &c.column); }},
+     [](call& c) { return simdnorm_standardize_inverse(c.xp, c.yp, c.first, c.second, &c.standard); }},
     {"min_max_transform", false, true,
      [](call& c) { return simdnorm_min_max_transform(c.xp, c.yp, c.first, c.second, &c.range); }},
     {"min_max_inverse", false, true,
      [](call& c) { return simdnorm_min_max_inverse(c.xp, c.yp, c.first, c.second, &c.range); }}};
 const function fits[] = {
     {"standardize_fit", false, false,
-     [](call& c) { return simdnorm_standardize_fit(c.xp, c.first, c.second, &c.column); }},
+     [](call& c) { return simdnorm_standardize_fit(c.xp, c.first, c.second, &c.standard); }},
     {"min_max_fit", false, false, [](call& c) { return simdnorm_min_max_fit(c.xp, c.first, c.second, &c.range); }}};
+// Fit and transform in one call, and max_abs.
+const function fused[] = {
+    {"standardize", false, true,
+     [](call& c) { return simdnorm_standardize(c.xp, c.yp, c.first, c.second, &c.standard); }},
+    {"min_max", false, true, [](call& c) { return simdnorm_min_max(c.xp, c.yp, c.first, c.second, &c.range); }},
+    {"max_abs", false, true, [](call& c) { return simdnorm_max_abs(c.xp, c.yp, c.first, &c.largest); }}};
+const function largest[] = {
+    {"max_abs_fit", false, false, [](call& c) { return simdnorm_max_abs_fit(c.xp, c.first, &c.largest); }},
+    {"max_abs_transform", false, true,
+     [](call& c) { return simdnorm_max_abs_transform(c.xp, c.yp, c.second, &c.largest); }},
+    {"max_abs_inverse", false, true,
+     [](call& c) { return simdnorm_max_abs_inverse(c.xp, c.yp, c.second, &c.largest); }}};
 const function moments_f{"column_moments", false, false,
                          [](call& c) { return simdnorm_column_moments(c.xp, c.out, &c.column); }};
 const function update_f{"column_state_update", false, false,
@@ -129,6 +145,8 @@ std::vector<function> functions() {
   std::vector<function> all = {layer_norm_f, rms_norm_f, training_f, inference_f, moments_f, update_f};
   all.insert(all.end(), std::begin(transforms), std::end(transforms));
   all.insert(all.end(), std::begin(fits), std::end(fits));
+  all.insert(all.end(), std::begin(fused), std::end(fused));
+  all.insert(all.end(), std::begin(largest), std::end(largest));
   return all;
 }
 
@@ -435,7 +453,7 @@ TEST_P(arguments_test, scalars) {
   for (const double momentum : {0.0, 1.0, 0.5})
     expect(training_f, SIMDNORM_OK, "momentum " + std::to_string(momentum),
            [&](call& c) { c.batch.momentum = momentum; });
-  for (const function& f : {transforms[2], transforms[3], fits[1]}) {
+  for (const function& f : {transforms[2], transforms[3], fits[1], fused[1]}) {
     for (const auto& [low, high] :
          {std::pair{1.0, 1.0}, {1.0, 0.0}, {nan, 1.0}, {0.0, nan}, {-infinity, 0.0}, {0.0, infinity}})
       expect(f, SIMDNORM_INVALID_RANGE, "range " + std::to_string(low) + ".." + std::to_string(high),
@@ -672,17 +690,17 @@ TEST_P(arguments_test, struct_size) {
   check_struct_size<simdnorm_column_options>(
       "column_state_update", [](call& c, const auto* o) { return simdnorm_column_state_update(c.state, c.xp, o); },
       &simdnorm_column_defaults);
-  check_struct_size<simdnorm_column_options>(
+  check_struct_size<simdnorm_standardize_options>(
       "standardize_fit", [](call& c, const auto* o) { return simdnorm_standardize_fit(c.xp, c.first, c.second, o); },
-      &simdnorm_column_defaults);
-  check_struct_size<simdnorm_column_options>(
+      &simdnorm_standardize_defaults);
+  check_struct_size<simdnorm_standardize_options>(
       "standardize_transform",
       [](call& c, const auto* o) { return simdnorm_standardize_transform(c.xp, c.yp, c.first, c.second, o); },
-      &simdnorm_column_defaults);
-  check_struct_size<simdnorm_column_options>(
+      &simdnorm_standardize_defaults);
+  check_struct_size<simdnorm_standardize_options>(
       "standardize_inverse",
       [](call& c, const auto* o) { return simdnorm_standardize_inverse(c.xp, c.yp, c.first, c.second, o); },
-      &simdnorm_column_defaults);
+      &simdnorm_standardize_defaults);
   check_struct_size<simdnorm_min_max_options>(
       "min_max_fit", [](call& c, const auto* o) { return simdnorm_min_max_fit(c.xp, c.first, c.second, o); },
       &simdnorm_min_max_defaults);
@@ -836,13 +854,13 @@ TEST_P(arguments_test, the_c_plus_plus_front_checks_spans) {
 // Each has a sentence of its own, and something returns it (UNKNOWN_ISA and ISA_UNAVAILABLE: cpu_test).
 TEST(status_test, every_status_has_its_sentence) {
   std::set<std::string> sentences;
-  for (simdnorm_status s = SIMDNORM_OK; s <= SIMDNORM_MISALIGNED; ++s) {
+  for (simdnorm_status s = SIMDNORM_OK; s <= SIMDNORM_INVALID_WEIGHT; ++s) {
     ASSERT_NE(simdnorm_status_string(s), nullptr);
     const std::string sentence = simdnorm_status_string(s);
     EXPECT_GT(sentence.size(), 1u);
     EXPECT_TRUE(sentences.insert(sentence).second) << s << ": " << sentence;
   }
-  for (const simdnorm_status s : {-1, 18, 1000}) {
+  for (const simdnorm_status s : {-1, 19, 1000}) {
     ASSERT_NE(simdnorm_status_string(s), nullptr);
     EXPECT_EQ(sentences.count(simdnorm_status_string(s)), 0u) << s;
   }

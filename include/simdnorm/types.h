@@ -52,7 +52,8 @@ enum {
   SIMDNORM_EXECUTOR_FAILED = 14,  /* run() of the caller's executor reported failure */
   SIMDNORM_UNKNOWN_ISA = 15,      /* SIMDNORM_MAX_ISA or an argument names no instruction set */
   SIMDNORM_ISA_UNAVAILABLE = 16,  /* not compiled in, or this CPU or operating system lacks it */
-  SIMDNORM_MISALIGNED = 17        /* a pointer is not aligned to its element type */
+  SIMDNORM_MISALIGNED = 17,       /* a pointer is not aligned to its element type */
+  SIMDNORM_INVALID_WEIGHT = 18    /* a weight is negative, NaN or infinite */
 };
 
 /* A short English sentence for a status; never null. */

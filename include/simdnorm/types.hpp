@@ -37,6 +37,7 @@ enum class status : simdnorm_status {
   unknown_isa = SIMDNORM_UNKNOWN_ISA,
   isa_unavailable = SIMDNORM_ISA_UNAVAILABLE,
   misaligned = SIMDNORM_MISALIGNED,
+  invalid_weight = SIMDNORM_INVALID_WEIGHT,
 };
 
 /// A short English sentence.
