@@ -8,6 +8,7 @@
 #include "column/extremes.hpp"
 #include "column/moments.hpp"
 #include "column/moments_masked.hpp"
+#include "math/activation.hpp"
 #include "row/layer_norm.hpp"
 #include "row/rms_norm.hpp"
 #include "table.hpp"
