@@ -99,6 +99,7 @@ TEST_P(allocation_test, no_call_allocates) {
   const std::size_t size = simdnorm_column_state_size(cols, SIMDNORM_F32);
   void *memory = std::aligned_alloc(64, (size + 63) / 64 * 64),
        *other_memory = std::aligned_alloc(64, (size + 63) / 64 * 64);
+  std::vector<std::byte> bytes(size + 64);
   const simdnorm_const_matrix cx{x.data(), rows, cols, cols, SIMDNORM_F32};
   const simdnorm_matrix cy{y.data(), rows, cols, cols, SIMDNORM_F32};
   const simdnorm_executor reverse{nullptr, 4, &backwards};
@@ -173,6 +174,9 @@ TEST_P(allocation_test, no_call_allocates) {
       done(simdnorm_column_state_update(state, &cx, &co));
       done(simdnorm_column_state_merge(other, state));
       done(simdnorm_column_state_result(other, m.data()));
+      done(simdnorm_column_state_serialize(state, bytes.data(), bytes.size()));
+      done(simdnorm_column_state_deserialize(bytes.data(), simdnorm_column_state_serialized_size(state), other_memory,
+                                             size, &other));
       m[0] = simdnorm_moments_merge(m[0], m[1]);
       done(simdnorm_standardize_parameters(m.data(), cols, a.data(), b.data(), &so));
       done(simdnorm_min_max_parameters(m.data(), cols, a.data(), b.data()));

@@ -64,6 +64,21 @@ SIMDNORM_API simdnorm_status simdnorm_column_state_merge(simdnorm_column_state* 
 /* out[j] = moments of column j so far; the state goes on. */
 SIMDNORM_API simdnorm_status simdnorm_column_state_result(const simdnorm_column_state* state, simdnorm_moments* out);
 
+/* A state as bytes, for a file or another machine: any instruction set, any architecture goes on from it with
+ * the same bits. kernels/runtime/column_bytes.cpp has the format. 0: not a state. */
+SIMDNORM_API size_t simdnorm_column_state_serialized_size(const simdnorm_column_state* state);
+/* Writes that many bytes to `out`, which has `bytes` (else SIMDNORM_INVALID_SHAPE). */
+SIMDNORM_API simdnorm_status simdnorm_column_state_serialize(const simdnorm_column_state* state, void* out,
+                                                             size_t bytes);
+/* Columns of a serialized state, for simdnorm_column_state_size; 0 if it is of none, or its checksum is wrong: so
+ * bytes from anywhere make nobody ask for more memory than some 15 times their own. */
+SIMDNORM_API size_t simdnorm_column_state_serialized_cols(const void* in, size_t in_bytes);
+/* Makes the state that `in`, of just in_bytes, tells of in `memory`, as simdnorm_column_state_init does. Whatever
+ * the bytes are: they are a state, or the status is SIMDNORM_INVALID_STATE. What `memory` holds after an error is
+ * no state. */
+SIMDNORM_API simdnorm_status simdnorm_column_state_deserialize(const void* in, size_t in_bytes, void* memory,
+                                                               size_t bytes, simdnorm_column_state** out);
+
 /* ---- column-wise norms -------------------------------------------------------------------------*/
 
 typedef struct simdnorm_batch_norm_options {

@@ -4,6 +4,7 @@
 // that they rest on.
 #pragma once
 
+#include <cstddef>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -51,8 +52,8 @@ inline simdnorm_column_options c_options(const column_options& options) noexcept
   return static_cast<status>(simdnorm_column_moments(&cx, out.data(), &c));
 }
 
-/// Moments of columns that arrive in pieces: any pieces give the bits of one shot. Only making and
-/// copying one allocates; for lack of memory it is then empty (false), and its calls return
+/// Moments of columns that arrive in pieces: any pieces give the bits of one shot. Only making, copying and
+/// deserializing one allocates; for lack of memory it is then empty (false), and its calls return
 /// status::null_pointer. A copy goes on independently.
 class column_accumulator {
  public:
@@ -74,7 +75,7 @@ class column_accumulator {
   explicit operator bool() const noexcept { return state_ != nullptr; }
   [[nodiscard]] std::size_t cols() const noexcept { return cols_; }
 
-  /// Appends the real rows of x.
+  /// Appends the real elements of x.
   [[nodiscard]] status update(matrix_view<const float> x, const column_options& options = {}) noexcept {
     const simdnorm_column_options c = detail::c_options(options);
     const simdnorm_const_matrix cx = detail::c_view(x);
@@ -88,6 +89,20 @@ class column_accumulator {
   [[nodiscard]] status result(std::span<moments> out) const noexcept {
     if (state_ && out.size() != cols_) return status::invalid_shape;
     return static_cast<status>(simdnorm_column_state_result(state_, out.data()));
+  }
+  /// Bytes that serialize writes, now.
+  [[nodiscard]] std::size_t serialized_size() const noexcept { return simdnorm_column_state_serialized_size(state_); }
+  /// As bytes, for a file or another machine; out.size() >= serialized_size().
+  [[nodiscard]] status serialize(std::span<std::byte> out) const noexcept {
+    return static_cast<status>(simdnorm_column_state_serialize(state_, out.data(), out.size()));
+  }
+  /// What `in`, all of it, tells of. Empty (false) for bytes that are no state, or for lack of memory.
+  [[nodiscard]] static column_accumulator deserialize(std::span<const std::byte> in) noexcept {
+    column_accumulator a(simdnorm_column_state_serialized_cols(in.data(), in.size()));
+    if (a.memory_ &&
+        simdnorm_column_state_deserialize(in.data(), in.size(), a.memory_.get(), a.size_, &a.state_) != SIMDNORM_OK)
+      a.reset();
+    return a;
   }
 
  private:

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Streaming moments: simdnorm_column_state, simdnorm_moments_merge.
-//
-// The state is plain data: a header, then the arrays it counts out. It carries the rows of the open
-// block as they came; a block is worked on when it is full, exactly as in one shot.
+// Streaming moments: simdnorm_column_state, simdnorm_moments_merge. column_bytes.cpp: a state as bytes.
+#include "runtime/column_state.hpp"
+
 #include <string.h>
 
 #include "padding.hpp"
@@ -13,66 +12,7 @@
 
 using namespace simdnorm;
 
-struct simdnorm_column_state {
-  uint64_t magic;
-  uint64_t bytes;
-  uint64_t cols;
-  uint64_t span_count;   // rows in the full blocks of the open span
-  uint64_t total_count;  // rows in closed spans and merged states
-  uint64_t open_rows;    // rows in the open block
-  uint64_t masked;       // 1: there were gaps or weights, and columns have counts of their own
-  uint64_t reserved;
-};
-
 namespace {
-
-constexpr uint64_t state_magic = 0x336c6f636d726f6eu;  // "normcol3"
-constexpr size_t alignment = 64;
-
-constexpr size_t round_up(size_t n) {
-  return (n + alignment - 1) / alignment * alignment;
-}
-
-constexpr size_t mark_bytes(size_t cols) {
-  return cols / 8 + (cols % 8 != 0);
-}
-
-// The counts of columns, and the weights and marks of the open block, mean something only if `masked`.
-struct state_arrays {
-  double *span_sum, *span_squares, *span_values, *span_weight;
-  double *total_mean, *total_m2, *total_values, *total_weight;
-  float *span_shift, *min, *max, *open, *open_weights;
-  uint8_t* open_marks;
-};
-
-size_t offset_of_arrays() {
-  return round_up(sizeof(simdnorm_column_state));
-}
-
-state_arrays arrays_of(const simdnorm_column_state* state) {
-  const size_t cols = static_cast<size_t>(state->cols);
-  char* p = const_cast<char*>(reinterpret_cast<const char*>(state)) + offset_of_arrays();
-  const auto take = [&p](size_t bytes) {
-    char* here = p;
-    p += round_up(bytes);
-    return here;
-  };
-  state_arrays a;
-  double** const doubles[] = {&a.span_sum,   &a.span_squares, &a.span_values,  &a.span_weight,
-                              &a.total_mean, &a.total_m2,     &a.total_values, &a.total_weight};
-  for (double** array : doubles) *array = reinterpret_cast<double*>(take(cols * sizeof(double)));
-  float** const floats[] = {&a.span_shift, &a.min, &a.max};
-  for (float** array : floats) *array = reinterpret_cast<float*>(take(cols * sizeof(float)));
-  a.open = reinterpret_cast<float*>(take(rows_per_block * cols * sizeof(float)));
-  a.open_weights = reinterpret_cast<float*>(take(rows_per_block * sizeof(float)));
-  a.open_marks = reinterpret_cast<uint8_t*>(take(rows_per_block * mark_bytes(cols)));
-  return a;
-}
-
-bool is_state(const simdnorm_column_state* state) {
-  return reinterpret_cast<uintptr_t>(state) % alignment == 0 && state->magic == state_magic &&
-         state->bytes == simdnorm_column_state_size(static_cast<size_t>(state->cols), SIMDNORM_F32);
-}
 
 template <class Each>
 void each_strip(size_t cols, Each each) {
@@ -242,7 +182,7 @@ simdnorm_status simdnorm_column_state_init(void* memory, size_t bytes, size_t co
   if (type != SIMDNORM_F32) return SIMDNORM_UNSUPPORTED_TYPE;
   const size_t size = simdnorm_column_state_size(cols, type);
   if (size == 0 || bytes < size) return SIMDNORM_INVALID_SHAPE;
-  if (reinterpret_cast<uintptr_t>(memory) % alignment != 0) return SIMDNORM_MISALIGNED;
+  if (reinterpret_cast<uintptr_t>(memory) % state_alignment != 0) return SIMDNORM_MISALIGNED;
   memset(memory, 0, size);
   auto* state = static_cast<simdnorm_column_state*>(memory);
   state->magic = state_magic;
