@@ -2,6 +2,7 @@
 #include "kernels.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -27,9 +28,17 @@ struct use {
   std::string_view family, dtype, benchmark;
 };
 constexpr use uses[] = {
-    {"layer_norm", "f32", "layer_norm"},         {"rms_norm", "f32", "rms_norm"},
-    {"column_moments", "f32", "column_moments"}, {"column_extremes", "f32", "min_max"},
-    {"column_affine", "f32", "standardize"},     {"column_normalizer", "f32", "batch_norm_training"},
+    {"layer_norm", "f32", "layer_norm"},
+    {"rms_norm", "f32", "rms_norm"},
+    {"layer_norm", "bf16", "layer_norm"},
+    {"rms_norm", "bf16", "rms_norm"},
+    {"layer_norm", "f16", "layer_norm"},
+    {"rms_norm", "f16", "rms_norm"},
+    {"column_moments", "f32", "column_moments"},
+    {"column_extremes", "f32", "min_max"},
+    {"column_moments_masked", "f32", "columns_with_gaps"},
+    {"column_affine", "f32", "standardize"},
+    {"column_normalizer", "f32", "batch_norm_training"},
 };
 constexpr bool used(std::string_view family, std::string_view dtype) {
   for (const use& u : uses) {
@@ -39,7 +48,7 @@ constexpr bool used(std::string_view family, std::string_view dtype) {
 }
 // No function of the library calls it as it is: bench/activations.cpp measures it.
 constexpr bool measured_alone(std::string_view family) {
-  return family == "elementwise";
+  return family == "elementwise" || family == "convert";
 }
 #define SIMDNORM_KERNEL(family, dtype, arguments)                 \
   static_assert(used(#family, #dtype) || measured_alone(#family), \
@@ -309,6 +318,113 @@ void layer_norm_masked(contest& c, const setup& s, const shared_work& w, mask_fo
   });
 }
 
+// ---- rows of two bytes an element -------------------------------------------------------------------------
+
+struct half_work {
+  shared_work floats;
+  simdnorm_type type;
+  buffer<std::uint16_t> x, y;
+
+  half_work(const shared_work& w, simdnorm_type t, bool dry)
+      : floats(w), type(t), x(dry ? 0 : w->rows * w->cols), y(dry ? 0 : w->rows * w->cols) {}
+
+  [[nodiscard]] double value(std::uint16_t half) const {
+    if (type == SIMDNORM_F16) return static_cast<double>(npy_detail::from_f16(half));
+    return static_cast<double>(std::bit_cast<float>(static_cast<std::uint32_t>(half) << 16));
+  }
+  [[nodiscard]] std::uint16_t truncated(float v) const {  // any half will do for an input
+    const auto bits = std::bit_cast<std::uint32_t>(v);
+    if (type == SIMDNORM_BF16) return static_cast<std::uint16_t>(bits >> 16);
+    const std::uint32_t size = bits & 0x7fffffff;
+    return static_cast<std::uint16_t>((bits >> 16 & 0x8000) | (size < 0x38800000 ? 0 : (size - 0x38000000) >> 13));
+  }
+};
+
+// The largest distance of an output from the exact value, in ulps of its type. gamma is 1, beta 0.
+double half_error(const half_work& h, bool layer) {
+  const work& w = *h.floats;
+  const int bits = h.type == SIMDNORM_BF16 ? 7 : 10;
+  const int least = h.type == SIMDNORM_BF16 ? -126 : -14;
+  const std::size_t step = std::max<std::size_t>(1, w.rows * w.cols / w.limit);
+  double worst = 0;
+  for (std::size_t i = 0; i < w.rows; i += step) {
+    const std::uint16_t* const x = h.x.data() + i * w.cols;
+    const std::uint16_t* const y = h.y.data() + i * w.cols;
+    const auto n = static_cast<real>(w.cols);
+    real mean = 0, squares = 0;
+    for (std::size_t j = 0; layer && j < w.cols; ++j) mean += static_cast<real>(h.value(x[j])) / n;
+    for (std::size_t j = 0; j < w.cols; ++j) {
+      const real d = static_cast<real>(h.value(x[j])) - mean;
+      squares += d * d;
+    }
+    const real scale = 1 / std::sqrt(squares / n + static_cast<real>(w.epsilon));
+    for (std::size_t j = 0; j < w.cols; ++j) {
+      const auto exact = static_cast<double>((static_cast<real>(h.value(x[j])) - mean) * scale);
+      const double ulp = std::ldexp(1.0, (exact == 0 ? least : std::max(least, std::ilogb(exact))) - bits);
+      worst = std::max(worst, std::fabs(h.value(y[j]) - exact) / ulp);
+    }
+  }
+  return worst;
+}
+
+void norm_of_halves(contest& c, const setup& s, const shared_work& w, simdnorm_type type, bool layer, bool dry) {
+  auto h = std::make_shared<half_work>(w, type, dry);
+  c.oracles.push_back([h] {
+    for (std::size_t k = 0; k < h->x.size(); ++k) h->x[k] = h->truncated(h->floats->x[k]);
+  });
+  c.poison = [h, before = c.poison] {
+    before();
+    std::memset(h->y.data(), 0xff, h->y.size() * sizeof(std::uint16_t));
+  };
+  kernel_entry e = entry(c, s, layer ? "layer_norm" : "rms_norm", w->rows, w->cols, w->bytes(),
+                         [=] { return half_error(*h, layer); });
+  e.common.dtype = type == SIMDNORM_BF16 ? "bf16" : "f16";
+  e.baselines([=](const baselines::table& t) {
+    const auto layer_f = type == SIMDNORM_BF16 ? t.layer_norm_bf16 : t.layer_norm_f16;
+    const auto rms_f = type == SIMDNORM_BF16 ? t.rms_norm_bf16 : t.rms_norm_f16;
+    return [=] {
+      const auto epsilon = static_cast<float>(w->epsilon);
+      if (layer) return layer_f(h->x.data(), h->y.data(), w->rows, w->cols, w->gamma.data(), w->beta.data(), epsilon);
+      rms_f(h->x.data(), h->y.data(), w->rows, w->cols, w->gamma.data(), epsilon);
+    };
+  });
+  e.library([=] {
+    const auto stride = static_cast<std::ptrdiff_t>(w->cols);
+    const simdnorm_const_matrix x{h->x.data(), w->rows, w->cols, stride, type};
+    const simdnorm_matrix y{h->y.data(), w->rows, w->cols, stride, type};
+    const simdnorm_const_vector gamma{w->gamma.data(), w->cols, SIMDNORM_F32};
+    simdnorm_status status = SIMDNORM_OK;
+    if (layer) {
+      simdnorm_layer_norm_options o = simdnorm_layer_norm_defaults();
+      o.epsilon = w->epsilon;
+      o.gamma = gamma;
+      o.beta = {w->beta.data(), w->cols, SIMDNORM_F32};
+      o.executor = s.exec;
+      status = simdnorm_layer_norm(&x, &y, &o);
+    } else {
+      simdnorm_rms_norm_options o = simdnorm_rms_norm_defaults();
+      o.epsilon = w->epsilon;
+      o.weight = gamma;
+      o.executor = s.exec;
+      status = simdnorm_rms_norm(&x, &y, &o);
+    }
+    require(static_cast<simdnorm::status>(status));
+  });
+}
+
+constexpr const char* half_section = "Two bytes an element, beside f32: errors in ulps of the type";
+
+// A norm of f32, bf16 and f16 over one shape.
+contest half_contest(const setup& s, const shape& sh, bool layer, bool dry) {
+  auto w = std::make_shared<work>(sh.rows, sh.cols, dry);
+  contest c = make_contest(w, sh.whose);
+  add_copies(c, s, w);
+  (layer ? layer_norm : rms_norm)(c, s, w);
+  std::erase_if(c.contestants, [](const contestant& each) { return each.kernel != "copy" && !each.forced; });
+  for (const simdnorm_type type : {SIMDNORM_BF16, SIMDNORM_F16}) norm_of_halves(c, s, w, type, layer, dry);
+  return c;
+}
+
 // ---- columns ----------------------------------------------------------------------------------------------
 
 std::shared_ptr<column_oracle> column_check(contest& c, const shared_work& w, column_oracle::norm kind, double epsilon,
@@ -432,9 +548,7 @@ void standardize(contest& c, const setup& s, const shared_work& w) {
     };
   });
   e.library([w, s] {
-    const simdnorm::column_options o{.pad = {}, .exec = s.exec};
-    require(simdnorm::standardize_fit(w->input(), span_of(w->p), span_of(w->q), o));
-    require(simdnorm::standardize_transform(w->input(), w->output(), span_of(w->p), span_of(w->q), o));
+    require(simdnorm::standardize(w->input(), w->output(), span_of(w->p), span_of(w->q), {.pad = {}, .exec = s.exec}));
   });
 }
 
@@ -499,9 +613,64 @@ void min_max(contest& c, const setup& s, const shared_work& w) {
   e.library([w, s] {
     simdnorm::min_max_options o;
     o.exec = s.exec;
-    require(simdnorm::min_max_fit(w->input(), span_of(w->p), span_of(w->q), o));
-    require(simdnorm::min_max_transform(w->input(), w->output(), span_of(w->p), span_of(w->q), o));
+    require(simdnorm::min_max(w->input(), w->output(), span_of(w->p), span_of(w->q), o));
   });
+}
+
+void max_abs(contest& c, const setup& s, const shared_work& w) {
+  entry(c, s, "max_abs", w->rows, w->cols, 2 * w->bytes(), {}).library([w, s] {
+    require(simdnorm::max_abs(w->input(), w->output(), span_of(w->p), {.pad = {}, .exec = s.exec}));
+  });
+}
+
+// The same norms over the same x, of which a tenth does not count.
+void columns_with_gaps(contest& c, const setup& s, const shared_work& w) {
+  struct gaps {
+    std::vector<std::uint8_t> elements, rows;
+    std::vector<float> weights, missing;
+  };
+  const auto g = std::make_shared<gaps>();
+  c.oracles.push_back([w, g] {
+    g->missing.assign(w->x.data(), w->x.data() + w->x.size());
+    g->elements.assign(w->rows * w->cols, 1);
+    g->rows.assign(w->rows, 1);
+    g->weights.assign(w->rows, 1);
+    std::uint32_t random = 1;
+    const auto tenth = [&random] { return (random = random * 1664525u + 1013904223u) >> 16 < 6554u; };
+    for (std::size_t k = 0; k < g->elements.size(); ++k) {
+      if (!tenth()) continue;
+      g->elements[k] = 0;
+      g->missing[k] = std::numeric_limits<float>::quiet_NaN();
+    }
+    for (std::size_t i = 0; i < w->rows; ++i) {
+      g->weights[i] = tenth() ? 2.0f : 1.0f;
+      g->rows[i] = !tenth();
+    }
+  });
+  const auto add = [&](const char* name, auto call) {
+    entry(c, s, name, w->rows, w->cols, 2 * w->bytes(), {}).library(call);
+  };
+  const auto standardized = [w, s](const float* x, simdnorm::standardize_options o) {
+    o.exec = s.exec;
+    require(simdnorm::standardize({x, w->rows, w->cols}, w->output(), span_of(w->p), span_of(w->q), o));
+  };
+  const auto trained = [w, s](simdnorm::padding pad) {
+    simdnorm::batch_norm_training_options o;
+    o.gamma = params(w->gamma);
+    o.beta = params(w->beta);
+    o.pad = pad;
+    o.exec = s.exec;
+    require(simdnorm::batch_norm_training(w->input(), w->output(), o));
+  };
+  using simdnorm::padding;
+  add("standardize", [=] { standardized(w->x.data(), {}); });
+  add("standardize_row_mask", [=] { standardized(w->x.data(), {.pad = padding::row_mask(g->rows)}); });
+  add("standardize_element_mask", [=] { standardized(w->x.data(), {.pad = padding::element_mask(g->elements)}); });
+  add("standardize_weighted", [=] { standardized(w->x.data(), {.weights = g->weights}); });
+  add("standardize_missing", [=] { standardized(g->missing.data(), {.nan_is_missing = true}); });
+  add("batch_norm_training", [=] { trained({}); });
+  add("batch_norm_training_row_mask", [=] { trained(padding::row_mask(g->rows)); });
+  add("batch_norm_training_element_mask", [=] { trained(padding::element_mask(g->elements)); });
 }
 
 // ---- the table of kernels -----------------------------------------------------------------------------------
@@ -519,6 +688,7 @@ constexpr const char* training_section = "Batch norm, training: columns of [N, C
 constexpr const char* inference_section = "Batch norm, inference: columns of [N, C] by given statistics";
 constexpr const char* moments_section = "Column moments: count, mean, m2, min, max (reads only)";
 constexpr const char* scaling_section = "Feature scaling: fit and transform, or the named half";
+constexpr const char* gaps_section = "Columns of which a tenth does not count, or has other weights (beside the whole)";
 constexpr const char* masked_section =
     "Padding: 32 sentences, one of 100 tokens, the others of 20 to 40, padded to 100";
 constexpr const char* statistics_section = "Statistics algorithms: speed beside error at mean/std R";
@@ -533,6 +703,8 @@ constexpr kernel_row kernel_rows[] = {
     {"standardize_transform", scaling_section, transform_shapes, standardize_transform, false},
     {"standardize_inverse", scaling_section, transform_shapes, standardize_inverse, false},
     {"min_max", scaling_section, standardize_shapes, min_max, true},
+    {"max_abs", scaling_section, transform_shapes, max_abs, false},
+    {"columns_with_gaps", gaps_section, gaps_shapes, columns_with_gaps, false},
 };
 
 // uses[] names benchmarks that exist.
@@ -844,6 +1016,11 @@ std::vector<planned_contest> synthetic_contests(const setup& s) {
                        k.add(c, s, w);
                        return c;
                      }});
+    }
+  }
+  for (const bool layer : {true, false}) {
+    for (const shape& sh : half_shapes) {
+      all.push_back({half_section, sh.quick && layer, [=](bool dry) { return half_contest(s, sh, layer, dry); }});
     }
   }
   for (const char* kernel : {"layer_norm", "batch_norm_training"}) {

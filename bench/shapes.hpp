@@ -50,6 +50,15 @@ inline constexpr shape rms_norm_shapes[] = {
     {128, 4096, "Llama, 128 tokens"},     {2048, 4096, "Llama, 2048 tokens", true},
 };
 
+// Two bytes an element: beside f32 in L1, L2, L3 and memory.
+inline constexpr shape half_shapes[] = {
+    {16, 768, "BERT-base, 16 tokens"},
+    {128, 768, "BERT-base, 128 tokens", true},
+    {4096, 768, "BERT-base, 32 x 128 tokens"},
+    {2048, 4096, "Llama, 2048 tokens"},
+    {8192, 8192, "128 MiB in, 128 MiB out as halves", true},
+};
+
 inline constexpr shape batch_norm_training_shapes[] = {
     {32, 128, "a batch of 32, 128 features", true},
     {224, 27, "benchdnn, 32 x 27 x 7"},
@@ -91,6 +100,8 @@ inline constexpr shape transform_shapes[] = {
     {1024, 16, "a small table"},
     {10000, 30, "a table of 30 features"},
 };
+
+inline constexpr shape gaps_shapes[] = {{65536, 64, "65536 samples of 64 features"}};
 
 // bench/run --peers: one token to a long batch, then columns one off from each power of two, where
 // every row but the first is unaligned and ends in a remainder.

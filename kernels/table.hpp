@@ -35,10 +35,11 @@ struct row_norm_arguments {
   void* y;
   ptrdiff_t x_stride, y_stride;
   size_t cols;
-  const void* gamma;  // weight of rms_norm; null: ones
-  const void* beta;   // null: zeros
-  float* mean;        // null: not wanted
-  float* rstd;        // null: not wanted
+  const void* gamma;                    // weight of rms_norm; null: ones
+  const void* beta;                     // null: zeros
+  simdnorm_type gamma_type, beta_type;  // f32, or that of x
+  float* mean;                          // null: not wanted
+  float* rstd;                          // null: not wanted
   double epsilon;
   simdnorm_padding padding;
   bool stream;           // y is too large for the caches
@@ -172,6 +173,14 @@ struct column_normalizer_arguments {
   double momentum;
   bool biased;  // the running variance is divided by n, not n - 1
   column_parameters* parameters;
+};
+
+// to[i] = from[i] for n elements; one of the types is f32. Takes no notice of the block.
+struct convert_arguments {
+  const void* from;
+  void* to;
+  size_t n;
+  simdnorm_type from_type, to_type;
 };
 
 // docs/numerics.md, "Activations". exp and erf are no activations; the table has them so that tests reach them.

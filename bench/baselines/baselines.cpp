@@ -70,6 +70,64 @@ void rms_norm(const float* x, float* y, size_t rows, size_t cols, const float* _
   }
 }
 
+struct as_bf16 {
+  static float load(uint16_t h) {
+    const uint32_t bits = static_cast<uint32_t>(h) << 16;
+    float v;
+    __builtin_memcpy(&v, &bits, sizeof v);
+    return v;
+  }
+  static uint16_t store(float v) {  // finite
+    uint32_t bits;
+    __builtin_memcpy(&bits, &v, sizeof bits);
+    return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+  }
+};
+struct as_f16 {
+  static float load(uint16_t h) {
+    _Float16 v;
+    __builtin_memcpy(&v, &h, sizeof v);
+    return static_cast<float>(v);
+  }
+  static uint16_t store(float v) {
+    const auto h = static_cast<_Float16>(v);
+    uint16_t bits;
+    __builtin_memcpy(&bits, &h, sizeof bits);
+    return bits;
+  }
+};
+
+template <class T>
+void layer_norm_halves(const uint16_t* x, uint16_t* y, size_t rows, size_t cols, const float* gamma, const float* beta,
+                       float epsilon) {
+  for (size_t i = 0; i < rows; ++i) {
+    const uint16_t* __restrict in = x + i * cols;
+    uint16_t* __restrict out = y + i * cols;
+    float sum = 0;
+    for (size_t j = 0; j < cols; ++j) sum += T::load(in[j]);
+    const float mean = sum / static_cast<float>(cols);
+    float squares = 0;
+    for (size_t j = 0; j < cols; ++j) {
+      const float d = T::load(in[j]) - mean;
+      squares += d * d;
+    }
+    const float rstd = 1.0f / sqrtf(squares / static_cast<float>(cols) + epsilon);
+    for (size_t j = 0; j < cols; ++j) out[j] = T::store((T::load(in[j]) - mean) * rstd * gamma[j] + beta[j]);
+  }
+}
+
+template <class T>
+void rms_norm_halves(const uint16_t* x, uint16_t* y, size_t rows, size_t cols, const float* weight, float epsilon) {
+  for (size_t i = 0; i < rows; ++i) {
+    const uint16_t* __restrict in = x + i * cols;
+    uint16_t* __restrict out = y + i * cols;
+    float squares = 0;
+    for (size_t j = 0; j < cols; ++j) squares += T::load(in[j]) * T::load(in[j]);
+    const float rstd = 1.0f / sqrtf(squares / static_cast<float>(cols) + epsilon);
+    for (size_t j = 0; j < cols; ++j) out[j] = T::store(T::load(in[j]) * rstd * weight[j]);
+  }
+}
+
 // y = x * scale + shift, column by column.
 void scale_and_shift(const float* x, float* y, size_t rows, size_t cols, const float* __restrict scale,
                      const float* __restrict shift) {
@@ -247,6 +305,10 @@ const table functions = {
     layer_norm_row_mask,
     layer_norm_row_lengths,
     rms_norm,
+    layer_norm_halves<as_bf16>,
+    layer_norm_halves<as_f16>,
+    rms_norm_halves<as_bf16>,
+    rms_norm_halves<as_f16>,
     batch_norm_training,
     batch_norm_training_row_mask,
     batch_norm_inference,

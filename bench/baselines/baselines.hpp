@@ -25,6 +25,14 @@ struct table {
                                  const float* beta, float epsilon, const int32_t* lengths);
   void (*rms_norm)(const float* x, float* y, size_t rows, size_t cols, const float* weight, float epsilon);
 
+  // Of two bytes an element, converted to f32 where it is loaded and rounded where it is stored.
+  void (*layer_norm_bf16)(const uint16_t* x, uint16_t* y, size_t rows, size_t cols, const float* gamma,
+                          const float* beta, float epsilon);
+  void (*layer_norm_f16)(const uint16_t* x, uint16_t* y, size_t rows, size_t cols, const float* gamma,
+                         const float* beta, float epsilon);
+  void (*rms_norm_bf16)(const uint16_t* x, uint16_t* y, size_t rows, size_t cols, const float* weight, float epsilon);
+  void (*rms_norm_f16)(const uint16_t* x, uint16_t* y, size_t rows, size_t cols, const float* weight, float epsilon);
+
   // Columns. scratch has 2 * cols entries. Means and scales are f32 here.
   void (*batch_norm_training)(const float* x, float* y, size_t rows, size_t cols, const float* gamma, const float* beta,
                               float epsilon, float momentum, float* running_mean, float* running_variance,

@@ -208,7 +208,7 @@ inline void affine_outputs(const column_affine_arguments& a, const block& b) {
   }
 }
 
-template <class L>
+template <class L, class>
 inline void column_affine(const column_affine_arguments& a, const block& b) {
   // What keeps its gaps is read first. Bits are read from the register's first column on: a head that leads to a line
   // would put it elsewhere.
@@ -242,7 +242,7 @@ inline void column_affine(const column_affine_arguments& a, const block& b) {
 //
 // Plain loops without a branch, an entry a column: the compiler vectorizes them, and no
 // vectorization can change a bit.
-template <class L>
+template <class L, class>
 inline void column_normalizer(const column_normalizer_arguments& a, const block& b) {
   column_parameters& p = *a.parameters;
   const size_t first = b.col_first;

@@ -109,7 +109,7 @@ inline void masked_extremes(const column_extremes_arguments& a, const block& b) 
   }
 }
 
-template <class L>
+template <class L, class>
 SIMDNORM_INLINE void column_extremes(const column_extremes_arguments& a, const block& b) {
   real_rows source(a.x, a.x_stride, a.padding, b);
   const float* rows[rows_per_block];

@@ -463,7 +463,7 @@ SIMDNORM_INLINE void masked_moments(const column_moments_masked_arguments& m, co
   }
 }
 
-template <class L>
+template <class L, class>
 inline void column_moments_masked(const column_moments_masked_arguments& m, const block& b) {
   with_real_elements<L>(m.rows.padding, m.gaps, [&](auto real) SIMDNORM_LAMBDA {
     m.weights ? masked_moments<L, decltype(real), true>(m, b) : masked_moments<L, decltype(real), false>(m, b);

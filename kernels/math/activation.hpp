@@ -34,7 +34,7 @@ template <class L, activation F>
   if (i < n) L::store_n(y + i, activate<L, F>(L::load_n(x + i, n - i)), n - i);
 }
 
-template <class L>
+template <class L, class>
 void elementwise(const elementwise_arguments& a, const block& b) {
   const float* const x = a.x + b.col_first;
   float* const y = a.y + b.col_first;

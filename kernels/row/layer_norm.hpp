@@ -3,7 +3,7 @@
 // layer_norm: one body for every instruction set. docs/numerics.md, "A row".
 #pragma once
 
-#include "row/pipeline.hpp"
+#include "row/parameters.hpp"
 
 namespace simdnorm::SIMDNORM_ISA {
 namespace {
@@ -24,12 +24,12 @@ SIMDNORM_INLINE bool fits_f32(double squares) {
 // f32(mean), whose own rounding goes into the offset: without that every output is off by up to
 // 0.26 * |mean| / std ulp. Without `low` an output just below 2 may be off by 2.5 ulp before the
 // statistics have any error.
-template <class L, affine A>
+template <class L, affine A, class X = float, class Y = float>
 class layer_norm_body {
  public:
   using f32 = typename L::f32;
 
-  struct batch : row_batch<L> {
+  struct batch : row_batch<L, X, Y> {
     // Of d and of d^2, side by side: one sum64x4 does two rows.
     row_lanes<L> lanes[batch_rows][2];
     double sums[batch_rows][2];
@@ -217,18 +217,20 @@ class layer_norm_body {
   [[gnu::noinline]] void hostile(batch& b, size_t k) const {
     using f64 = typename L::f64;
     constexpr size_t parts = sizeof(typename L::wide) / sizeof(f64);
-    const float* const x = b.x[k];
-    float* const y = b.y[k];
+    const X* const x = b.x[k];
+    Y* const y = b.y[k];
     const size_t n = b.n[k];
     const size_t row = b.index[k];
-    const auto* gamma = static_cast<const float*>(a_.gamma);
-    const auto* beta = static_cast<const float*>(a_.beta);
+    const auto gamma = [this](auto load)
+                           SIMDNORM_LAMBDA { return load_parameter<L, X>(load, a_.gamma, a_.gamma_type, no_gamma); };
+    const auto beta = [this](auto load)
+                          SIMDNORM_LAMBDA { return load_parameter<L, X>(load, a_.beta, a_.beta_type, no_beta); };
 
     // The mean in two parts: a float, and what is to be added to it.
-    float center = x[0];
+    float center = first_element<L>(x);
     double correction = 0.0;
     double variance = 0.0;
-    const bool constant = row_is_constant<L>(x, n) && __builtin_isfinite(x[0]);
+    const bool constant = row_is_constant<L>(x, n) && __builtin_isfinite(center);
     if (!constant) {
       const double count = static_cast<double>(n);
       center = static_cast<float>(row_sums64<L>(x, n, 0.0f).sum / count);
@@ -241,8 +243,8 @@ class layer_norm_body {
     if (a_.rstd) a_.rstd[row] = canonical_float(rstd);
 
     if (constant) {  // exactly beta, whatever epsilon and gamma are
-      if constexpr (has_beta<A>) {
-        transform<L>(y, n, [beta](auto load) SIMDNORM_LAMBDA { return L::canonical(load(beta)); });
+      if (has_beta<A> && a_.beta != nullptr && a_.beta_type != filled_in) {
+        transform<L>(y, n, [beta](auto load) SIMDNORM_LAMBDA { return L::canonical(beta(load)); });
       } else {
         fill_row<L>(y, n, 0.0f);
       }
@@ -255,11 +257,11 @@ class layer_norm_body {
       typename L::wide v = L::widen(load(x));
       for (size_t p = 0; p < parts; ++p) v.part[p] = ((v.part[p] - mean) - low_mean) * scale;
       if constexpr (has_gamma<A>) {
-        const typename L::wide g = L::widen(load(gamma));
+        const typename L::wide g = L::widen(gamma(load));
         for (size_t p = 0; p < parts; ++p) v.part[p] = v.part[p] * g.part[p];
       }
       if constexpr (has_beta<A>) {
-        const typename L::wide t = L::widen(load(beta));
+        const typename L::wide t = L::widen(beta(load));
         for (size_t p = 0; p < parts; ++p) v.part[p] = v.part[p] + t.part[p];
       }
       return L::canonical(L::narrow(v));
@@ -283,7 +285,7 @@ class layer_norm_body {
     return 1.0f / static_cast<float>(n < shift_elements ? n : shift_elements);
   }
   // Sums of the lanes of the first elements: of 64, or of all, if they are fewer.
-  SIMDNORM_INLINE static row_lanes<L> first_lanes(const float* x, size_t n) {
+  SIMDNORM_INLINE static row_lanes<L> first_lanes(const X* x, size_t n) {
     static_assert(shift_elements == 2 * virtual_lanes);
     row_lanes<L> sum;
     if (n >= shift_elements) [[likely]] {
@@ -300,21 +302,16 @@ class layer_norm_body {
   const row_norm_arguments& a_;
 };
 
-template <class L, affine A>
-SIMDNORM_INLINE void layer_norm_rows(const row_norm_arguments& a, const block& b) {
-  for_rows<L, A>(layer_norm_body<L, A>(a), a, b);
-}
-
-template <class L>
+template <class L, class T>
 SIMDNORM_INLINE void layer_norm(const row_norm_arguments& a, const block& b) {
   if (a.gamma && a.beta) {
-    layer_norm_rows<L, affine::both>(a, b);
+    normalize_rows<L, affine::both, affine::both, layer_norm_body, T>(a, b);
   } else if (a.gamma) {
-    layer_norm_rows<L, affine::gamma>(a, b);
+    normalize_rows<L, affine::both, affine::gamma, layer_norm_body, T>(a, b);
   } else if (a.beta) {
-    layer_norm_rows<L, affine::beta>(a, b);
+    normalize_rows<L, affine::both, affine::beta, layer_norm_body, T>(a, b);
   } else {
-    layer_norm_rows<L, affine::none>(a, b);
+    normalize_rows<L, affine::both, affine::none, layer_norm_body, T>(a, b);
   }
 }
 

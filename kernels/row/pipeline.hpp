@@ -34,15 +34,17 @@ namespace {
 constexpr size_t batch_rows = 16;
 
 // n and inverse hold what they held before where all rows are of one length.
-template <class L>
+template <class L, class X, class Y>
 struct row_batch {
+  using x_type = X;
+  using y_type = Y;
   size_t count;
   bool safe;                   // all rows are to be trusted
   size_t n[batch_rows];        // real columns
   double inverse[batch_rows];  // 1 / n
   size_t index[batch_rows];
-  const float* x[batch_rows];
-  float* y[batch_rows];
+  const X* x[batch_rows];
+  Y* y[batch_rows];
 
   void leave_out(size_t) {}
 };
@@ -60,7 +62,7 @@ SIMDNORM_INLINE void prepare(Batch& batch, size_t cols, size_t most) {
 }
 
 // Hands out the rows of a block that have real columns, and does what padding asks for with the rest.
-template <class L>
+template <class L, class X, class Y>
 class real_row_views {
  public:
   real_row_views(const row_norm_arguments& a, const block& b)
@@ -68,8 +70,8 @@ class real_row_views {
         next_(b.row_first),
         last_(b.row_last),
         plain_(a.padding.kind == SIMDNORM_PADDING_NONE),
-        x_(static_cast<const float*>(a.x) + static_cast<ptrdiff_t>(b.row_first) * a.x_stride),
-        y_(static_cast<float*>(a.y) + static_cast<ptrdiff_t>(b.row_first) * a.y_stride) {}
+        x_(static_cast<const X*>(a.x) + static_cast<ptrdiff_t>(b.row_first) * a.x_stride),
+        y_(static_cast<Y*>(a.y) + static_cast<ptrdiff_t>(b.row_first) * a.y_stride) {}
 
   // Up to `most` rows; false if there are none. Where nothing is padded, lengths are as they were set.
   template <class Batch>
@@ -96,7 +98,7 @@ class real_row_views {
   [[gnu::noinline]] static void leave_out_rest(Batch& batch) {
     for (size_t k = batch.count; k % 4 != 0; ++k) batch.leave_out(k);
   }
-  [[gnu::noinline]] bool is_real(row_batch<L>& batch, size_t k) {
+  [[gnu::noinline]] bool is_real(row_batch<L, X, Y>& batch, size_t k) {
     const size_t n = real_columns(a_.padding, next_, a_.cols);
     if (n < a_.cols && a_.padding.fill == SIMDNORM_FILL_ZERO) fill_row<L>(y_ + n, a_.cols - n, 0.0f);
     if (n > 0) {
@@ -112,9 +114,12 @@ class real_row_views {
   const row_norm_arguments& a_;
   size_t next_, last_;
   bool plain_;
-  const float* x_;
-  float* y_;
+  const X* x_;
+  Y* y_;
 };
+
+template <class L, class Norm>
+using row_views = real_row_views<L, typename Norm::batch::x_type, typename Norm::batch::y_type>;
 
 // exact: rows of whole groups of 32 elements, their outputs aligned to registers. even: rows of one
 // length, stored as they lie; tails, but no heads. ragged: any. Of 43 cycles of a ragged row of 65 columns,
@@ -123,8 +128,8 @@ class real_row_views {
 enum class rows { ragged, even, exact };
 
 // The sums of x[from, end), of one chunk at most.
-template <class L, class Sums>
-SIMDNORM_INLINE void sum_chunk(const float* x, size_t from, size_t end, Sums& sums) {
+template <class L, class X, class Sums>
+SIMDNORM_INLINE void sum_chunk(const X* x, size_t from, size_t end, Sums& sums) {
   for (size_t done = from; done < end; done += flush_every) {
     for_lanes<L>(x, done, end - done < flush_every ? end : done + flush_every, sums.fill(),
                  [&](auto g, typename L::f32 v) SIMDNORM_LAMBDA { sums.add(g, v); });
@@ -135,7 +140,7 @@ SIMDNORM_INLINE void sum_chunk(const float* x, size_t from, size_t end, Sums& su
 // The sums of row k, all of them.
 template <class L, class Norm>
 SIMDNORM_INLINE void sum_row_inline(const Norm& norm, typename Norm::batch& in, size_t k) {
-  const float* const x = in.x[k];
+  const auto* const x = in.x[k];
   const size_t n = in.n[k];
   for (size_t from = 0; from < n; from += chunk_elements) {
     const size_t end = n - from < chunk_elements ? n : from + chunk_elements;
@@ -154,14 +159,13 @@ template <class L, class Norm>
 // one loop. `ahead`: a row to be fetched into L2 meanwhile, where outputs go past the caches.
 template <class L, stores S, rows Rows, class Norm>
 SIMDNORM_INLINE void sum_and_write(const Norm& norm, const typename Norm::batch& out, size_t k,
-                                   typename Norm::batch& in, size_t j, const float* ahead) {
+                                   typename Norm::batch& in, size_t j, const typename Norm::batch::x_type* ahead) {
   const auto f = norm.outputs(out, k);
-  float* const y = out.y[k];
-  const float* const x = in.x[j];
+  auto* const y = out.y[k];
+  const auto* const x = in.x[j];
   const auto both = [&](auto& sums, size_t i, size_t at) SIMDNORM_LAMBDA {
     if constexpr (S == stores::streamed) {
-      L::prefetch(ahead + i);
-      L::prefetch(ahead + i + 16);
+      for (size_t line = 0; line < virtual_lanes; line += 64 / sizeof *ahead) L::prefetch(ahead + i + line);
     }
     repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
       sums.add(g, L::load(x + i + g * L::width));
@@ -265,11 +269,7 @@ SIMDNORM_INLINE void write_row_inline(const Norm& norm, typename Norm::batch& ba
   }
   const auto f = norm.outputs(batch, k);
   parameters.write(batch.y[k], batch.n[k], [&](auto check) SIMDNORM_LAMBDA {
-    transform<L, S>(batch.y[k], batch.n[k], [&](auto load) SIMDNORM_LAMBDA {
-      const typename L::f32 v = f(load);
-      check(v);
-      return v;
-    });
+    transform<L, S>(batch.y[k], batch.n[k], [&](auto load) SIMDNORM_LAMBDA { return check(f(load)); });
   });
 }
 
@@ -285,7 +285,7 @@ template <class L, affine A, stores S, rows Rows, class Norm>
   constexpr size_t ahead_elements = 4096;
   const size_t most = a.rows_together;
   const size_t rows_ahead = ahead_elements / a.cols + 1;
-  real_row_views<L> views(a, b);
+  row_views<L, Norm> views(a, b);
   parameter_check<L, A> parameters;
   typename Norm::batch ring[3];
   typename Norm::batch* out = ring;
@@ -310,7 +310,7 @@ template <class L, affine A, stores S, rows Rows, class Norm>
       }
       const bool fits = S == stores::cached || Rows == rows::exact || can_stream<L>(out->y[k], out->n[k]);
       if (fused && fits) [[likely]] {
-        const float* ahead = in->x[k];
+        const auto* ahead = in->x[k];
         if constexpr (S == stores::streamed) {
           if (b.row_last - in->index[k] > rows_ahead) ahead += static_cast<ptrdiff_t>(rows_ahead) * a.x_stride;
         }
@@ -345,7 +345,7 @@ SIMDNORM_INLINE T sum_of_lanes(T (&v)[16], size_t n) {
 template <class L, affine A, class Norm>
 [[gnu::noinline]] void write_tiny_rows(const Norm& norm, const row_norm_arguments& a, const block& b) {
   constexpr size_t width = L::width;
-  real_row_views<L> views(a, b);
+  row_views<L, Norm> views(a, b);
   parameter_check<L, A> parameters;
   typename Norm::batch batch;
   prepare(batch, a.cols, width);
@@ -380,12 +380,12 @@ template <class L, affine A, class Norm>
 // One row, whatever its length.
 template <class L, affine A, stores S, class Norm>
 [[gnu::noinline]] void write_one_row(const Norm& norm, const row_norm_arguments& a, const block& b) {
-  real_row_views<L> views(a, b);
+  row_views<L, Norm> views(a, b);
   parameter_check<L, A> parameters;
   typename Norm::batch batch;
   batch.n[0] = a.cols;
   batch.inverse[0] = 1.0 / static_cast<double>(a.cols);
-  if (!views.template take<row_batch<L>>(batch, 1)) return;
+  if (!views.take(batch, 1)) return;
   norm.start_row(batch, 0);
   const size_t n = batch.n[0];
   if (n <= flush_every) {  // a flush into zeros changes nothing
@@ -410,10 +410,10 @@ template <class L, affine A, stores S, class Norm>
   // Of L2: 256 KiB; 64 where the next rows are fetched meanwhile and outputs go past the caches. There
   // tiles lose from 4,096 columns on: 8192x8192 has 0.70 of a copy row by row, 0.54 with tiles of 8 rows;
   // 2048x4096 has 0.66 and 0.79.
-  constexpr size_t elements_together = S == stores::streamed ? 16384 : 65536;
+  constexpr size_t elements_together = (S == stores::streamed ? 65536 : 262144) / sizeof(typename Norm::batch::x_type);
   const size_t fit = elements_together / a.cols;
   const size_t together = fit < (S == stores::streamed ? 4 : 1) ? 1 : fit < 8 ? fit : 8;
-  real_row_views<L> views(a, b);
+  row_views<L, Norm> views(a, b);
   parameter_check<L, A> parameters;
   typename Norm::batch batch;
   prepare(batch, a.cols, together);
@@ -443,7 +443,7 @@ template <class L, affine A, stores S, class Norm>
         const auto f = norm.outputs(batch, k);
         if (S == stores::streamed && can_stream<L>(batch.y[k], batch.n[k])) {
           const bool more = b.row_last - batch.index[k] > together;
-          const float* ahead = batch.x[k] + (more ? static_cast<ptrdiff_t>(together) * a.x_stride : 0);
+          const auto* ahead = batch.x[k] + (more ? static_cast<ptrdiff_t>(together) * a.x_stride : 0);
           at[k] = transform_registers<L, S>(batch.y[k], at[k], stop, [&](auto load) SIMDNORM_LAMBDA {
             L::prefetch(ahead + load.i);
             return f(load);
@@ -462,12 +462,12 @@ template <class L, affine A, stores S, class Norm>
 template <class L, affine A, stores S, class Norm>
 [[gnu::noinline]] void split_row(const Norm& norm, const row_norm_arguments& a, const block& b) {
   row_split& split = *a.split;
-  real_row_views<L> views(a, b);
+  row_views<L, Norm> views(a, b);
   parameter_check<L, A> parameters;
   typename Norm::batch batch;
   batch.n[0] = a.cols;
   batch.inverse[0] = 1.0 / static_cast<double>(a.cols);
-  if (!views.template take<row_batch<L>>(batch, 1)) return;
+  if (!views.take(batch, 1)) return;
   // Others may be writing to the row's beginning in the last step.
   if (split.step != row_split::write) norm.start_row(batch, 0);
   switch (split.step) {
@@ -496,11 +496,7 @@ template <class L, affine A, stores S, class Norm>
       const size_t n = b.col_last - b.col_first;
       const auto f = norm.outputs(batch, 0, b.col_first);
       parameters.write(batch.y[0] + b.col_first, n, [&](auto check) SIMDNORM_LAMBDA {
-        transform<L, S>(batch.y[0] + b.col_first, n, [&](auto load) SIMDNORM_LAMBDA {
-          const typename L::f32 v = f(load);
-          check(v);
-          return v;
-        });
+        transform<L, S>(batch.y[0] + b.col_first, n, [&](auto load) SIMDNORM_LAMBDA { return check(f(load)); });
       });
       break;
     }
@@ -516,24 +512,37 @@ SIMDNORM_INLINE bool rows_fit(ptrdiff_t stride) {
 
 template <class L, affine A, stores S, class Norm>
 SIMDNORM_INLINE void write_rows(const Norm& norm, const row_norm_arguments& a, const block& b) {
+  constexpr bool floats = sizeof(typename Norm::batch::x_type) == sizeof(float);
   if (a.split != nullptr) {
     split_row<L, A, S>(norm, a, b);
-  } else if (b.row_last - b.row_first == 1) {
+    return;
+  }
+  if (b.row_last - b.row_first == 1) {
     write_one_row<L, A, S>(norm, a, b);
-  } else if (L::width > 1 && a.cols <= 16 && a.padding.kind == SIMDNORM_PADDING_NONE &&
-             b.row_last - b.row_first >= L::width && rows_fit<L>(a.x_stride) && rows_fit<L>(a.y_stride)) {
-    write_tiny_rows<L, A>(norm, a, b);
-  } else if (a.rows_together > 0) {
-    constexpr size_t bytes = L::width * sizeof(float);
+    return;
+  }
+  if constexpr (L::width > 1 && floats) {
+    if (a.cols <= 16 && a.padding.kind == SIMDNORM_PADDING_NONE && b.row_last - b.row_first >= L::width &&
+        rows_fit<L>(a.x_stride) && rows_fit<L>(a.y_stride)) {
+      write_tiny_rows<L, A>(norm, a, b);
+      return;
+    }
+  }
+  if (a.rows_together > 0) {
+    constexpr size_t bytes = L::width * sizeof(typename Norm::batch::y_type);
     const bool exact = a.padding.kind == SIMDNORM_PADDING_NONE && a.cols % virtual_lanes == 0 &&
                        reinterpret_cast<uintptr_t>(a.y) % bytes == 0 && a.y_stride % ptrdiff_t{L::width} == 0;
     if (exact) {
       write_short_rows<L, A, S, rows::exact>(norm, a, b);
-    } else if (S == stores::cached && a.padding.kind == SIMDNORM_PADDING_NONE) {
-      write_short_rows<L, A, stores::cached, rows::even>(norm, a, b);
-    } else {
-      write_short_rows<L, A, S, rows::ragged>(norm, a, b);
+      return;
     }
+    if constexpr (floats && S == stores::cached) {  // two-byte elements do without: 200 KiB of code
+      if (a.padding.kind == SIMDNORM_PADDING_NONE) {
+        write_short_rows<L, A, stores::cached, rows::even>(norm, a, b);
+        return;
+      }
+    }
+    write_short_rows<L, A, S, rows::ragged>(norm, a, b);
   } else {
     write_long_rows<L, A, S>(norm, a, b);
   }

@@ -3,18 +3,18 @@
 // rms_norm: one body for every instruction set. docs/numerics.md, "A row".
 #pragma once
 
-#include "row/pipeline.hpp"
+#include "row/parameters.hpp"
 
 namespace simdnorm::SIMDNORM_ISA {
 namespace {
 
 // y = (x * rstd) * weight, rstd = 1 / sqrt(sum(x^2) / n + epsilon).
-template <class L, affine A>
+template <class L, affine A, class X = float, class Y = float>
 class rms_norm_body {
  public:
   using f32 = typename L::f32;
 
-  struct batch : row_batch<L> {
+  struct batch : row_batch<L, X, Y> {
     row_lanes<L> square_lanes[batch_rows];
     double squares[batch_rows];
     float rstd[batch_rows];
@@ -121,10 +121,11 @@ class rms_norm_body {
 
   [[gnu::noinline]] void hostile(batch& b, size_t k) const {
     constexpr size_t parts = sizeof(typename L::wide) / sizeof(typename L::f64);
-    const float* const x = b.x[k];
-    float* const y = b.y[k];
+    const X* const x = b.x[k];
+    Y* const y = b.y[k];
     const size_t n = b.n[k];
-    const auto* weight = static_cast<const float*>(a_.gamma);
+    const auto weight = [this](auto load)
+                            SIMDNORM_LAMBDA { return load_parameter<L, X>(load, a_.gamma, a_.gamma_type, no_gamma); };
     const double s2 = row_sums64<L>(x, n, 0.0f).squares;
     const double rstd = 1.0 / __builtin_sqrt(s2 / static_cast<double>(n) + a_.epsilon);
     if (a_.rstd) a_.rstd[b.index[k]] = canonical_float(rstd);
@@ -137,7 +138,7 @@ class rms_norm_body {
       typename L::wide v = L::widen(load(x));
       for (size_t p = 0; p < parts; ++p) v.part[p] = v.part[p] * scale;
       if constexpr (has_gamma<A>) {
-        const typename L::wide w = L::widen(load(weight));
+        const typename L::wide w = L::widen(weight(load));
         for (size_t p = 0; p < parts; ++p) v.part[p] = v.part[p] * w.part[p];
       }
       return L::canonical(L::narrow(v));
@@ -148,12 +149,12 @@ class rms_norm_body {
   const row_norm_arguments& a_;
 };
 
-template <class L>
+template <class L, class T>
 SIMDNORM_INLINE void rms_norm(const row_norm_arguments& a, const block& b) {
   if (a.gamma) {
-    for_rows<L, affine::gamma>(rms_norm_body<L, affine::gamma>(a), a, b);
+    normalize_rows<L, affine::gamma, affine::gamma, rms_norm_body, T>(a, b);
   } else {
-    for_rows<L, affine::none>(rms_norm_body<L, affine::none>(a), a, b);
+    normalize_rows<L, affine::gamma, affine::none, rms_norm_body, T>(a, b);
   }
 }
 

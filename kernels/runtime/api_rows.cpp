@@ -30,10 +30,10 @@ constexpr simdnorm_vector no_output = {};
 
 [[gnu::noinline]] simdnorm_status check(const row_norm_call& c) noexcept {
   region x, written[3], read[3];
-  if (const simdnorm_status s = check_pair(c.x, c.y, x, written[0])) return s;
+  if (const simdnorm_status s = check_pair(c.x, c.y, x, written[0], types::f32_and_halves)) return s;
   if (const simdnorm_status s = check_epsilon(c.epsilon)) return s;
-  if (const simdnorm_status s = check_vector(c.gamma, c.x->cols, read[0])) return s;
-  if (const simdnorm_status s = check_vector(c.beta, c.x->cols, read[1])) return s;
+  if (const simdnorm_status s = check_vector(c.gamma, c.x->cols, read[0], c.x->type)) return s;
+  if (const simdnorm_status s = check_vector(c.beta, c.x->cols, read[1], c.x->type)) return s;
   if (const simdnorm_status s = check_vector(c.mean, c.x->rows, written[1])) return s;
   if (const simdnorm_status s = check_vector(c.rstd, c.x->rows, written[2])) return s;
   if (const simdnorm_status s = check_padding(c.padding, c.x->rows, c.x->cols, axis::row, read[2])) return s;
@@ -107,7 +107,12 @@ inline bool is_usual(const row_norm_call& c) noexcept {
   return SIMDNORM_OK;
 }
 
-inline simdnorm_status run(const row_norm_call& c, row_kernel kernel_table::*slot) noexcept {
+// The slots of a norm: f32, bf16, f16.
+struct row_slots {
+  row_kernel kernel_table::*f32, kernel_table::*bf16, kernel_table::*f16;
+};
+
+inline simdnorm_status run(const row_norm_call& c, const row_slots& slots) noexcept {
   const bool usual = is_usual(c);
   if (!usual) [[unlikely]] {
     if (const simdnorm_status s = check(c)) return s;
@@ -124,20 +129,24 @@ inline simdnorm_status run(const row_norm_call& c, row_kernel kernel_table::*slo
   a.cols = c.x->cols;
   a.gamma = c.gamma.data;
   a.beta = c.beta.data;
+  a.gamma_type = c.gamma.type;
+  a.beta_type = c.beta.type;
   a.mean = static_cast<float*>(c.mean.data);
   a.rstd = static_cast<float*>(c.rstd.data);
   a.epsilon = c.epsilon;
   a.padding = c.padding;
   a.rows_together = rows_together_of(c.x->rows, a.cols);
   a.split = nullptr;
-  a.stream = c.x->rows * a.cols * sizeof(float) >= simdnorm_stream_border();
-  const row_kernel kernel = table->*slot;
+  const bool half = !usual && c.x->type != SIMDNORM_F32;
+  a.stream = c.x->rows * a.cols * (half ? 2 : sizeof(float)) >= simdnorm_stream_border();
+  row_kernel kernel = table->*slots.f32;
   if (usual) [[likely]] {
     const control_word_scope ieee;
     kernel(a, block{0, c.x->rows, 0, a.cols});
     return SIMDNORM_OK;
   }
-  if (is_parallel(c.executor) && c.padding.kind == SIMDNORM_PADDING_NONE && c.x->rows < c.executor->threads &&
+  if (half) kernel = table->*(c.x->type == SIMDNORM_BF16 ? slots.bf16 : slots.f16);
+  if (!half && is_parallel(c.executor) && c.padding.kind == SIMDNORM_PADDING_NONE && c.x->rows < c.executor->threads &&
       a.cols >= 2 * elements_per_task && a.cols <= most_chunks * chunk_elements) {
     return split_rows(c, a, kernel);
   }
@@ -156,7 +165,7 @@ simdnorm_status simdnorm_layer_norm(const simdnorm_const_matrix* x, const simdno
   const simdnorm_layer_norm_options* o = read_options(options, storage, simdnorm_layer_norm_defaults);
   if (o == nullptr) return SIMDNORM_INVALID_STRUCT;
   return run({x, y, o->epsilon, o->gamma, o->beta, o->mean, o->rstd, o->padding, o->executor},
-             &kernel_table::layer_norm_f32);
+             {&kernel_table::layer_norm_f32, &kernel_table::layer_norm_bf16, &kernel_table::layer_norm_f16});
 }
 
 simdnorm_status simdnorm_rms_norm(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
@@ -165,7 +174,7 @@ simdnorm_status simdnorm_rms_norm(const simdnorm_const_matrix* x, const simdnorm
   const simdnorm_rms_norm_options* o = read_options(options, storage, simdnorm_rms_norm_defaults);
   if (o == nullptr) return SIMDNORM_INVALID_STRUCT;
   return run({x, y, o->epsilon, o->weight, no_input, no_output, o->rstd, o->padding, o->executor},
-             &kernel_table::rms_norm_f32);
+             {&kernel_table::rms_norm_f32, &kernel_table::rms_norm_bf16, &kernel_table::rms_norm_f16});
 }
 
 }  // extern "C"

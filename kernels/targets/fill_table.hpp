@@ -8,6 +8,7 @@
 #include "column/extremes.hpp"
 #include "column/moments.hpp"
 #include "column/moments_masked.hpp"
+#include "convert.hpp"
 #include "math/activation.hpp"
 #include "row/layer_norm.hpp"
 #include "row/rms_norm.hpp"
@@ -18,7 +19,7 @@ namespace {
 
 #define SIMDNORM_KERNEL(family, dtype, arguments)                      \
   void family##_##dtype(const arguments& a, const block& b) noexcept { \
-    family<lanes>(a, b);                                               \
+    family<lanes, dtype>(a, b);                                        \
   }
 #include "kernel_list.inc"
 #undef SIMDNORM_KERNEL
