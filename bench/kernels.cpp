@@ -28,12 +28,19 @@ struct use {
   std::string_view family, dtype, benchmark;
 };
 constexpr use uses[] = {
-    {"layer_norm", "f32", "layer_norm"},         {"rms_norm", "f32", "rms_norm"},
-    {"layer_norm", "bf16", "layer_norm"},        {"rms_norm", "bf16", "rms_norm"},
-    {"layer_norm", "f16", "layer_norm"},         {"rms_norm", "f16", "rms_norm"},
-    {"column_moments", "f32", "column_moments"}, {"column_extremes", "f32", "min_max"},
-    {"column_affine", "f32", "standardize"},     {"column_normalizer", "f32", "batch_norm_training"},
-    {"channel_moments", "f32", "channels"},      {"channel_affine", "f32", "channels"},
+    {"layer_norm", "f32", "layer_norm"},
+    {"rms_norm", "f32", "rms_norm"},
+    {"layer_norm", "bf16", "layer_norm"},
+    {"rms_norm", "bf16", "rms_norm"},
+    {"layer_norm", "f16", "layer_norm"},
+    {"rms_norm", "f16", "rms_norm"},
+    {"column_moments", "f32", "column_moments"},
+    {"column_extremes", "f32", "min_max"},
+    {"column_moments_masked", "f32", "columns_with_gaps"},
+    {"column_affine", "f32", "standardize"},
+    {"column_normalizer", "f32", "batch_norm_training"},
+    {"channel_moments", "f32", "channels"},
+    {"channel_affine", "f32", "channels"},
 };
 constexpr bool used(std::string_view family, std::string_view dtype) {
   for (const use& u : uses) {
@@ -517,9 +524,7 @@ void column_moments(contest& c, const setup& s, const shared_work& w) {
   kernel_entry e = entry(c, s, "column_moments", w->rows, w->cols, w->bytes(), [=] {
     return oracle->moments_error(
         w->x.data(),
-        [&](std::size_t j) {
-          return simdnorm::moments{w->rows, w->a[j], w->b[j], w->c[j], w->d[j]};
-        },
+        [&](std::size_t j) { return simdnorm::moments{w->rows, w->a[j], w->b[j], w->c[j], w->d[j], double(w->rows)}; },
         true);
   });
   e.baselines([w](const baselines::table& t) {
@@ -545,9 +550,7 @@ void standardize(contest& c, const setup& s, const shared_work& w) {
     };
   });
   e.library([w, s] {
-    const simdnorm::column_options o{.pad = {}, .exec = s.exec};
-    require(simdnorm::standardize_fit(w->input(), span_of(w->p), span_of(w->q), o));
-    require(simdnorm::standardize_transform(w->input(), w->output(), span_of(w->p), span_of(w->q), o));
+    require(simdnorm::standardize(w->input(), w->output(), span_of(w->p), span_of(w->q), {.pad = {}, .exec = s.exec}));
   });
 }
 
@@ -612,9 +615,64 @@ void min_max(contest& c, const setup& s, const shared_work& w) {
   e.library([w, s] {
     simdnorm::min_max_options o;
     o.exec = s.exec;
-    require(simdnorm::min_max_fit(w->input(), span_of(w->p), span_of(w->q), o));
-    require(simdnorm::min_max_transform(w->input(), w->output(), span_of(w->p), span_of(w->q), o));
+    require(simdnorm::min_max(w->input(), w->output(), span_of(w->p), span_of(w->q), o));
   });
+}
+
+void max_abs(contest& c, const setup& s, const shared_work& w) {
+  entry(c, s, "max_abs", w->rows, w->cols, 2 * w->bytes(), {}).library([w, s] {
+    require(simdnorm::max_abs(w->input(), w->output(), span_of(w->p), {.pad = {}, .exec = s.exec}));
+  });
+}
+
+// The same norms over the same x, of which a tenth does not count.
+void columns_with_gaps(contest& c, const setup& s, const shared_work& w) {
+  struct gaps {
+    std::vector<std::uint8_t> elements, rows;
+    std::vector<float> weights, missing;
+  };
+  const auto g = std::make_shared<gaps>();
+  c.oracles.push_back([w, g] {
+    g->missing.assign(w->x.data(), w->x.data() + w->x.size());
+    g->elements.assign(w->rows * w->cols, 1);
+    g->rows.assign(w->rows, 1);
+    g->weights.assign(w->rows, 1);
+    std::uint32_t random = 1;
+    const auto tenth = [&random] { return (random = random * 1664525u + 1013904223u) >> 16 < 6554u; };
+    for (std::size_t k = 0; k < g->elements.size(); ++k) {
+      if (!tenth()) continue;
+      g->elements[k] = 0;
+      g->missing[k] = std::numeric_limits<float>::quiet_NaN();
+    }
+    for (std::size_t i = 0; i < w->rows; ++i) {
+      g->weights[i] = tenth() ? 2.0f : 1.0f;
+      g->rows[i] = !tenth();
+    }
+  });
+  const auto add = [&](const char* name, auto call) {
+    entry(c, s, name, w->rows, w->cols, 2 * w->bytes(), {}).library(call);
+  };
+  const auto standardized = [w, s](const float* x, simdnorm::standardize_options o) {
+    o.exec = s.exec;
+    require(simdnorm::standardize({x, w->rows, w->cols}, w->output(), span_of(w->p), span_of(w->q), o));
+  };
+  const auto trained = [w, s](simdnorm::padding pad) {
+    simdnorm::batch_norm_training_options o;
+    o.gamma = params(w->gamma);
+    o.beta = params(w->beta);
+    o.pad = pad;
+    o.exec = s.exec;
+    require(simdnorm::batch_norm_training(w->input(), w->output(), o));
+  };
+  using simdnorm::padding;
+  add("standardize", [=] { standardized(w->x.data(), {}); });
+  add("standardize_row_mask", [=] { standardized(w->x.data(), {.pad = padding::row_mask(g->rows)}); });
+  add("standardize_element_mask", [=] { standardized(w->x.data(), {.pad = padding::element_mask(g->elements)}); });
+  add("standardize_weighted", [=] { standardized(w->x.data(), {.weights = g->weights}); });
+  add("standardize_missing", [=] { standardized(g->missing.data(), {.nan_is_missing = true}); });
+  add("batch_norm_training", [=] { trained({}); });
+  add("batch_norm_training_row_mask", [=] { trained(padding::row_mask(g->rows)); });
+  add("batch_norm_training_element_mask", [=] { trained(padding::element_mask(g->elements)); });
 }
 
 // ---- channels ----------------------------------------------------------------------------------------------
@@ -739,6 +797,7 @@ constexpr const char* training_section = "Batch norm, training: columns of [N, C
 constexpr const char* inference_section = "Batch norm, inference: columns of [N, C] by given statistics";
 constexpr const char* moments_section = "Column moments: count, mean, m2, min, max (reads only)";
 constexpr const char* scaling_section = "Feature scaling: fit and transform, or the named half";
+constexpr const char* gaps_section = "Columns of which a tenth does not count, or has other weights (beside the whole)";
 constexpr const char* masked_section =
     "Padding: 32 sentences, one of 100 tokens, the others of 20 to 40, padded to 100";
 constexpr const char* statistics_section = "Statistics algorithms: speed beside error at mean/std R";
@@ -753,6 +812,8 @@ constexpr kernel_row kernel_rows[] = {
     {"standardize_transform", scaling_section, transform_shapes, standardize_transform, false},
     {"standardize_inverse", scaling_section, transform_shapes, standardize_inverse, false},
     {"min_max", scaling_section, standardize_shapes, min_max, true},
+    {"max_abs", scaling_section, transform_shapes, max_abs, false},
+    {"columns_with_gaps", gaps_section, gaps_shapes, columns_with_gaps, false},
 };
 
 // uses[] names benchmarks that exist.
@@ -899,8 +960,8 @@ contest column_statistics_contest(const setup& s, bool dry) {
       return oracle->moments_error(
           w->x.data(),
           [&](std::size_t j) {
-            return doubles ? simdnorm::moments{w->rows, w->p[j], w->q[j], 0, 0}
-                           : simdnorm::moments{w->rows, w->a[j], w->b[j], 0, 0};
+            return doubles ? simdnorm::moments{w->rows, w->p[j], w->q[j], 0, 0, double(w->rows)}
+                           : simdnorm::moments{w->rows, w->a[j], w->b[j], 0, 0, double(w->rows)};
           },
           false);
     });

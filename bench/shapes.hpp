@@ -101,6 +101,8 @@ inline constexpr shape transform_shapes[] = {
     {10000, 30, "a table of 30 features"},
 };
 
+inline constexpr shape gaps_shapes[] = {{65536, 64, "65536 samples of 64 features"}};
+
 // bench/run --peers: one token to a long batch, then columns one off from each power of two, where
 // every row but the first is unaligned and ends in a remainder.
 inline constexpr shape peer_row_shapes[] = {

@@ -24,6 +24,15 @@ namespace {
   return (static_cast<const uint8_t*>(bits)[i / 8] >> (i % 8) & 1) != 0;
 }
 
+// An element mask of `cols` columns, from (row, col) on; col is a multiple of 8. Null: no element mask.
+[[maybe_unused]] inline const uint8_t* element_marks(const simdnorm_padding& padding, size_t cols, size_t row,
+                                                     size_t col) {
+  const auto* all = static_cast<const uint8_t*>(padding.data);
+  if (padding.kind == SIMDNORM_PADDING_ELEMENT_MASK) return all + row * cols + col;
+  if (padding.kind == SIMDNORM_PADDING_ELEMENT_MASK_BITS) return all + row * ((cols + 7) / 8) + col / 8;
+  return nullptr;
+}
+
 // Half-open range of rows.
 struct row_run {
   size_t first, last;

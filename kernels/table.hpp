@@ -55,14 +55,16 @@ enum : size_t { rows_per_block = 64, blocks_per_span = 64, rows_per_span = rows_
 // on the stack of the caller (column_parameters below: 49 bytes a column).
 enum : size_t { columns_per_strip = 256 };
 
-// Moments and extremes of the columns of a strip; entry 0 belongs to the strip's first column. Every
-// column has seen the same rows, hence one count.
+// Moments and extremes of the columns of a strip; entry 0 belongs to the strip's first column. Without
+// gaps every column has seen the same rows, hence one count.
 struct column_fold {
   uint64_t count;
   double* mean;  // null, and m2: not wanted
   double* m2;
   float* min;  // null, and max: not wanted
   float* max;
+  double* values = nullptr;  // with gaps or weights: how many numbers each column has,
+  double* weight = nullptr;  // and the sum of their weights
 };
 
 // An open span of a strip: with d = x - shift, sum(d) and sum(d^2) of its rows.
@@ -71,6 +73,15 @@ struct column_span {
   float* shift;
   double* sum;
   double* squares;
+  double* values = nullptr;  // as above
+  double* weight = nullptr;
+};
+
+// Elements that do not count, beside padded rows: where an element mask says so (`padding` is of one of its
+// two kinds, of `cols` columns a row), and where x is NaN if that means missing.
+struct column_gaps {
+  size_t cols;
+  bool nan_is_missing;
 };
 
 // Adds the next `valid_rows` valid rows, from row block.row_first on (rows before block.row_last are all
@@ -88,6 +99,13 @@ struct column_moments_arguments {
   bool far;  // x comes from memory, not from a cache
 };
 
+// The same with gaps and weights: every column has its own counts, in `open` and in `total`.
+struct column_moments_masked_arguments {
+  column_moments_arguments rows;
+  column_gaps gaps;
+  const float* weights;  // of all rows of the matrix; null: ones. A row of weight 0 counts for nothing
+};
+
 // min[j] = min(min[j], ...) over the valid rows of the block. NaN in a column gives NaN. The caller
 // starts with +inf and -inf; zeros come out as +0 or -0 (the caller settles on +0).
 struct column_extremes_arguments {
@@ -96,13 +114,21 @@ struct column_extremes_arguments {
   simdnorm_padding padding;
   float* min;
   float* max;
+  column_gaps gaps;
 };
 
 // scale = f32(exact scale * below_one): nearer to 0 than the exact scale, so that scale_low has its
 // sign and no infinity of x meets one of the other sign.
 constexpr double below_one = 1.0 - 0x1p-23;
 
-// x_hat = (x - shift) * (scale + scale_low) + offset, y = x_hat * gamma + beta if `affine`, else x_hat.
+// What becomes of x_hat.
+enum class column_output : uint8_t {
+  bare,     // y = x_hat
+  affine,   // y = x_hat * gamma + beta
+  clipped,  // y = min(max(x_hat, beta), gamma); NaN stays
+};
+
+// x_hat = (x - shift) * (scale + scale_low) + offset, and y as `output` says.
 // A column with exact[j] != 0 is computed from the doubles instead, y = (x - exact_shift) *
 // exact_scale + exact_offset: its f32 parameters would overflow, underflow or lose the result.
 struct column_parameters {
@@ -117,7 +143,7 @@ struct column_parameters {
   double exact_offset[columns_per_strip];
   uint8_t exact[columns_per_strip];
   bool any_exact;
-  bool affine;
+  column_output output;
 };
 
 struct column_affine_arguments {
@@ -127,6 +153,7 @@ struct column_affine_arguments {
   simdnorm_padding padding;
   const column_parameters* parameters;  // entry 0 belongs to block.col_first
   bool stream;                          // y goes past the caches where its lines allow it
+  column_gaps gaps{};                   // nan_is_missing: NaN is common, here
 };
 
 // parameters of y = (x - mean) / sqrt(variance + epsilon) * gamma + beta for a strip, from its fold or,

@@ -194,8 +194,7 @@ TEST_P(bits_test, number_of_columns) {
             ASSERT_EQ(std::memcmp(r.f32.data() + k * count, whole.f32.data() + k * cols + first, count * sizeof(float)),
                       0)
                 << name_of(op) << ", columns " << first << " + " << count << ", f32 output " << k;
-          // Moments are five doubles a column, fits one double a column and output.
-          const std::size_t width = op == operation::column_moments || op == operation::column_state ? 5 : 1;
+          const std::size_t width = doubles_per_column(op);
           for (std::size_t k = 0; k < whole.f64.size() / (cols * width); ++k)
             ASSERT_EQ(std::memcmp(r.f64.data() + k * count * width, whole.f64.data() + (k * cols + first) * width,
                                   count * width * sizeof(double)),

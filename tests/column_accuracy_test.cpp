@@ -399,7 +399,7 @@ TEST_P(column_accuracy_test, merging_moments) {
     for (std::size_t i = 0; i < v.size(); ++i) v[i] = g.normal() + (i < na ? 0 : jump);
     const auto exact = [](const double* p, std::size_t n) {
       const exact_moments e = oracle_moments(p, n);
-      return moments{n, static_cast<double>(e.mean), static_cast<double>(e.m2), e.min, e.max};
+      return moments{n, static_cast<double>(e.mean), static_cast<double>(e.m2), e.min, e.max, static_cast<double>(n)};
     };
     const moments m = merge(exact(v.data(), na), exact(v.data() + na, nb));
     const exact_moments e = oracle_moments(v.data(), v.size());

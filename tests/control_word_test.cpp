@@ -97,7 +97,7 @@ TEST_P(control_word_test, bits_and_the_word_itself_stay) {
 }
 
 TEST_P(control_word_test, merging_moments) {
-  const moments a{3, 1.0 / 3, 0.1, -1, 7e-310}, b{7, 1e-3, 5e-309, -4e-310, 1};
+  const moments a{3, 1.0 / 3, 0.1, -1, 7e-310, 3}, b{7, 1e-3, 5e-309, -4e-310, 1, 7};
   const moments expected = merge(a, b);
   for (const mode& m : modes) {
     const control_word before = read_control();

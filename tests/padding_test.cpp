@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 
 #include "support/isa_fixture.hpp"
@@ -91,8 +92,29 @@ mask random_row_lengths(std::size_t rows, std::size_t cols, std::uint64_t seed) 
   return m;
 }
 
+// Some elements, all of some columns, none of others.
+mask random_elements(std::size_t rows, std::size_t cols, std::uint64_t seed, bool bits) {
+  generator g(seed);
+  mask m;
+  m.kind = bits ? SIMDNORM_PADDING_ELEMENT_MASK_BITS : SIMDNORM_PADDING_ELEMENT_MASK;
+  m.cols = cols;
+  for (std::size_t i = 0; i < rows; ++i)
+    for (std::size_t j = 0; j < cols; ++j) {
+      const bool real = j % 7 == 3 || (j % 7 != 5 && g.below(3) != 0);
+      m.elements.push_back(static_cast<std::uint8_t>(real ? g.between(1, 255) : 0));
+    }
+  return m;
+}
+bool masks_elements(const mask& m) {
+  return m.kind == SIMDNORM_PADDING_ELEMENT_MASK || m.kind == SIMDNORM_PADDING_ELEMENT_MASK_BITS;
+}
+
 std::vector<mask> masks_for(operation op, std::size_t rows, std::size_t cols) {
   std::vector<mask> all = row_masks(rows, rows + cols);
+  if (!is_row_wise(op)) {
+    all.push_back(random_elements(rows, cols, rows, false));
+    all.push_back(random_elements(rows, cols, rows, true));
+  }
   if (is_row_wise(op)) all.push_back(random_row_lengths(rows, cols, cols));
   if (rows % 5 == 0) {
     std::vector<std::int64_t> lengths;
@@ -182,12 +204,15 @@ TEST_P(padding_test, masked_columns_have_the_bits_of_the_packed_matrix) {
     for (std::size_t f = 0; f < flavour_count; ++f)
       for (const shape& sh : shapes(op))
         for (const mask& m : masks_for(op, sh.rows, sh.cols)) {
+          if (masks_elements(m)) continue;  // see element_masks
           const problem p = make_problem(sh.rows + f, sh.rows, sh.cols, static_cast<flavour>(f), false);
           problem packed = p;
           packed.x.clear();
+          packed.weights.clear();
           packed.rows = 0;
           for (std::size_t i = 0; i < sh.rows; ++i) {
             if (!m.real(i, 0)) continue;
+            packed.weights.push_back(p.weights[i]);
             packed.x.insert(packed.x.end(), p.x.begin() + static_cast<std::ptrdiff_t>(i * sh.cols),
                             p.x.begin() + static_cast<std::ptrdiff_t>((i + 1) * sh.cols));
             ++packed.rows;
@@ -276,6 +301,14 @@ TEST_P(padding_test, every_form_of_the_same_mask_gives_the_same_bits) {
           other.pad.index_type = type;
           ASSERT_EQ(difference(run(op, p, bytes), run(op, p, other)), "") << name_of(op) << ": offsets";
         }
+        if (!is_row_wise(op)) {
+          other.pad = random_elements(rows, cols, batch, false);
+          other.pad.fill = fill;
+          const result bytes = run(op, p, other);
+          ASSERT_EQ(bytes.status, SIMDNORM_OK);
+          other.pad.kind = SIMDNORM_PADDING_ELEMENT_MASK_BITS;
+          ASSERT_EQ(difference(run(op, p, other), bytes), "") << name_of(op) << ": element mask of bits";
+        }
         if (is_row_wise(op)) {
           for (const simdnorm_index_type type : {SIMDNORM_I32, SIMDNORM_I64}) {
             other.pad = as_row_lengths(s.pad, rows, cols);
@@ -286,9 +319,89 @@ TEST_P(padding_test, every_form_of_the_same_mask_gives_the_same_bits) {
       }
 }
 
+// A column's bits are those of that column alone, with its gaps.
+TEST_P(padding_test, columns_with_gaps_do_not_touch_each_other) {
+  for (const operation op : all_operations()) {
+    if (is_row_wise(op)) continue;
+    for (std::size_t f = 0; f < flavour_count; ++f)
+      for (const std::size_t rows : {1, 40, 200}) {
+        const std::size_t cols = 23;
+        const problem p = make_problem(rows + f, rows, cols, static_cast<flavour>(f), false);
+        setup s;
+        s.pad = random_elements(rows, cols, rows + f, false);
+        const result all = run(op, p, s);
+        for (std::size_t j = 0; j < cols; ++j) {
+          problem one = p;
+          setup alone;
+          alone.pad = s.pad;
+          alone.pad.cols = one.cols = 1;
+          one.x.clear();
+          alone.pad.elements.clear();
+          for (std::size_t i = 0; i < rows; ++i) {
+            one.x.push_back(p.at(i, j));
+            alone.pad.elements.push_back(s.pad.elements[i * cols + j]);
+          }
+          for (std::vector<float>* v : {&one.gamma, &one.beta, &one.mean, &one.variance}) *v = {(*v)[j]};
+          for (std::vector<double>* v : {&one.centre, &one.scale, &one.low, &one.high}) *v = {(*v)[j]};
+          const result r = run(op, one, alone);
+          for (std::size_t i = 0; i < r.y.size(); ++i)
+            ASSERT_EQ(bits_of(r.y[i]), bits_of(all.y[i * cols + j])) << name_of(op) << ", column " << j;
+          for (std::size_t k = 0; k < r.f32.size(); ++k)
+            ASSERT_EQ(bits_of(r.f32[k]), bits_of(all.f32[k * cols + j])) << name_of(op) << ", column " << j;
+          const std::size_t width = doubles_per_column(op);
+          for (std::size_t k = 0; k < r.f64.size(); ++k) {
+            const std::size_t at = (k / width * cols + j) * width + k % width;
+            ASSERT_EQ(bits_of(r.f64[k]), bits_of(all.f64[at])) << name_of(op) << ", column " << j << ", " << k;
+          }
+        }
+      }
+  }
+}
+
+// Rows that an element mask leaves out as a whole keep their places in blocks: statistics agree with those of
+// the row mask as well as they are accurate.
+TEST_P(padding_test, an_element_mask_of_full_rows_agrees_with_the_row_mask) {
+  for (const std::size_t rows : {70, 300, 5000}) {
+    const std::size_t cols = 19;
+    const problem p = make_problem(rows, rows, cols, flavour::normal, false);
+    setup by_rows;
+    by_rows.pad = row_masks(rows, rows)[1];
+    by_rows.pad.kind = SIMDNORM_PADDING_ROW_MASK;
+    setup by_elements;
+    by_elements.pad.kind = SIMDNORM_PADDING_ELEMENT_MASK;
+    by_elements.pad.cols = cols;
+    for (std::size_t k = 0; k < rows * cols; ++k) by_elements.pad.elements.push_back(by_rows.pad.rows[k / cols]);
+    const result a = run(operation::column_moments, p, by_rows), b = run(operation::column_moments, p, by_elements);
+    for (std::size_t j = 0; j < cols; ++j) {
+      const double* m = a.f64.data() + 6 * j;
+      const double* n = b.f64.data() + 6 * j;
+      for (const std::size_t k : {0, 3, 4, 5}) ASSERT_EQ(m[k], n[k]);
+      ASSERT_LE(std::fabs(m[1] - n[1]), 0x1p-21 * std::sqrt(m[2] / m[5]) + std::fabs(m[1]) * 0x1p-50);
+      ASSERT_LE(std::fabs(m[2] - n[2]), 0x1p-21 * m[2]);
+    }
+    const result c = run(operation::standardize, p, by_rows), d = run(operation::standardize, p, by_elements);
+    for (std::size_t k = 0; k < c.y.size(); ++k)
+      ASSERT_NEAR(c.y[k], d.y[k], 5 * ulp_f32(std::max(1.0, std::fabs(static_cast<double>(c.y[k])))));
+  }
+}
+
 TEST_P(padding_test, a_mask_that_pads_nothing_gives_the_bits_of_no_mask) {
   for (const operation op : all_operations()) {
     const problem p = make_problem(3, 60, 33, flavour::hostile, is_row_wise(op));
+    if (!is_row_wise(op)) {
+      for (std::size_t f = 0; f < flavour_count; ++f)
+        for (const std::size_t rows : {1, 60, 64, 200, 4500}) {
+          const std::size_t cols = rows > 1000 ? 5 : 33;
+          const problem q = make_problem(f, rows, cols, static_cast<flavour>(f), false);
+          setup elements;
+          elements.pad.cols = cols;
+          elements.pad.elements.assign(rows * cols, 9);
+          for (const simdnorm_padding_kind kind : {SIMDNORM_PADDING_ELEMENT_MASK, SIMDNORM_PADDING_ELEMENT_MASK_BITS}) {
+            elements.pad.kind = kind;
+            ASSERT_EQ(difference(run(op, q, elements), run(op, q)), "") << name_of(op) << ", element mask " << rows;
+          }
+        }
+    }
     const result expected = run(op, p);
     setup s;
     s.pad = sequences(std::vector<std::int64_t>(6, 10), 10);
@@ -311,6 +424,15 @@ TEST_P(padding_test, no_real_element) {
     masks[2] = as_row_mask_bits(masks[0], rows);
     masks[3] = packed_sequences(9, 9, 1);
     if (is_row_wise(op)) masks.push_back(as_row_lengths(masks[0], rows, cols));
+    if (!is_row_wise(op)) {
+      mask none;
+      none.kind = SIMDNORM_PADDING_ELEMENT_MASK;
+      none.cols = cols;
+      none.elements.assign(rows * cols, 0);
+      masks.push_back(none);
+      none.kind = SIMDNORM_PADDING_ELEMENT_MASK_BITS;
+      masks.push_back(none);
+    }
     for (const mask& m : masks) {
       setup s;
       s.pad = m;
@@ -328,8 +450,10 @@ TEST_P(padding_test, no_real_element) {
         for (const float v : r.f32) ASSERT_EQ(bits_of(v), 0u) << name_of(op);
       }
       for (std::size_t k = 0; k < r.f64.size(); ++k) {
-        // standardize's scale of a column without spread is 1.
-        const bool scale = op == operation::standardize_fit && k >= cols;
+        // The scale of a column without spread is 1.
+        const bool standardized =
+            op == operation::standardize_fit || op == operation::standardize || op == operation::standardize_weighted;
+        const bool scale = (standardized && k >= cols) || op == operation::max_abs_fit || op == operation::max_abs;
         ASSERT_EQ(bits_of(r.f64[k]), bits_of(scale ? 1.0 : 0.0)) << name_of(op) << " " << k;
       }
     }

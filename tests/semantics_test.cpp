@@ -132,7 +132,7 @@ TEST_P(semantics_test, no_rows_or_no_columns_is_ok_and_writes_nothing) {
 // A matrix without rows leaves outputs as they were; a state without rows has a result, the empty set.
 TEST_P(semantics_test, moments_of_no_rows) {
   simdnorm_moments m[3];
-  for (auto& e : m) e = {9, 9, 9, 9, 9};
+  for (auto& e : m) e = {9, 9, 9, 9, 9, 9};
   const simdnorm_const_matrix x{nullptr, 0, 3, 3, SIMDNORM_F32};
   ASSERT_EQ(simdnorm_column_moments(&x, m, nullptr), SIMDNORM_OK);
   for (const auto& e : m) EXPECT_EQ(e.count, 9u);
@@ -177,7 +177,9 @@ TEST_P(semantics_test, nan_and_infinity_stay_in_their_line) {
         // an infinity there.
         const bool transforms = op == operation::batch_norm_inference || op == operation::standardize_transform ||
                                 op == operation::standardize_inverse || op == operation::min_max_transform ||
-                                op == operation::min_max_inverse;
+                                op == operation::min_max_inverse || op == operation::min_max_transform_clipped ||
+                                op == operation::max_abs_transform || op == operation::max_abs_inverse;
+        const bool missing = op == operation::standardize_weighted || op == operation::min_max;
         for (std::size_t k = 0; k < r.y.size(); ++k) {
           const std::size_t i = k / cols, j = k % cols, own = is_row_wise(op) ? i : j, along = is_row_wise(op) ? j : i;
           std::uint32_t want = bits_of(expected.y[k]);
@@ -189,6 +191,14 @@ TEST_P(semantics_test, nan_and_infinity_stay_in_their_line) {
               const bool negative = op == operation::batch_norm_inference && p.gamma[j] < 0;
               if (flat) continue;
               want = negative ? poison ^ 0x80000000 : poison;
+              if (op == operation::min_max_transform_clipped) want = bits_of(poison >> 31 ? -1.0f : 2.5f);
+            }
+            // A missing number is NaN and moves the others; an infinite extreme makes the others `low` or zeros.
+            if ((missing && along != place) || ((missing || op == operation::max_abs) && !is_nan)) {
+              if (r.y[k] != r.y[k]) {
+                ASSERT_EQ(bits_of(r.y[k]), canonical_nan) << name_of(op);
+              }
+              continue;
             }
             // rms_norm: an infinite mean square makes rstd 0, so finite elements become zeros.
             if (!is_nan && (op == operation::rms_norm || op == operation::rms_norm_weighted) && along != place) {
@@ -210,7 +220,7 @@ TEST_P(semantics_test, nan_and_infinity_stay_in_their_line) {
             ASSERT_EQ(bits_of(r.f32[k]), bits_of(expected.f32[k])) << name_of(op) << " f32 output " << k;
           }
         }
-        const std::size_t width = op == operation::column_moments || op == operation::column_state ? 5 : 1;
+        const std::size_t width = doubles_per_column(op);
         for (std::size_t k = 0; k < r.f64.size(); ++k) {
           if (k / width % lines == line) {
             if (r.f64[k] != r.f64[k]) {
@@ -330,7 +340,7 @@ TEST_P(semantics_test, extremes_are_never_minus_zero) {
 }
 
 TEST_P(semantics_test, merging_with_the_empty_set) {
-  const moments empty{}, some{3, 1.5, 2.25, -1, 4};
+  const moments empty{}, some{3, 1.5, 2.25, -1, 4, 3};
   for (const moments& m : {merge(empty, some), merge(some, empty)}) {
     EXPECT_EQ(m.count, 3u);
     EXPECT_EQ(m.mean, 1.5);
@@ -343,7 +353,7 @@ TEST_P(semantics_test, merging_with_the_empty_set) {
   for (const double v : {none.mean, none.m2, none.min, none.max}) EXPECT_EQ(bits_of(v), 0u);
 
   const double nan = std::numeric_limits<double>::quiet_NaN();
-  const moments poisoned{2, -nan, -nan, -nan, -nan};
+  const moments poisoned{2, -nan, -nan, -nan, -nan, 2};
   for (const moments& m : {merge(poisoned, some), merge(some, poisoned)}) {
     EXPECT_EQ(m.count, 5u);
     for (const double v : {m.mean, m.m2, m.min, m.max}) EXPECT_EQ(bits_of(v), canonical_nan_f64);

@@ -6,6 +6,7 @@
 
 #include <cstring>
 
+#include "data/column_state_v1.hpp"
 #include "support/isa_fixture.hpp"
 #include "support/operations.hpp"
 #include "support/oracle.hpp"
@@ -26,6 +27,7 @@ void expect_same(const std::vector<moments>& a, const std::vector<moments>& b, c
         << where << ", m2 of column " << j << ": " << a[j].m2 << " " << b[j].m2;
     ASSERT_EQ(bits_of(a[j].min), bits_of(b[j].min)) << where << ", min of column " << j;
     ASSERT_EQ(bits_of(a[j].max), bits_of(b[j].max)) << where << ", max of column " << j;
+    ASSERT_EQ(bits_of(a[j].weight), bits_of(b[j].weight)) << where << ", weight of column " << j;
   }
 }
 
@@ -265,6 +267,225 @@ TEST_P(streaming_test, merge_then_update) {
     EXPECT_EQ(out[j].min, e.min);
     EXPECT_EQ(out[j].max, e.max);
   }
+}
+
+// Rows with weights, elements that are missing or masked; some pieces have none of that.
+struct gapped {
+  problem p;
+  std::vector<std::uint8_t> elements, rows;
+  bool missing = false;
+
+  gapped(std::uint64_t seed, std::size_t count, std::size_t cols, flavour f)
+      : p(make_problem(seed, count, cols, f, false)) {
+    generator g(seed);
+    missing = (g.next() & 1) != 0;
+    const std::size_t plain = g.below(count + 1);  // so many rows have no gaps and weights of 1
+    for (std::size_t i = 0; i < count; ++i) {
+      rows.push_back(static_cast<std::uint8_t>(g.below(9) != 0));
+      if (i < plain) p.weights[i] = 1;
+      for (std::size_t j = 0; j < cols; ++j) {
+        elements.push_back(static_cast<std::uint8_t>(i < plain || g.below(5) != 0));
+        if (missing && i >= plain && g.below(8) == 0) p.at(i, j) = float_of(0x7fc00000);
+      }
+    }
+    plain_rows = plain;
+  }
+  std::size_t plain_rows = 0;
+
+  column_options options(std::size_t row, std::size_t n) const {
+    column_options o;
+    o.pad = padding::element_mask({elements.data() + row * p.cols, n * p.cols});
+    o.weights = {p.weights.data() + row, n};
+    o.nan_is_missing = missing;
+    return o;
+  }
+  [[nodiscard]] matrix_view<const float> view(std::size_t row, std::size_t n) const {
+    return {p.x.data() + row * p.cols, n, p.cols};
+  }
+};
+
+TEST_P(streaming_test, gaps_and_weights_in_any_pieces) {
+  for (const shape& sh : shapes)
+    for (std::size_t f = 0; f < flavour_count; ++f) {
+      const gapped all(sh.rows + f, sh.rows, sh.cols, static_cast<flavour>(f));
+      std::vector<moments> expected(sh.cols);
+      ASSERT_EQ(column_moments(all.view(0, sh.rows), expected, all.options(0, sh.rows)), status::ok);
+      generator g(f);
+      for (int round = 0; round < 8; ++round) {
+        column_accumulator a(sh.cols);
+        std::size_t row = 0;
+        for (const std::size_t n : pieces(g, sh.rows)) {
+          // Pieces without gaps may come without a word of them.
+          const bool nan = all.missing && static_cast<flavour>(f) == flavour::specials;
+          const bool bare = !nan && row + n <= all.plain_rows && g.below(3) != 0;
+          ASSERT_EQ(a.update(all.view(row, n), bare ? column_options{} : all.options(row, n)), status::ok);
+          row += n;
+        }
+        expect_same(result_of(a), expected, std::to_string(sh.rows) + "x" + std::to_string(sh.cols));
+      }
+    }
+}
+
+TEST_P(streaming_test, merge_trees_with_gaps_and_weights_agree) {
+  const std::size_t cols = 6, parts = 20;
+  for (std::uint64_t seed = 0; seed < 12; ++seed) {
+    const std::size_t rows = seed % 3 == 0 ? 7 : seed % 3 == 1 ? 130 : 1500;
+    gapped all(seed, rows * parts, cols, flavour::normal);
+    for (float& v : all.p.x)  // means near 0: what f64 loses of far ones is in merge_trees_agree
+      while (std::fabs(v) > 500) v = static_cast<float>(std::remainder(static_cast<double>(v), 100));
+    std::vector<column_accumulator> leaves;
+    for (std::size_t k = 0; k < parts; ++k) {
+      leaves.emplace_back(cols);
+      const bool bare = (k + 1) * rows <= all.plain_rows;
+      ASSERT_EQ(leaves[k].update(all.view(k * rows, rows), bare ? column_options{} : all.options(k * rows, rows)),
+                status::ok);
+    }
+    std::vector<std::vector<moments>> results;
+    generator g(seed + 100);
+    for (int tree = 0; tree < 6; ++tree) {
+      std::vector<column_accumulator> left = leaves;
+      while (left.size() > 1) {  // any two
+        const std::size_t a = g.below(left.size()), b = g.below(left.size());
+        if (a == b) continue;
+        ASSERT_EQ(left[a].merge(left[b]), status::ok);
+        left.erase(left.begin() + static_cast<std::ptrdiff_t>(b));
+      }
+      results.push_back(result_of(left[0]));
+    }
+    for (const std::vector<moments>& r : results)
+      for (std::size_t j = 0; j < cols; ++j) {
+        const moments &m = r[j], &first = results[0][j];
+        const double sigma = std::sqrt(first.m2 / first.weight);
+        ASSERT_EQ(m.count, first.count);
+        ASSERT_EQ(m.min, first.min);
+        ASSERT_EQ(m.max, first.max);
+        ASSERT_LE(std::fabs(m.weight - first.weight), 1e-13 * first.weight);
+        ASSERT_LE(std::fabs(m.mean - first.mean), 1e-13 * (sigma + std::fabs(first.mean)));
+        ASSERT_LE(std::fabs(m.m2 - first.m2), 1e-13 * first.m2);
+      }
+  }
+}
+
+std::vector<std::byte> bytes_of(const column_accumulator& a) {
+  std::vector<std::byte> bytes(a.serialized_size());
+  EXPECT_EQ(a.serialize(bytes), status::ok);
+  return bytes;
+}
+
+TEST_P(streaming_test, a_serialized_state_goes_on) {
+  for (const shape& sh : shapes)
+    for (const bool plain : {false, true}) {
+      const gapped all(sh.rows, sh.rows, sh.cols, flavour::specials);
+      const auto options = [&](std::size_t row, std::size_t n) {
+        return plain ? column_options{} : all.options(row, n);
+      };
+      std::vector<moments> expected(sh.cols);
+      ASSERT_EQ(column_moments(all.view(0, sh.rows), expected, options(0, sh.rows)), status::ok);
+      generator g(sh.rows);
+      for (int round = 0; round < 8; ++round) {
+        column_accumulator a(sh.cols);
+        std::size_t row = 0;
+        for (const std::size_t n : pieces(g, sh.rows)) {
+          ASSERT_EQ(a.update(all.view(row, n), options(row, n)), status::ok);
+          row += n;
+          const std::vector<std::byte> bytes = bytes_of(a);
+          a = column_accumulator::deserialize(bytes);
+          ASSERT_TRUE(a);
+          ASSERT_EQ(bytes_of(a), bytes);
+        }
+        expect_same(result_of(a), expected, "through bytes");
+      }
+    }
+  column_accumulator none(0);
+  EXPECT_TRUE(column_accumulator::deserialize(bytes_of(none)));
+}
+
+// The same bytes on every machine, and what they mean.
+TEST_P(streaming_test, a_state_of_another_machine) {
+  std::vector<float> x, weights;
+  std::vector<std::uint8_t> elements(66 * 3, 1);
+  elements[65 * 3 + 1] = 0;
+  for (std::size_t i = 0; i < 66; ++i) {
+    for (std::size_t j = 0; j < 3; ++j) x.push_back(static_cast<float>((i % 4) * (j + 1)));
+    weights.push_back(static_cast<float>(1 + i % 2));
+  }
+  column_options o;
+  o.pad = padding::element_mask(elements);
+  o.weights = weights;
+  column_accumulator a(3);
+  ASSERT_EQ(a.update({x.data(), 66, 3}, o), status::ok);
+  const std::vector<std::byte> mine = bytes_of(a);
+  ASSERT_EQ(mine.size(), sizeof column_state_v1);
+  EXPECT_EQ(std::memcmp(mine.data(), column_state_v1, mine.size()), 0);
+
+  column_accumulator b = column_accumulator::deserialize(std::as_bytes(std::span(column_state_v1)));
+  ASSERT_TRUE(b);
+  expect_same(result_of(b), result_of(a), "of another machine");
+  const problem more = make_problem(1, 500, 3, flavour::normal, false);
+  for (column_accumulator* c : {&a, &b}) ASSERT_EQ(c->update({more.x.data(), 500, 3}), status::ok);
+  expect_same(result_of(b), result_of(a), "and on");
+}
+
+std::uint64_t checksum(const std::vector<std::byte>& bytes) {
+  std::uint64_t h = 0xcbf29ce484222325;
+  for (std::size_t i = 0; i < bytes.size(); ++i)
+    if (i < 24 || i >= 32) h = (h ^ static_cast<std::uint64_t>(bytes[i])) * 0x100000001b3;
+  return h;
+}
+
+// A state that came of whatever bytes can be used.
+void use(column_accumulator& a, const gapped& all) {
+  std::vector<moments> out(a.cols());
+  ASSERT_EQ(a.result(out), status::ok);
+  ASSERT_EQ(bytes_of(a).size(), a.serialized_size());
+  if (a.cols() != all.p.cols) return;
+  column_accumulator other(a);
+  ASSERT_EQ(a.update(all.view(0, 70), all.options(0, 70)), status::ok);
+  ASSERT_EQ(a.merge(other), status::ok);
+  ASSERT_EQ(a.update(all.view(0, 70)), status::ok);
+  ASSERT_EQ(a.result(out), status::ok);
+}
+
+TEST_P(streaming_test, bytes_that_are_no_state) {
+  const std::size_t cols = 3;
+  const gapped all(4, 200, cols, flavour::normal);
+  std::size_t taken = 0, refused = 0;
+  for (const bool plain : {false, true}) {
+    column_accumulator a(cols);
+    ASSERT_EQ(a.update(all.view(0, 67), plain ? column_options{} : all.options(0, 67)), status::ok);
+    const std::vector<std::byte> good = bytes_of(a);
+    for (std::size_t n = 0; n < good.size(); ++n)
+      ASSERT_FALSE(column_accumulator::deserialize(std::span(good).first(n))) << n << " bytes";
+    std::vector<std::byte> longer = good;
+    longer.push_back({});
+    ASSERT_FALSE(column_accumulator::deserialize(longer));
+    const auto seal = [](std::vector<std::byte>& bytes) {
+      const std::uint64_t sum = checksum(bytes);
+      std::memcpy(bytes.data() + 24, &sum, 8);
+    };
+    for (std::size_t i = 0; i < good.size(); ++i)
+      for (int v = 1; v < 256; v += i < 64 ? 1 : 6) {
+        std::vector<std::byte> bad = good;
+        bad[i] ^= static_cast<std::byte>(v);
+        ASSERT_FALSE(column_accumulator::deserialize(bad)) << "byte " << i;
+        // The same with a checksum that is right.
+        seal(bad);
+        column_accumulator b = column_accumulator::deserialize(bad);
+        ++(b ? taken : refused);
+        if (b) use(b, all);
+      }
+    generator g(plain);
+    for (int round = 0; round < 3000; ++round) {
+      std::vector<std::byte> bad = good;
+      for (std::size_t k = g.between(1, 9); k-- > 0;) bad[g.below(bad.size())] = static_cast<std::byte>(g.next());
+      if (g.next() & 1) bad.resize(g.below(good.size() + 1));
+      if (bad.size() >= 32) seal(bad);
+      column_accumulator b = column_accumulator::deserialize(bad);
+      if (b) use(b, all);
+    }
+  }
+  EXPECT_GT(taken, 1000u);
+  EXPECT_GT(refused, 1000u);
 }
 
 }  // namespace

@@ -72,7 +72,7 @@ TEST(welford_test, f64_has_the_certified_digits) {
 TEST(welford_test, is_chan_with_sets_of_one) {
   const std::vector<float> x = normal_numbers(4096, 1e3, 7);
   moments chain{};
-  for (const float v : x) chain = merge(chain, moments{1, v, 0.0, v, v});
+  for (const float v : x) chain = merge(chain, moments{1, v, 0.0, v, v, 1.0});
   const textbook::mean_m2 w = textbook::welford<double>(x.data(), x.size());
   EXPECT_EQ(chain.count, x.size());
   EXPECT_NEAR(chain.mean / w.mean, 1, 1e-13);

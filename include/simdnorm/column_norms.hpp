@@ -4,6 +4,7 @@
 // that they rest on.
 #pragma once
 
+#include <cstddef>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -13,7 +14,7 @@
 
 namespace simdnorm {
 
-/// Count, mean, sum of squared deviations, min and max of a set of numbers.
+/// Count, mean, sum of squared deviations, min, max and total weight of a set of numbers.
 using moments = simdnorm_moments;
 
 /// Moments of the union of two disjoint sets, by Chan's formula.
@@ -21,10 +22,12 @@ using moments = simdnorm_moments;
   return simdnorm_moments_merge(a, b);
 }
 
-/// Options of every call that needs no more than a mask and an executor.
+/// See simdnorm_column_options.
 struct column_options {
   padding pad{};
   const executor* exec = nullptr;
+  std::span<const float> weights{};  ///< of rows; empty: ones
+  bool nan_is_missing = false;
 };
 
 namespace detail {
@@ -33,12 +36,14 @@ inline simdnorm_column_options c_options(const column_options& options) noexcept
   simdnorm_column_options c = simdnorm_column_defaults();
   c.padding = options.pad.c;
   c.executor = options.exec;
+  c.weights = c_vector(options.weights);
+  c.nan_is_missing = options.nan_is_missing;
   return c;
 }
 
 }  // namespace detail
 
-/// out[j] = moments of column j over the real rows; out.size() == x.cols.
+/// out[j] = moments of column j over its real elements; out.size() == x.cols.
 [[nodiscard]] inline status column_moments(matrix_view<const float> x, std::span<moments> out,
                                            const column_options& options = {}) noexcept {
   if (out.size() != x.cols) return status::invalid_shape;
@@ -47,8 +52,8 @@ inline simdnorm_column_options c_options(const column_options& options) noexcept
   return static_cast<status>(simdnorm_column_moments(&cx, out.data(), &c));
 }
 
-/// Moments of columns that arrive in pieces: any pieces give the bits of one shot. Only making and
-/// copying one allocates; for lack of memory it is then empty (false), and its calls return
+/// Moments of columns that arrive in pieces: any pieces give the bits of one shot. Only making, copying and
+/// deserializing one allocates; for lack of memory it is then empty (false), and its calls return
 /// status::null_pointer. A copy goes on independently.
 class column_accumulator {
  public:
@@ -70,7 +75,7 @@ class column_accumulator {
   explicit operator bool() const noexcept { return state_ != nullptr; }
   [[nodiscard]] std::size_t cols() const noexcept { return cols_; }
 
-  /// Appends the real rows of x.
+  /// Appends the real elements of x.
   [[nodiscard]] status update(matrix_view<const float> x, const column_options& options = {}) noexcept {
     const simdnorm_column_options c = detail::c_options(options);
     const simdnorm_const_matrix cx = detail::c_view(x);
@@ -84,6 +89,20 @@ class column_accumulator {
   [[nodiscard]] status result(std::span<moments> out) const noexcept {
     if (state_ && out.size() != cols_) return status::invalid_shape;
     return static_cast<status>(simdnorm_column_state_result(state_, out.data()));
+  }
+  /// Bytes that serialize writes, now.
+  [[nodiscard]] std::size_t serialized_size() const noexcept { return simdnorm_column_state_serialized_size(state_); }
+  /// As bytes, for a file or another machine; out.size() >= serialized_size().
+  [[nodiscard]] status serialize(std::span<std::byte> out) const noexcept {
+    return static_cast<status>(simdnorm_column_state_serialize(state_, out.data(), out.size()));
+  }
+  /// What `in`, all of it, tells of. Empty (false) for bytes that are no state, or for lack of memory.
+  [[nodiscard]] static column_accumulator deserialize(std::span<const std::byte> in) noexcept {
+    column_accumulator a(simdnorm_column_state_serialized_cols(in.data(), in.size()));
+    if (a.memory_ &&
+        simdnorm_column_state_deserialize(in.data(), in.size(), a.memory_.get(), a.size_, &a.state_) != SIMDNORM_OK)
+      a.reset();
+    return a;
   }
 
  private:
@@ -167,21 +186,95 @@ inline simdnorm_batch_norm_options c_options(const batch_norm_options& options) 
       simdnorm_batch_norm_inference(&cx, &cy, detail::c_vector(mean), detail::c_vector(variance), &c));
 }
 
+/// See simdnorm_standardize_options.
+struct standardize_options {
+  padding pad{};
+  const executor* exec = nullptr;
+  std::span<const float> weights{};  ///< of rows; empty: ones. Not looked at by transform and inverse
+  bool nan_is_missing = false;
+  bool with_mean = true, with_std = true;
+};
+
+/// See simdnorm_min_max_options.
+struct min_max_options {
+  double low = 0.0, high = 1.0;
+  padding pad{};
+  const executor* exec = nullptr;
+  bool nan_is_missing = false;
+  bool clip = false;
+};
+
+/// See simdnorm_max_abs_options.
+struct max_abs_options {
+  padding pad{};
+  const executor* exec = nullptr;
+  bool nan_is_missing = false;
+};
+
+namespace detail {
+
+inline simdnorm_standardize_options c_options(const standardize_options& options) noexcept {
+  simdnorm_standardize_options c = simdnorm_standardize_defaults();
+  c.padding = options.pad.c;
+  c.executor = options.exec;
+  c.weights = c_vector(options.weights);
+  c.nan_is_missing = options.nan_is_missing;
+  c.with_mean = options.with_mean;
+  c.with_std = options.with_std;
+  return c;
+}
+
+inline simdnorm_min_max_options c_options(const min_max_options& options) noexcept {
+  simdnorm_min_max_options c = simdnorm_min_max_defaults();
+  c.low = options.low;
+  c.high = options.high;
+  c.padding = options.pad.c;
+  c.executor = options.exec;
+  c.nan_is_missing = options.nan_is_missing;
+  c.clip = options.clip;
+  return c;
+}
+
+inline simdnorm_max_abs_options c_options(const max_abs_options& options) noexcept {
+  simdnorm_max_abs_options c = simdnorm_max_abs_defaults();
+  c.padding = options.pad.c;
+  c.executor = options.exec;
+  c.nan_is_missing = options.nan_is_missing;
+  return c;
+}
+
+// Parameters that a fit in one call with its transform may leave out: an empty span is null.
+template <class T>
+inline bool fits(std::span<T> parameters, std::size_t cols) noexcept {
+  return parameters.empty() || parameters.size() == cols;
+}
+
+}  // namespace detail
+
 /// mean and scale (standard deviation, 1 for a constant column) of every column.
 [[nodiscard]] inline status standardize_fit(matrix_view<const float> x, std::span<double> mean, std::span<double> scale,
-                                            const column_options& options = {}) noexcept {
+                                            const standardize_options& options = {}) noexcept {
   if (mean.size() != x.cols || scale.size() != x.cols) return status::invalid_shape;
-  const simdnorm_column_options c = detail::c_options(options);
+  const simdnorm_standardize_options c = detail::c_options(options);
   const simdnorm_const_matrix cx = detail::c_view(x);
   return static_cast<status>(simdnorm_standardize_fit(&cx, mean.data(), scale.data(), &c));
+}
+
+/// The same from moments.
+[[nodiscard]] inline status standardize_parameters(std::span<const moments> of, std::span<double> mean,
+                                                   std::span<double> scale,
+                                                   const standardize_options& options = {}) noexcept {
+  if (mean.size() != of.size() || scale.size() != of.size()) return status::invalid_shape;
+  const simdnorm_standardize_options c = detail::c_options(options);
+  return static_cast<status>(simdnorm_standardize_parameters(of.data(), of.size(), mean.data(), scale.data(), &c));
 }
 
 /// y = (x - mean) / scale.
 [[nodiscard]] inline status standardize_transform(matrix_view<const float> x, matrix_view<float> y,
                                                   std::span<const double> mean, std::span<const double> scale,
-                                                  const column_options& options = {}) noexcept {
+                                                  const standardize_options& options = {}) noexcept {
   if (mean.size() != x.cols || scale.size() != x.cols) return status::invalid_shape;
-  const simdnorm_column_options c = detail::c_options(options);
+  const simdnorm_standardize_options c = detail::c_options(options);
   const simdnorm_const_matrix cx = detail::c_view(x);
   const simdnorm_matrix cy = detail::c_view(y);
   return static_cast<status>(simdnorm_standardize_transform(&cx, &cy, mean.data(), scale.data(), &c));
@@ -190,33 +283,23 @@ inline simdnorm_batch_norm_options c_options(const batch_norm_options& options) 
 /// x = y * scale + mean.
 [[nodiscard]] inline status standardize_inverse(matrix_view<const float> y, matrix_view<float> x,
                                                 std::span<const double> mean, std::span<const double> scale,
-                                                const column_options& options = {}) noexcept {
+                                                const standardize_options& options = {}) noexcept {
   if (mean.size() != y.cols || scale.size() != y.cols) return status::invalid_shape;
-  const simdnorm_column_options c = detail::c_options(options);
+  const simdnorm_standardize_options c = detail::c_options(options);
   const simdnorm_const_matrix cy = detail::c_view(y);
   const simdnorm_matrix cx = detail::c_view(x);
   return static_cast<status>(simdnorm_standardize_inverse(&cy, &cx, mean.data(), scale.data(), &c));
 }
 
-/// See simdnorm_min_max_options.
-struct min_max_options {
-  double low = 0.0, high = 1.0;
-  padding pad{};
-  const executor* exec = nullptr;
-};
-
-namespace detail {
-
-inline simdnorm_min_max_options c_options(const min_max_options& options) noexcept {
-  simdnorm_min_max_options c = simdnorm_min_max_defaults();
-  c.low = options.low;
-  c.high = options.high;
-  c.padding = options.pad.c;
-  c.executor = options.exec;
-  return c;
+/// Fit and transform; an empty span: not wanted.
+[[nodiscard]] inline status standardize(matrix_view<const float> x, matrix_view<float> y, std::span<double> mean,
+                                        std::span<double> scale, const standardize_options& options = {}) noexcept {
+  if (!detail::fits(mean, x.cols) || !detail::fits(scale, x.cols)) return status::invalid_shape;
+  const simdnorm_standardize_options c = detail::c_options(options);
+  const simdnorm_const_matrix cx = detail::c_view(x);
+  const simdnorm_matrix cy = detail::c_view(y);
+  return static_cast<status>(simdnorm_standardize(&cx, &cy, mean.data(), scale.data(), &c));
 }
-
-}  // namespace detail
 
 /// Least and greatest value of every column.
 [[nodiscard]] inline status min_max_fit(matrix_view<const float> x, std::span<double> min, std::span<double> max,
@@ -225,6 +308,13 @@ inline simdnorm_min_max_options c_options(const min_max_options& options) noexce
   const simdnorm_min_max_options c = detail::c_options(options);
   const simdnorm_const_matrix cx = detail::c_view(x);
   return static_cast<status>(simdnorm_min_max_fit(&cx, min.data(), max.data(), &c));
+}
+
+/// The same from moments.
+[[nodiscard]] inline status min_max_parameters(std::span<const moments> of, std::span<double> min,
+                                               std::span<double> max) noexcept {
+  if (min.size() != of.size() || max.size() != of.size()) return status::invalid_shape;
+  return static_cast<status>(simdnorm_min_max_parameters(of.data(), of.size(), min.data(), max.data()));
 }
 
 /// y = (x - min) / (max - min) * (high - low) + low.
@@ -247,6 +337,63 @@ inline simdnorm_min_max_options c_options(const min_max_options& options) noexce
   const simdnorm_const_matrix cy = detail::c_view(y);
   const simdnorm_matrix cx = detail::c_view(x);
   return static_cast<status>(simdnorm_min_max_inverse(&cy, &cx, min.data(), max.data(), &c));
+}
+
+/// Fit and transform; an empty span: not wanted.
+[[nodiscard]] inline status min_max(matrix_view<const float> x, matrix_view<float> y, std::span<double> min,
+                                    std::span<double> max, const min_max_options& options = {}) noexcept {
+  if (!detail::fits(min, x.cols) || !detail::fits(max, x.cols)) return status::invalid_shape;
+  const simdnorm_min_max_options c = detail::c_options(options);
+  const simdnorm_const_matrix cx = detail::c_view(x);
+  const simdnorm_matrix cy = detail::c_view(y);
+  return static_cast<status>(simdnorm_min_max(&cx, &cy, min.data(), max.data(), &c));
+}
+
+/// The greatest |x| of every column, 1 where that is 0.
+[[nodiscard]] inline status max_abs_fit(matrix_view<const float> x, std::span<double> scale,
+                                        const max_abs_options& options = {}) noexcept {
+  if (scale.size() != x.cols) return status::invalid_shape;
+  const simdnorm_max_abs_options c = detail::c_options(options);
+  const simdnorm_const_matrix cx = detail::c_view(x);
+  return static_cast<status>(simdnorm_max_abs_fit(&cx, scale.data(), &c));
+}
+
+/// The same from moments.
+[[nodiscard]] inline status max_abs_parameters(std::span<const moments> of, std::span<double> scale) noexcept {
+  if (scale.size() != of.size()) return status::invalid_shape;
+  return static_cast<status>(simdnorm_max_abs_parameters(of.data(), of.size(), scale.data()));
+}
+
+/// y = x / scale.
+[[nodiscard]] inline status max_abs_transform(matrix_view<const float> x, matrix_view<float> y,
+                                              std::span<const double> scale,
+                                              const max_abs_options& options = {}) noexcept {
+  if (scale.size() != x.cols) return status::invalid_shape;
+  const simdnorm_max_abs_options c = detail::c_options(options);
+  const simdnorm_const_matrix cx = detail::c_view(x);
+  const simdnorm_matrix cy = detail::c_view(y);
+  return static_cast<status>(simdnorm_max_abs_transform(&cx, &cy, scale.data(), &c));
+}
+
+/// x = y * scale.
+[[nodiscard]] inline status max_abs_inverse(matrix_view<const float> y, matrix_view<float> x,
+                                            std::span<const double> scale,
+                                            const max_abs_options& options = {}) noexcept {
+  if (scale.size() != y.cols) return status::invalid_shape;
+  const simdnorm_max_abs_options c = detail::c_options(options);
+  const simdnorm_const_matrix cy = detail::c_view(y);
+  const simdnorm_matrix cx = detail::c_view(x);
+  return static_cast<status>(simdnorm_max_abs_inverse(&cy, &cx, scale.data(), &c));
+}
+
+/// Fit and transform; an empty span: not wanted.
+[[nodiscard]] inline status max_abs(matrix_view<const float> x, matrix_view<float> y, std::span<double> scale,
+                                    const max_abs_options& options = {}) noexcept {
+  if (!detail::fits(scale, x.cols)) return status::invalid_shape;
+  const simdnorm_max_abs_options c = detail::c_options(options);
+  const simdnorm_const_matrix cx = detail::c_view(x);
+  const simdnorm_matrix cy = detail::c_view(y);
+  return static_cast<status>(simdnorm_max_abs(&cx, &cy, scale.data(), &c));
 }
 
 }  // namespace simdnorm

@@ -36,24 +36,26 @@ extern "C" {
 typedef int32_t simdnorm_status;
 enum {
   SIMDNORM_OK = 0,
-  SIMDNORM_NULL_POINTER = 1,       /* a required pointer is null */
-  SIMDNORM_INVALID_SHAPE = 2,      /* sizes disagree, or rows * cols does not fit in memory */
-  SIMDNORM_INVALID_STRIDE = 3,     /* |row_stride| of an output is below its columns */
-  SIMDNORM_OVERLAP = 4,            /* outputs share an element with each other or with an input */
-  SIMDNORM_INVALID_EPSILON = 5,    /* epsilon is negative, NaN or infinite */
-  SIMDNORM_INVALID_MOMENTUM = 6,   /* momentum is outside [0, 1] or NaN */
-  SIMDNORM_INVALID_RANGE = 7,      /* feature range is not finite, or not low < high */
-  SIMDNORM_INVALID_PADDING = 8,    /* padding of an unknown kind, of the wrong size, or not for this norm */
-  SIMDNORM_INVALID_LENGTH = 9,     /* a length or offset is negative, too large, or offsets fall */
-  SIMDNORM_UNSUPPORTED_TYPE = 10,  /* this element type has no kernel here */
-  SIMDNORM_INVALID_STRUCT = 11,    /* struct_size is too small, or unknown trailing fields are set */
-  SIMDNORM_INVALID_STATE = 12,     /* memory is not a state of this library, or of another shape */
-  SIMDNORM_INVALID_EXECUTOR = 13,  /* executor without a run function */
-  SIMDNORM_EXECUTOR_FAILED = 14,   /* run() of the caller's executor reported failure */
-  SIMDNORM_UNKNOWN_ISA = 15,       /* SIMDNORM_MAX_ISA or an argument names no instruction set */
-  SIMDNORM_ISA_UNAVAILABLE = 16,   /* not compiled in, or this CPU or operating system lacks it */
-  SIMDNORM_MISALIGNED = 17,        /* a pointer is not aligned to its element type */
-  SIMDNORM_INVALID_ACTIVATION = 18 /* an activation that this norm does not have, or a residual that it does not take */
+  SIMDNORM_NULL_POINTER = 1,      /* a required pointer is null */
+  SIMDNORM_INVALID_SHAPE = 2,     /* sizes disagree, or rows * cols does not fit in memory */
+  SIMDNORM_INVALID_STRIDE = 3,    /* |row_stride| of an output is below its columns */
+  SIMDNORM_OVERLAP = 4,           /* outputs share an element with each other or with an input */
+  SIMDNORM_INVALID_EPSILON = 5,   /* epsilon is negative, NaN or infinite */
+  SIMDNORM_INVALID_MOMENTUM = 6,  /* momentum is outside [0, 1] or NaN */
+  SIMDNORM_INVALID_RANGE = 7,     /* feature range is not finite, or not low < high */
+  SIMDNORM_INVALID_PADDING = 8,   /* padding of an unknown kind, of the wrong size, or not for this norm */
+  SIMDNORM_INVALID_LENGTH = 9,    /* a length or offset is negative, too large, or offsets fall */
+  SIMDNORM_UNSUPPORTED_TYPE = 10, /* this element type has no kernel here */
+  SIMDNORM_INVALID_STRUCT = 11,   /* struct_size is too small, or unknown trailing fields are set */
+  SIMDNORM_INVALID_STATE = 12,    /* memory is not a state of this library, or of another shape */
+  SIMDNORM_INVALID_EXECUTOR = 13, /* executor without a run function */
+  SIMDNORM_EXECUTOR_FAILED = 14,  /* run() of the caller's executor reported failure */
+  SIMDNORM_UNKNOWN_ISA = 15,      /* SIMDNORM_MAX_ISA or an argument names no instruction set */
+  SIMDNORM_ISA_UNAVAILABLE = 16,  /* not compiled in, or this CPU or operating system lacks it */
+  SIMDNORM_MISALIGNED = 17,       /* a pointer is not aligned to its element type */
+  SIMDNORM_INVALID_ACTIVATION =
+      18,                      /* an activation that this norm does not have, or a residual that it does not take */
+  SIMDNORM_INVALID_WEIGHT = 19 /* a weight is negative, NaN or infinite */
 };
 
 /* A short English sentence for a status; never null. */

@@ -38,6 +38,7 @@ enum class status : simdnorm_status {
   isa_unavailable = SIMDNORM_ISA_UNAVAILABLE,
   misaligned = SIMDNORM_MISALIGNED,
   invalid_activation = SIMDNORM_INVALID_ACTIVATION,
+  invalid_weight = SIMDNORM_INVALID_WEIGHT,
 };
 
 /// A short English sentence.

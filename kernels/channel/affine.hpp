@@ -184,7 +184,7 @@ inline void affine_planes_fused(const channel_affine_arguments& a, const block& 
 
 template <class L, class>
 inline void channel_affine(const channel_affine_arguments& a, const block& b) {
-  if (a.parameters->affine) {
+  if (a.parameters->output == column_output::affine) {
     affine_planes_fused<L, true>(a, b);
   } else {
     affine_planes_fused<L, false>(a, b);

@@ -34,7 +34,7 @@ SIMDNORM_INLINE void affine_rows_of(Access access, const channel_rows_affine_arg
     gamma[v] = access.load(p.gamma + at);
     beta[v] = access.load(p.beta + at);
   });
-  const bool affine = p.affine;
+  const bool affine = p.output == column_output::affine;
   const f32 least = L::broadcast(floor);
   f32 any = L::broadcast(0.0f);
   float* const first = y;

@@ -35,11 +35,19 @@ struct affine_rows {
   ptrdiff_t x_stride, y_stride;
   size_t count;
   ptrdiff_t fetch;
+  const uint8_t* marks;  // of an element mask, and the bytes from row to row
+  size_t mark_bytes;
+  bool keep;  // gaps in y keep what they hold, else +0
 };
 
-// V registers of columns, from j on, of all rows: their parameters are loaded once. NaN is looked for
-// once, in the sum of all outputs (infinities of both signs make one more), and settled in y.
-template <class L, size_t V, bool Affine, class Store, class Access>
+// Outputs without gaps: NaN is looked for once a tile, and settled in y.
+template <class L>
+struct rarely_nan : real_elements<L, mark_form::none, false> {};
+
+// V registers of columns, from j on, of all rows: their parameters are loaded once. Where all elements are
+// real NaN is looked for once, in the sum of all outputs (infinities of both signs make one more); where
+// there are gaps it is settled at once.
+template <class L, class Real, size_t V, column_output Output, class Store, class Access>
 SIMDNORM_INLINE void affine_columns(Access access, const column_parameters& p, const affine_rows& rows, size_t j) {
   using f32 = typename L::f32;
   // A line that leaves in parts costs a read: groups that are less than one go through the caches.
@@ -52,28 +60,38 @@ SIMDNORM_INLINE void affine_columns(Access access, const column_parameters& p, c
     scale[v] = access.load(p.scale + at);
     low[v] = access.load(p.scale_low + at);
     offset[v] = access.load(p.offset + at);
-    if constexpr (Affine) {
+    if constexpr (Output != column_output::bare) {
       gamma[v] = access.load(p.gamma + at);
       beta[v] = access.load(p.beta + at);
     }
   });
-  f32 any = L::broadcast(0.0f);
+  constexpr bool settle = !std::is_same_v<Real, rarely_nan<L>>;
+  const f32 zero = L::broadcast(0.0f);
+  f32 any = zero;
   const float* x = rows.x + j;
   float* y = rows.y + j;
-  for (size_t r = 0; r < rows.count; ++r, x += rows.x_stride, y += rows.y_stride) {
+  const uint8_t* marks = rows.marks;
+  for (size_t r = 0; r < rows.count; ++r, x += rows.x_stride, y += rows.y_stride, marks += rows.mark_bytes) {
     f32 out[V];
     repeat<V>([&](auto v) SIMDNORM_LAMBDA {
-      const f32 d = access.load(x + v * L::width) - shift[v];
+      const f32 in = access.load(x + v * L::width);
+      const f32 d = in - shift[v];
       out[v] = L::fma(d, scale[v], L::fma(d, low[v], offset[v]));
-      if constexpr (Affine) out[v] = L::fma(out[v], gamma[v], beta[v]);
+      if constexpr (Output == column_output::affine) out[v] = L::fma(out[v], gamma[v], beta[v]);
+      if constexpr (Output == column_output::clipped) out[v] = L::min(gamma[v], L::max(beta[v], out[v]));
+      if constexpr (settle) out[v] = L::canonical(out[v]);
+      if constexpr (!Real::all) {
+        const f32 gap = rows.keep ? access.load(y + v * L::width) : zero;
+        out[v] = Real::choose(access, marks, j + v * L::width, in, out[v], gap);
+      }
     });
     if constexpr (Store::ahead) {
       repeat<(V * L::width + 15) / 16>([&](auto k) SIMDNORM_LAMBDA { L::prefetch(x + rows.fetch + k * 16); });
     }
     repeat<V>([&](auto v) SIMDNORM_LAMBDA { put::template put<L>(access, y + v * L::width, out[v]); });
-    any = any + sum_of<V>(out);
+    if constexpr (!settle) any = any + sum_of<V>(out);
   }
-  if (L::any_nan(any)) [[unlikely]] {
+  if (!settle && L::any_nan(any)) [[unlikely]] {
     y = rows.y + j;
     for (size_t r = 0; r < rows.count; ++r, y += rows.y_stride) {
       repeat<V>([&](auto v) SIMDNORM_LAMBDA {
@@ -83,7 +101,7 @@ SIMDNORM_INLINE void affine_columns(Access access, const column_parameters& p, c
   }
 }
 
-template <class L, bool Affine, class Store>
+template <class L, class Real, column_output Output, class Store>
 inline void affine_block(const column_affine_arguments& a, const block& b) {
   const column_parameters& p = *a.parameters;
   const size_t cols = b.col_last - b.col_first;
@@ -93,6 +111,10 @@ inline void affine_block(const column_affine_arguments& a, const block& b) {
   const auto y_row = [&](size_t row) SIMDNORM_LAMBDA {
     return static_cast<float*>(a.y) + static_cast<ptrdiff_t>(row) * a.y_stride + b.col_first;
   };
+  const size_t mark_bytes = Real::all ? 0
+                                      : static_cast<size_t>(element_marks(a.padding, a.gaps.cols, 1, 0) -
+                                                            element_marks(a.padding, a.gaps.cols, 0, 0));
+  const bool keep = a.padding.fill == SIMDNORM_FILL_KEEP;
 
   // Columns that f32 parameters cannot do: few, if any. Their results are worked out before the
   // row is written (y may be x) and put in their places afterwards.
@@ -122,13 +144,21 @@ inline void affine_block(const column_affine_arguments& a, const block& b) {
   const auto tile_at = [&](size_t i, size_t count, ptrdiff_t next) SIMDNORM_LAMBDA {
     const float* x = x_row(i);
     float* y = y_row(i);
+    const uint8_t* marks = Real::all ? nullptr : element_marks(a.padding, a.gaps.cols, i, b.col_first);
     float exact[columns_per_strip];
     for (size_t k = 0; k < exact_count; ++k) {
       const size_t c = exact_columns[k];
+      if (!Real::is(marks, c, 0.0f)) {
+        exact[k] = keep ? y[c] : 0.0f;
+        continue;
+      }
       const double v = (static_cast<double>(x[c]) - p.exact_shift[c]) * p.exact_scale[c] + p.exact_offset[c];
       exact[k] = v == v ? static_cast<float>(v) : __builtin_nanf("");
+      if (Output == column_output::clipped) {
+        exact[k] = exact[k] < p.beta[c] ? p.beta[c] : exact[k] > p.gamma[c] ? p.gamma[c] : exact[k];
+      }
     }
-    const affine_rows rows{x, y, a.x_stride, a.y_stride, count, next * a.x_stride};
+    const affine_rows rows{x, y, a.x_stride, a.y_stride, count, next * a.x_stride, marks, mark_bytes, keep};
     const size_t head = to_line(i);
     if (!alike) {  // the line of the head; and lines that are written in part come in first, a store at a time
       L::prefetch(x + rows.fetch);
@@ -136,10 +166,10 @@ inline void affine_block(const column_affine_arguments& a, const block& b) {
       L::prefetch(y + next * a.y_stride + cols - 1);
     }
     for_column_groups<L, pieces_of_register<L>>(0, head, [&](auto access, size_t j, auto together) SIMDNORM_LAMBDA {
-      affine_columns<L, together, Affine, cached>(access, p, rows, j);
+      affine_columns<L, Real, together, Output, cached>(access, p, rows, j);
     });
     for_column_groups<L>(head, cols, [&](auto access, size_t j, auto together) SIMDNORM_LAMBDA {
-      affine_columns<L, together, Affine, Store>(access, p, rows, j);
+      affine_columns<L, Real, together, Output, Store>(access, p, rows, j);
     });
     for (size_t k = 0; k < exact_count; ++k) y[exact_columns[k]] = exact[k];
   };
@@ -166,15 +196,43 @@ inline void affine_block(const column_affine_arguments& a, const block& b) {
   }
 }
 
+template <class L, class Real, class Store>
+inline void affine_outputs(const column_affine_arguments& a, const block& b) {
+  switch (a.parameters->output) {
+    case column_output::bare:
+      return affine_block<L, Real, column_output::bare, Store>(a, b);
+    case column_output::affine:
+      return affine_block<L, Real, column_output::affine, Store>(a, b);
+    case column_output::clipped:
+      return affine_block<L, Real, column_output::clipped, Store>(a, b);
+  }
+}
+
 template <class L, class>
 inline void column_affine(const column_affine_arguments& a, const block& b) {
-  const bool stream = a.stream && !a.parameters->any_exact;
-  const bool affine = a.parameters->affine;
-  if (stream) {
-    affine ? affine_block<L, true, streamed>(a, b) : affine_block<L, false, streamed>(a, b);
-    L::fence();
+  // What keeps its gaps is read first. Bits are read from the register's first column on: a head that leads to a line
+  // would put it elsewhere.
+  const bool masked = masks_elements(a.padding);
+  const bool lines = (reinterpret_cast<uintptr_t>(a.y) / sizeof(float) + b.col_first) % 16 == 0 && a.y_stride % 16 == 0;
+  const bool stream =
+      a.stream && !a.parameters->any_exact && !(masked && (a.padding.fill == SIMDNORM_FILL_KEEP || !lines));
+  const auto run = [&](auto real) SIMDNORM_LAMBDA {
+    using Real = decltype(real);
+    if (stream) {
+      affine_outputs<L, Real, streamed>(a, b);
+      L::fence();
+    } else {
+      affine_outputs<L, Real, cached>(a, b);
+    }
+  };
+  if (a.padding.kind == SIMDNORM_PADDING_ELEMENT_MASK) {
+    run(real_elements<L, mark_form::bytes, false>{});
+  } else if (masked) {
+    run(real_elements<L, mark_form::bits, false>{});
+  } else if (a.gaps.nan_is_missing) {
+    run(real_elements<L, mark_form::none, false>{});
   } else {
-    affine ? affine_block<L, true, cached>(a, b) : affine_block<L, false, cached>(a, b);
+    run(rarely_nan<L>{});
   }
 }
 
@@ -190,8 +248,15 @@ inline void column_normalizer(const column_normalizer_arguments& a, const block&
   const size_t first = b.col_first;
   const size_t cols = b.col_last - first;
   const uint64_t count = a.fold ? a.fold->count : 1;
+  const double* values = a.fold ? a.fold->values : nullptr;  // of each column, where they differ
   double mean[columns_per_strip], variance[columns_per_strip], rstd[columns_per_strip];
-  if (a.fold) {
+  if (values) {
+    for (size_t c = 0; c < cols; ++c) {
+      const double inverse = values[c] > 0.0 ? 1.0 / values[c] : 0.0;
+      mean[c] = a.fold->mean[c];
+      variance[c] = a.fold->m2[c] * inverse;
+    }
+  } else if (a.fold) {
     const double inverse = count > 0 ? 1.0 / static_cast<double>(count) : 0.0;
     for (size_t c = 0; c < cols; ++c) {
       mean[c] = a.fold->mean[c];
@@ -210,7 +275,7 @@ inline void column_normalizer(const column_normalizer_arguments& a, const block&
       for (size_t c = 0; c < cols; ++c) to[c] = otherwise;
     }
   };
-  p.affine = a.gamma != nullptr || a.beta != nullptr;
+  p.output = a.gamma != nullptr || a.beta != nullptr ? column_output::affine : column_output::bare;
   copy(p.gamma, a.gamma, 1.0f);
   copy(p.beta, a.beta, 0.0f);
 
@@ -261,8 +326,22 @@ inline void column_normalizer(const column_normalizer_arguments& a, const block&
     }
   };
   tell(a.mean, [&](size_t c, double) SIMDNORM_LAMBDA { return mean[c]; });
-  tell(a.rstd, [&](size_t c, double) SIMDNORM_LAMBDA { return count > 0 ? rstd[c] : 0.0; });
   const double keep = 1.0 - a.momentum;
+  if (values) {
+    tell(a.rstd, [&](size_t c, double) SIMDNORM_LAMBDA { return values[c] > 0.0 ? rstd[c] : 0.0; });
+    for (size_t c = 0; c < cols; ++c) {
+      const double n = values[c];
+      const auto update = [&](float* to, double value) SIMDNORM_LAMBDA {
+        if (!to) return;
+        const double v = keep * static_cast<double>(to[first + c]) + a.momentum * value;
+        to[first + c] = v == v ? static_cast<float>(v) : __builtin_nanf("");
+      };
+      if (n > 0.0) update(a.running_mean, mean[c]);
+      if (n > (a.biased ? 0.0 : 1.0)) update(a.running_variance, variance[c] * (a.biased ? 1.0 : n / (n - 1.0)));
+    }
+    return;
+  }
+  tell(a.rstd, [&](size_t c, double) SIMDNORM_LAMBDA { return count > 0 ? rstd[c] : 0.0; });
   if (count > 0) {
     tell(a.running_mean, [&](size_t c, double old) SIMDNORM_LAMBDA { return keep * old + a.momentum * mean[c]; });
   }

@@ -50,6 +50,8 @@ struct whole_register {
   static constexpr bool whole = true;
   SIMDNORM_INLINE typename L::f32 load(const float* p) const { return L::load(p); }
   SIMDNORM_INLINE void store(float* p, typename L::f32 v) const { L::store(p, v); }
+  SIMDNORM_INLINE typename L::mask mask_bytes(const uint8_t* p) const { return L::mask_bytes(p); }
+  SIMDNORM_INLINE typename L::mask mask_bits(const uint8_t* p, size_t i) const { return L::mask_bits(p, i); }
 };
 template <class L>
 struct part_of_register {
@@ -57,6 +59,8 @@ struct part_of_register {
   size_t n;
   SIMDNORM_INLINE typename L::f32 load(const float* p) const { return L::load_n(p, n); }
   SIMDNORM_INLINE void store(float* p, typename L::f32 v) const { L::store_n(p, v, n); }
+  SIMDNORM_INLINE typename L::mask mask_bytes(const uint8_t* p) const { return L::mask_bytes_n(p, n); }
+  SIMDNORM_INLINE typename L::mask mask_bits(const uint8_t* p, size_t i) const { return L::mask_bits_n(p, i, n); }
 };
 // Stores n elements piece by piece: AVX-512's masked store takes the next line, too, of a register that
 // crosses into it, and a line that then is streamed is slow (16384x1000 took three times as long).
@@ -89,6 +93,60 @@ SIMDNORM_INLINE void for_column_groups(size_t first, size_t last, Work work) {
   }
   for (; j + L::width <= last; j += L::width) work(whole_register<L>{}, j, constant<size_t{1}>{});
   if (j < last) work(Part{{last - j}}, j, constant<size_t{1}>{});
+}
+
+// Which elements of a row are real: `marks` is the row's part of an element mask, and `Numbers` says that
+// NaN is not.
+enum class mark_form { none, bytes, bits };
+template <class L, mark_form Form, bool Numbers>
+struct real_elements {
+  static constexpr bool all = Form == mark_form::none && !Numbers;
+  // The element's value of `v`, else `otherwise`; x is what the element holds.
+  template <class Access>
+  SIMDNORM_INLINE static typename L::f32 choose(const Access& access, const uint8_t* marks, size_t j, typename L::f32 x,
+                                                typename L::f32 v, typename L::f32 otherwise) {
+    if constexpr (all) {
+      return v;
+    } else if constexpr (Form == mark_form::none) {
+      return L::select(L::is_number(x), v, otherwise);
+    } else if constexpr (Numbers) {
+      return L::select(marked(access, marks, j) & L::is_number(x), v, otherwise);
+    } else {
+      return L::select(marked(access, marks, j), v, otherwise);
+    }
+  }
+  SIMDNORM_INLINE static bool is(const uint8_t* marks, size_t j, float x) {
+    if (Form == mark_form::bytes && marks[j] == 0) return false;
+    if (Form == mark_form::bits && !bit_at(marks, j)) return false;
+    return !Numbers || x == x;
+  }
+
+ private:
+  template <class Access>
+  SIMDNORM_INLINE static typename L::mask marked(const Access& access, const uint8_t* marks, size_t j) {
+    if constexpr (Form == mark_form::bytes) {
+      return access.mask_bytes(marks + j);
+    } else {
+      return access.mask_bits(marks, j);
+    }
+  }
+};
+
+// work(real_elements) for what a call has.
+template <class L, class Work>
+SIMDNORM_INLINE void with_real_elements(const simdnorm_padding& padding, const column_gaps& gaps, Work work) {
+  const auto with_numbers = [&](auto numbers) SIMDNORM_LAMBDA {
+    constexpr bool N = decltype(numbers){};
+    switch (padding.kind) {
+      case SIMDNORM_PADDING_ELEMENT_MASK:
+        return work(real_elements<L, mark_form::bytes, N>{});
+      case SIMDNORM_PADDING_ELEMENT_MASK_BITS:
+        return work(real_elements<L, mark_form::bits, N>{});
+      default:
+        return work(real_elements<L, mark_form::none, N>{});
+    }
+  };
+  gaps.nan_is_missing ? with_numbers(constant<true>{}) : with_numbers(constant<false>{});
 }
 
 // Entries of per-column arrays that a partial register may touch: they are padded to this.

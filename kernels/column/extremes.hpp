@@ -50,10 +50,74 @@ SIMDNORM_INLINE void extremes_of_block(const float* const* rows, size_t n, size_
   }
 }
 
+// The same with gaps; rows of weight 0 do not count.
+template <class L, class Real>
+[[gnu::noinline]] void extremes_of_masked_block(const float* const* rows, const uint8_t* const* marks,
+                                                const float* weights, size_t n, size_t cols, float* min, float* max) {
+  using f32 = typename L::f32;
+  const f32 zero = L::broadcast(0.0f), low = L::broadcast(-__builtin_inff()), high = L::broadcast(__builtin_inff());
+  for_column_groups<L>(0, cols, [&](auto access, size_t j, auto together) SIMDNORM_LAMBDA {
+    constexpr size_t V = together;
+    f32 least[V], greatest[V], odd[V];
+    repeat<V>([&](auto v) SIMDNORM_LAMBDA {
+      least[v] = access.load(min + j + v * L::width);
+      greatest[v] = access.load(max + j + v * L::width);
+      odd[v] = zero;
+    });
+    for (size_t r = 0; r < n; ++r) {
+      if (weights && weights[r] == 0.0f) continue;
+      repeat<V>([&](auto v) SIMDNORM_LAMBDA {
+        const size_t at = j + v * L::width;
+        const f32 x = access.load(rows[r] + at);
+        least[v] = L::min(Real::choose(access, marks[r], at, x, x, high), least[v]);
+        greatest[v] = L::max(Real::choose(access, marks[r], at, x, x, low), greatest[v]);
+        odd[v] = L::fma(Real::choose(access, marks[r], at, x, x, zero), zero, odd[v]);
+      });
+    }
+    repeat<V>([&](auto v) SIMDNORM_LAMBDA {
+      access.store(min + j + v * L::width, least[v]);
+      access.store(max + j + v * L::width, greatest[v]);
+    });
+    if (L::any_nan(sum_of<V>(odd))) [[unlikely]] {
+      const size_t end = j + V * L::width < cols ? j + V * L::width : cols;
+      for (size_t c = j; c < end; ++c) {
+        bool nan = false;
+        for (size_t r = 0; r < n; ++r) {
+          const float x = rows[r][c];
+          nan |= Real::is(marks[r], c, x) && x != x && !(weights && weights[r] == 0.0f);
+        }
+        if (nan) min[c] = max[c] = __builtin_nanf("");
+      }
+    }
+  });
+}
+
+template <class L, class Real>
+inline void masked_extremes(const column_extremes_arguments& a, const block& b) {
+  const float* rows[rows_per_block];
+  const uint8_t* marks[rows_per_block];
+  for (row_run run = next_real_run(a.padding, b.row_first, b.row_last); run.first < b.row_last;
+       run = next_real_run(a.padding, run.last, b.row_last)) {
+    for (size_t row = run.first; row < run.last;) {
+      size_t n = 0;
+      for (; n < rows_per_block && row < run.last; ++n, ++row) {
+        rows[n] = static_cast<const float*>(a.x) + static_cast<ptrdiff_t>(row) * a.x_stride + b.col_first;
+        marks[n] = element_marks(a.padding, a.gaps.cols, row, b.col_first);
+      }
+      extremes_of_masked_block<L, Real>(rows, marks, nullptr, n, b.col_last - b.col_first, a.min, a.max);
+    }
+  }
+}
+
 template <class L, class>
 SIMDNORM_INLINE void column_extremes(const column_extremes_arguments& a, const block& b) {
   real_rows source(a.x, a.x_stride, a.padding, b);
   const float* rows[rows_per_block];
+  if (masks_elements(a.padding) || a.gaps.nan_is_missing) {
+    with_real_elements<L>(a.padding, a.gaps,
+                          [&](auto real) SIMDNORM_LAMBDA { masked_extremes<L, decltype(real)>(a, b); });
+    return;
+  }
   while (const size_t n = source.take(rows, rows_per_block)) {
     extremes_of_block<L>(rows, n, b.col_last - b.col_first, a.min, a.max);
   }

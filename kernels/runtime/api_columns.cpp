@@ -15,7 +15,7 @@ simdnorm_status apply(const kernel_table& table, const column_source& x, const s
                       const column_parameters& parameters, size_t first, size_t last,
                       const simdnorm_executor* executor) noexcept {
   const column_affine_arguments a{
-      x.x, y.data, x.x_stride, y.row_stride, x.padding, &parameters, beyond_caches(y.rows, y.cols, 1)};
+      x.x, y.data, x.x_stride, y.row_stride, x.padding, &parameters, beyond_caches(y.rows, y.cols, 1), x.gaps};
   return for_row_blocks(executor, x.rows, last - first, [&](size_t row_first, size_t row_last) {
     table.column_affine_f32(a, block{row_first, row_last, first, last});
   });
@@ -54,7 +54,7 @@ scaling backward(double low, double scale, double offset) {
 
 template <class Scaling>
 void set_parameters(column_parameters& p, size_t first, size_t last, Scaling scaling_of) {
-  p.affine = false;
+  p.output = column_output::bare;
   // What f32 parameters can do without overflow or underflow; NaN is not.
   const auto is_exact = [](const scaling& s) {
     const double size = __builtin_fabs(s.scale);
@@ -87,26 +87,35 @@ struct column_call {
   column_source source;
 };
 
-simdnorm_status check_columns(const simdnorm_const_matrix* x, const simdnorm_padding& padding,
-                              const simdnorm_executor* executor, region& rx, region& pad) noexcept {
-  if (const simdnorm_status s = check_matrix(x, rx, false)) return s;
-  if (const simdnorm_status s = check_padding(padding, x->rows, x->cols, axis::column, pad)) return s;
-  return check_executor(executor);
+// What a call's options say of the elements that count. Its executor and its weights may be null.
+struct column_rules {
+  const simdnorm_padding& padding;
+  const simdnorm_executor* executor;
+  bool nan_is_missing = false;
+  simdnorm_const_vector weights{};
+};
+
+// What a column norm reads of its input's form.
+struct column_regions {
+  region x, padding, weights;
+};
+
+simdnorm_status check_columns(const simdnorm_const_matrix* x, const column_rules& rules, column_regions& r) noexcept {
+  if (const simdnorm_status s = check_matrix(x, r.x, false)) return s;
+  if (const simdnorm_status s = check_padding(rules.padding, x->rows, x->cols, axis::column, r.padding)) return s;
+  if (const simdnorm_status s = check_weights(rules.weights, x->rows, r.weights)) return s;
+  return check_executor(rules.executor);
 }
 
-simdnorm_status enter(const simdnorm_const_matrix* x, const simdnorm_padding& padding, column_call& c) noexcept {
+simdnorm_status enter(const simdnorm_const_matrix* x, const column_rules& rules, column_call& c) noexcept {
   c.table = active_table();
   if (c.table == nullptr) return SIMDNORM_UNKNOWN_ISA;
-  c.source = {x->data, x->row_stride, x->rows, padding, beyond_caches(x->rows, x->cols, 2)};
+  c.source = source_of(*x, rules.padding, rules.nan_is_missing, rules.weights);
   return SIMDNORM_OK;
 }
 
 bool empty(const simdnorm_const_matrix* x) {
   return x->rows == 0 || x->cols == 0;
-}
-
-double variance_of(const column_fold& f, size_t c) {
-  return f.count > 0 ? f.m2[c] / static_cast<double>(f.count) : 0.0;
 }
 
 column_normalizer_arguments normalizer_arguments(const simdnorm_batch_norm_options& o, column_parameters& p) {
@@ -122,44 +131,269 @@ column_normalizer_arguments normalizer_arguments(const simdnorm_batch_norm_optio
 
 // A fold with room for a strip.
 struct strip_fold {
+  explicit strip_fold(bool masked) {
+    if (!masked) return;
+    fold.values = values;
+    fold.weight = weight;
+  }
   double mean[columns_per_strip];
   double m2[columns_per_strip];
-  column_fold fold{0, mean, m2, nullptr, nullptr};
+  double values[columns_per_strip];
+  double weight[columns_per_strip];
+  column_fold fold{0, mean, m2, nullptr, nullptr, nullptr, nullptr};
 };
 
-simdnorm_status check_fit(const simdnorm_const_matrix* x, const simdnorm_padding& padding,
-                          const simdnorm_executor* executor, double* first, double* second) noexcept {
-  region rx, pad, out[2];
-  if (const simdnorm_status s = check_columns(x, padding, executor, rx, pad)) return s;
-  if (const simdnorm_status s = check_array(first, x->cols, out[0])) return s;
-  if (const simdnorm_status s = check_array(second, x->cols, out[1])) return s;
-  const region read[] = {rx, pad};
-  return check_apart(out, read);
+// Parameters of columns: one array of doubles, or two.
+struct column_arrays {
+  double* array[2];
+  region written[2];
+};
+
+// `required`: where a fit has nothing else to write.
+simdnorm_status check_arrays(column_arrays& p, size_t count, size_t cols, bool required) noexcept {
+  for (size_t i = 0; i < count; ++i) {
+    if (p.array[i] == nullptr && !required) continue;
+    if (const simdnorm_status s = check_array(p.array[i], cols, p.written[i])) return s;
+  }
+  return SIMDNORM_OK;
 }
 
-// scaling_of(column) is what is done to it.
-template <class Scaling>
-simdnorm_status transform(const simdnorm_const_matrix* x, const simdnorm_matrix* y, const double* first,
-                          const double* second, const simdnorm_padding& padding, const simdnorm_executor* executor,
-                          Scaling scaling_of) noexcept {
-  region rx, written[1], pad, in[2];
-  if (const simdnorm_status s = check_pair(x, y, rx, written[0])) return s;
-  if (const simdnorm_status s = check_padding(padding, x->rows, x->cols, axis::column, pad)) return s;
-  if (const simdnorm_status s = check_executor(executor)) return s;
-  if (const simdnorm_status s = check_array(first, x->cols, in[0])) return s;
-  if (const simdnorm_status s = check_array(second, x->cols, in[1])) return s;
-  const region read[] = {in[0], in[1], pad};
+simdnorm_status check_fit(const simdnorm_const_matrix* x, const column_rules& rules, column_arrays& p,
+                          size_t count) noexcept {
+  column_regions r;
+  if (const simdnorm_status s = check_columns(x, rules, r)) return s;
+  if (const simdnorm_status s = check_arrays(p, count, x->cols, true)) return s;
+  const region read[] = {r.x, r.padding, r.weights};
+  return check_apart(p.written, read);
+}
+
+// A transform, and a fit before it where `p` has what that writes.
+simdnorm_status check_transform(const simdnorm_const_matrix* x, const simdnorm_matrix* y, const column_rules& rules,
+                                column_arrays& p, size_t count, bool fits) noexcept {
+  region rx, ry;
+  if (const simdnorm_status s = check_pair(x, y, rx, ry)) return s;
+  column_regions r;
+  if (const simdnorm_status s = check_columns(x, rules, r)) return s;
+  if (const simdnorm_status s = check_arrays(p, count, x->cols, !fits)) return s;
+  if (!fits) {
+    const region written[] = {ry}, read[] = {p.written[0], p.written[1], r.padding};
+    return check_apart(written, read);
+  }
+  const region written[] = {ry, p.written[0], p.written[1]}, read[] = {r.padding, r.weights};
   if (const simdnorm_status s = check_apart(written, read)) return s;
+  return share_bytes(p.written[0], rx) || share_bytes(p.written[1], rx) ? SIMDNORM_OVERLAP : SIMDNORM_OK;
+}
+
+// What a strip is fitted to: the first and second parameter of each column.
+struct strip_parameters {
+  double first[columns_per_strip];
+  double second[columns_per_strip];
+};
+
+// Parameters of a strip from its fold, what training tells of it, and its outputs.
+[[gnu::noinline]] simdnorm_status normalize_strip(const column_call& call, const simdnorm_matrix& y,
+                                                  const simdnorm_batch_norm_options& o, const column_fold& fold,
+                                                  size_t first, size_t last,
+                                                  const simdnorm_executor* over_rows) noexcept {
+  column_parameters p;
+  column_normalizer_arguments a = normalizer_arguments(o, p);
+  a.fold = &fold;
+  a.mean = static_cast<float*>(o.mean.data);
+  a.rstd = static_cast<float*>(o.rstd.data);
+  a.running_mean = static_cast<float*>(o.running_mean.data);
+  a.running_variance = static_cast<float*>(o.running_variance.data);
+  call.table->column_normalizer_f32(a, block{0, y.rows, first, last});
+  return apply(*call.table, call.source, y, p, first, last, over_rows);
+}
+
+// A scaler says how the statistics of a strip become its parameters (fit), and what those do (scaling_of, settle).
+// Folds and column_parameters are not on the stack at the same time.
+template <class Scaler>
+[[gnu::noinline]] simdnorm_status scale_strip(const column_call& call, const simdnorm_matrix& y, const Scaler& scaler,
+                                              size_t first, size_t last, const simdnorm_executor* over_rows,
+                                              const double* one, const double* two) noexcept {
+  column_parameters p;
+  set_parameters(p, first, last, [&](size_t c) { return scaler.scaling_of(one[c - first], two[c - first]); });
+  scaler.settle(p);
+  return apply(*call.table, call.source, y, p, first, last, over_rows);
+}
+
+void tell(const column_arrays& to, const strip_parameters& p, size_t first, size_t last) noexcept {
+  if (to.array[0]) memcpy(to.array[0] + first, p.first, (last - first) * sizeof(double));
+  if (to.array[1]) memcpy(to.array[1] + first, p.second, (last - first) * sizeof(double));
+}
+
+template <class Scaler>
+simdnorm_status fit(const simdnorm_const_matrix* x, const column_rules& rules, column_arrays to,
+                    const Scaler& scaler) noexcept {
+  if (const simdnorm_status s = check_fit(x, rules, to, Scaler::parameters)) return s;
   column_call call;
-  if (const simdnorm_status s = enter(x, padding, call)) return s;
+  if (const simdnorm_status s = enter(x, rules, call)) return s;
   if (empty(x)) return SIMDNORM_OK;
-  return for_strips(x->cols, executor,
-                    [&](size_t from, size_t to, const simdnorm_executor* over_rows) -> simdnorm_status {
-                      column_parameters p;
-                      set_parameters(p, from, to, scaling_of);
-                      return apply(*call.table, call.source, *y, p, from, to, over_rows);
+  return for_strips(x->cols, rules.executor,
+                    [&](size_t first, size_t last, const simdnorm_executor* over_rows) -> simdnorm_status {
+                      strip_parameters p;
+                      if (const simdnorm_status s = scaler.fit(call, first, last, over_rows, p)) return s;
+                      tell(to, p, first, last);
+                      return SIMDNORM_OK;
                     });
 }
+
+template <class Scaler>
+simdnorm_status transform(const simdnorm_const_matrix* x, const simdnorm_matrix* y, const column_rules& rules,
+                          const double* one, const double* two, const Scaler& scaler) noexcept {
+  column_arrays given{{const_cast<double*>(one), const_cast<double*>(two)}, {}};
+  if (const simdnorm_status s = check_transform(x, y, rules, given, Scaler::parameters, false)) return s;
+  column_call call;
+  if (const simdnorm_status s = enter(x, rules, call)) return s;
+  if (empty(x)) return SIMDNORM_OK;
+  return for_strips(x->cols, rules.executor,
+                    [&](size_t first, size_t last, const simdnorm_executor* over_rows) -> simdnorm_status {
+                      return scale_strip(call, *y, scaler, first, last, over_rows, one + first, two + first);
+                    });
+}
+
+template <class Scaler>
+simdnorm_status fit_transform(const simdnorm_const_matrix* x, const simdnorm_matrix* y, const column_rules& rules,
+                              column_arrays to, const Scaler& scaler) noexcept {
+  if (const simdnorm_status s = check_transform(x, y, rules, to, Scaler::parameters, true)) return s;
+  column_call call;
+  if (const simdnorm_status s = enter(x, rules, call)) return s;
+  if (empty(x)) return SIMDNORM_OK;
+  return for_strips(x->cols, rules.executor,
+                    [&](size_t first, size_t last, const simdnorm_executor* over_rows) -> simdnorm_status {
+                      strip_parameters p;
+                      if (const simdnorm_status s = scaler.fit(call, first, last, over_rows, p)) return s;
+                      tell(to, p, first, last);
+                      return scale_strip(call, *y, scaler, first, last, over_rows, p.first, p.second);
+                    });
+}
+
+// From moments, which say all of their columns.
+template <class Parameters>
+simdnorm_status from_moments(const simdnorm_moments* moments, size_t cols, column_arrays to, size_t count,
+                             Parameters parameters_of) noexcept {
+  if (cols > largest_size / sizeof *moments) return SIMDNORM_INVALID_SHAPE;
+  region read[1];
+  if (const simdnorm_status s = check_array(moments, cols, read[0])) return s;
+  if (const simdnorm_status s = check_arrays(to, count, cols, true)) return s;
+  if (const simdnorm_status s = check_apart(to.written, read)) return s;
+  const control_word_scope ieee;
+  for (size_t c = 0; c < cols; ++c) {
+    double p[2];
+    parameters_of(moments[c], p);
+    for (size_t i = 0; i < count; ++i) to.array[i][c] = p[i];
+  }
+  return SIMDNORM_OK;
+}
+
+// The rule of scikit-learn (_is_constant_feature), after Chan, Golub and LeVeque's bound of the error of a variance
+// in two passes. NaN is not constant.
+bool is_constant(double variance, double mean, double weight) {
+  constexpr double eps = 0x1p-52;
+  const double error = weight * mean * eps;
+  return variance <= weight * eps * variance + error * error;
+}
+
+struct standardizer {
+  static constexpr size_t parameters = 2;
+  const simdnorm_standardize_options& o;
+
+  void parameters_of(double mean, double m2, double weight, double& to_mean, double& to_scale) const {
+    const double variance = weight > 0.0 ? m2 / weight : 0.0;
+    const bool unit = o.with_std == 0 || is_constant(variance, mean, weight);
+    to_mean = o.with_mean ? canonical(mean) : 0.0;
+    to_scale = unit ? 1.0 : canonical(__builtin_sqrt(variance));
+  }
+  simdnorm_status fit(const column_call& call, size_t first, size_t last, const simdnorm_executor* over_rows,
+                      strip_parameters& p) const noexcept {
+    strip_fold total(call.source.masked);
+    if (const simdnorm_status s = fold_columns(*call.table, call.source, first, last, total.fold, over_rows)) return s;
+    for (size_t c = 0; c < last - first; ++c) {
+      const double weight = call.source.masked ? total.weight[c] : static_cast<double>(total.fold.count);
+      parameters_of(total.mean[c], total.m2[c], weight, p.first[c], p.second[c]);
+    }
+    return SIMDNORM_OK;
+  }
+  scaling scaling_of(double mean, double scale) const { return standardized(mean, scale); }
+  void settle(column_parameters&) const {}
+};
+
+struct standardizer_back {
+  static constexpr size_t parameters = 2;
+  scaling scaling_of(double mean, double scale) const { return backward(0.0, scale, mean); }
+  void settle(column_parameters&) const {}
+};
+
+// Extremes of a strip; those of an empty column are 0.
+simdnorm_status fit_extremes(const column_call& call, size_t first, size_t last, const simdnorm_executor* over_rows,
+                             strip_parameters& p) noexcept {
+  float least[columns_per_strip];
+  float greatest[columns_per_strip];
+  column_fold fold{0, nullptr, nullptr, least, greatest};
+  if (const simdnorm_status s = fold_columns(*call.table, call.source, first, last, fold, over_rows)) return s;
+  for (size_t c = 0; c < last - first; ++c) {
+    const bool none = least[c] > greatest[c];
+    p.first[c] = none ? 0.0 : public_extreme(least[c]);
+    p.second[c] = none ? 0.0 : public_extreme(greatest[c]);
+  }
+  return SIMDNORM_OK;
+}
+
+struct min_max_scaler {
+  static constexpr size_t parameters = 2;
+  const simdnorm_min_max_options& o;
+
+  simdnorm_status fit(const column_call& call, size_t first, size_t last, const simdnorm_executor* over_rows,
+                      strip_parameters& p) const noexcept {
+    return fit_extremes(call, first, last, over_rows, p);
+  }
+  scaling scaling_of(double min, double max) const {
+    const double extent = max - min;
+    return from_low(min, (o.high - o.low) / (extent != 0.0 ? extent : 1.0), o.low);
+  }
+  void settle(column_parameters& p) const {
+    if (!o.clip) return;
+    p.output = column_output::clipped;
+    for (size_t c = 0; c < columns_per_strip; ++c) {
+      p.beta[c] = static_cast<float>(o.low);
+      p.gamma[c] = static_cast<float>(o.high);
+    }
+  }
+};
+
+struct min_max_back {
+  static constexpr size_t parameters = 2;
+  const simdnorm_min_max_options& o;
+  scaling scaling_of(double min, double max) const {
+    const double extent = max - min;
+    return backward(o.low, (extent != 0.0 ? extent : 1.0) / (o.high - o.low), min);
+  }
+  void settle(column_parameters&) const {}
+};
+
+double max_abs_of(double min, double max) {
+  const double most = __builtin_fabs(min) > __builtin_fabs(max) ? __builtin_fabs(min) : __builtin_fabs(max);
+  return most == 0.0 ? 1.0 : canonical(most);
+}
+
+struct max_abs_scaler {
+  static constexpr size_t parameters = 1;
+  simdnorm_status fit(const column_call& call, size_t first, size_t last, const simdnorm_executor* over_rows,
+                      strip_parameters& p) const noexcept {
+    if (const simdnorm_status s = fit_extremes(call, first, last, over_rows, p)) return s;
+    for (size_t c = 0; c < last - first; ++c) p.first[c] = max_abs_of(p.first[c], p.second[c]);
+    return SIMDNORM_OK;
+  }
+  scaling scaling_of(double scale, double) const { return shifted_to(0.0f, 0.0, 1.0 / scale, 0.0); }
+  void settle(column_parameters&) const {}
+};
+
+struct max_abs_back {
+  static constexpr size_t parameters = 1;
+  scaling scaling_of(double scale, double) const { return backward(0.0, scale, 0.0); }
+  void settle(column_parameters&) const {}
+};
 
 simdnorm_status check_range(const simdnorm_min_max_options& o) noexcept {
   const bool finite = __builtin_isfinite(o.low) && __builtin_isfinite(o.high);
@@ -176,27 +410,26 @@ simdnorm_status simdnorm_column_moments(const simdnorm_const_matrix* x, simdnorm
   const simdnorm_column_options* chosen = read_options(options, storage, simdnorm_column_defaults);
   if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
   const simdnorm_column_options& o = *chosen;
-  region rx, pad, outputs[1];
-  if (const simdnorm_status s = check_columns(x, o.padding, o.executor, rx, pad)) return s;
+  const column_rules rules{o.padding, o.executor, o.nan_is_missing != 0, o.weights};
+  column_regions r;
+  region outputs[1];
+  if (const simdnorm_status s = check_columns(x, rules, r)) return s;
   if (const simdnorm_status s = check_array(out, x->cols, outputs[0])) return s;
-  const region read[] = {rx, pad};
+  const region read[] = {r.x, r.padding, r.weights};
   if (const simdnorm_status s = check_apart(outputs, read)) return s;
   column_call call;
-  if (const simdnorm_status s = enter(x, o.padding, call)) return s;
+  if (const simdnorm_status s = enter(x, rules, call)) return s;
   if (empty(x)) return SIMDNORM_OK;
   return for_strips(
       x->cols, o.executor, [&](size_t first, size_t last, const simdnorm_executor* over_rows) -> simdnorm_status {
-        strip_fold total;
+        strip_fold total(call.source.masked);
         float min[columns_per_strip];
         float max[columns_per_strip];
         total.fold.min = min;
         total.fold.max = max;
         if (const simdnorm_status s = fold_columns(*call.table, call.source, first, last, total.fold, over_rows))
           return s;
-        for (size_t c = first; c < last; ++c) {
-          const size_t i = c - first;
-          out[c] = make_moments(total.fold.count, total.mean[i], total.m2[i], min[i], max[i]);
-        }
+        for (size_t c = first; c < last; ++c) out[c] = make_moments(total.fold, c - first);
         return SIMDNORM_OK;
       });
 }
@@ -227,23 +460,15 @@ simdnorm_status simdnorm_batch_norm_training(const simdnorm_const_matrix* x, con
     if (share_bytes(written[i], rx)) return SIMDNORM_OVERLAP;
   }
   column_call call;
-  if (const simdnorm_status s = enter(x, o.padding, call)) return s;
+  if (const simdnorm_status s = enter(x, {o.padding, o.executor}, call)) return s;
   if (empty(x)) return SIMDNORM_OK;
 
   return for_strips(
       x->cols, o.executor, [&](size_t first, size_t last, const simdnorm_executor* over_rows) -> simdnorm_status {
-        strip_fold total;
+        strip_fold total(call.source.masked);
         if (const simdnorm_status s = fold_columns(*call.table, call.source, first, last, total.fold, over_rows))
           return s;
-        column_parameters p;
-        column_normalizer_arguments a = normalizer_arguments(o, p);
-        a.fold = &total.fold;
-        a.mean = static_cast<float*>(o.mean.data);
-        a.rstd = static_cast<float*>(o.rstd.data);
-        a.running_mean = static_cast<float*>(o.running_mean.data);
-        a.running_variance = static_cast<float*>(o.running_variance.data);
-        call.table->column_normalizer_f32(a, block{0, x->rows, first, last});
-        return apply(*call.table, call.source, *y, p, first, last, over_rows);
+        return normalize_strip(call, *y, o, total.fold, first, last, over_rows);
       });
 }
 
@@ -268,7 +493,7 @@ simdnorm_status simdnorm_batch_norm_inference(const simdnorm_const_matrix* x, co
   if (const simdnorm_status s = check_executor(o.executor)) return s;
   if (const simdnorm_status s = check_apart(written, read)) return s;
   column_call call;
-  if (const simdnorm_status s = enter(x, o.padding, call)) return s;
+  if (const simdnorm_status s = enter(x, {o.padding, o.executor}, call)) return s;
   if (empty(x)) return SIMDNORM_OK;
   return for_strips(x->cols, o.executor,
                     [&](size_t first, size_t last, const simdnorm_executor* over_rows) -> simdnorm_status {
@@ -282,48 +507,53 @@ simdnorm_status simdnorm_batch_norm_inference(const simdnorm_const_matrix* x, co
 }
 
 simdnorm_status simdnorm_standardize_fit(const simdnorm_const_matrix* x, double* mean, double* scale,
-                                         const simdnorm_column_options* options) {
-  simdnorm_column_options storage;
-  const simdnorm_column_options* chosen = read_options(options, storage, simdnorm_column_defaults);
+                                         const simdnorm_standardize_options* options) {
+  simdnorm_standardize_options storage;
+  const simdnorm_standardize_options* chosen = read_options(options, storage, simdnorm_standardize_defaults);
   if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
-  const simdnorm_column_options& o = *chosen;
-  if (const simdnorm_status s = check_fit(x, o.padding, o.executor, mean, scale)) return s;
-  column_call call;
-  if (const simdnorm_status s = enter(x, o.padding, call)) return s;
-  if (empty(x)) return SIMDNORM_OK;
-  return for_strips(
-      x->cols, o.executor, [&](size_t first, size_t last, const simdnorm_executor* over_rows) -> simdnorm_status {
-        strip_fold total;
-        if (const simdnorm_status s = fold_columns(*call.table, call.source, first, last, total.fold, over_rows))
-          return s;
-        for (size_t c = first; c < last; ++c) {
-          const double deviation = __builtin_sqrt(variance_of(total.fold, c - first));
-          mean[c] = canonical(total.mean[c - first]);
-          scale[c] = canonical(deviation == 0.0 ? 1.0 : deviation);
-        }
-        return SIMDNORM_OK;
-      });
+  const simdnorm_standardize_options& o = *chosen;
+  return fit(x, {o.padding, o.executor, o.nan_is_missing != 0, o.weights}, {{mean, scale}, {}}, standardizer{o});
+}
+
+simdnorm_status simdnorm_standardize_parameters(const simdnorm_moments* moments, size_t cols, double* mean,
+                                                double* scale, const simdnorm_standardize_options* options) {
+  simdnorm_standardize_options storage;
+  const simdnorm_standardize_options* chosen = read_options(options, storage, simdnorm_standardize_defaults);
+  if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
+  const simdnorm_standardize_options& o = *chosen;
+  return from_moments(moments, cols, {{mean, scale}, {}}, 2, [&](const simdnorm_moments& m, double* p) {
+    standardizer{o}.parameters_of(m.mean, m.m2, m.weight, p[0], p[1]);
+  });
 }
 
 simdnorm_status simdnorm_standardize_transform(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
                                                const double* mean, const double* scale,
-                                               const simdnorm_column_options* options) {
-  simdnorm_column_options storage;
-  const simdnorm_column_options* chosen = read_options(options, storage, simdnorm_column_defaults);
+                                               const simdnorm_standardize_options* options) {
+  simdnorm_standardize_options storage;
+  const simdnorm_standardize_options* chosen = read_options(options, storage, simdnorm_standardize_defaults);
   if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
-  const simdnorm_column_options& o = *chosen;
-  return transform(x, y, mean, scale, o.padding, o.executor, [=](size_t c) { return standardized(mean[c], scale[c]); });
+  const simdnorm_standardize_options& o = *chosen;
+  return transform(x, y, {o.padding, o.executor, o.nan_is_missing != 0}, mean, scale, standardizer{o});
 }
 
 simdnorm_status simdnorm_standardize_inverse(const simdnorm_const_matrix* y, const simdnorm_matrix* x,
                                              const double* mean, const double* scale,
-                                             const simdnorm_column_options* options) {
-  simdnorm_column_options storage;
-  const simdnorm_column_options* chosen = read_options(options, storage, simdnorm_column_defaults);
+                                             const simdnorm_standardize_options* options) {
+  simdnorm_standardize_options storage;
+  const simdnorm_standardize_options* chosen = read_options(options, storage, simdnorm_standardize_defaults);
   if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
-  const simdnorm_column_options& o = *chosen;
-  return transform(y, x, mean, scale, o.padding, o.executor,
-                   [=](size_t c) { return backward(0.0, scale[c], mean[c]); });
+  const simdnorm_standardize_options& o = *chosen;
+  return transform(y, x, {o.padding, o.executor, o.nan_is_missing != 0}, mean, scale, standardizer_back{});
+}
+
+simdnorm_status simdnorm_standardize(const simdnorm_const_matrix* x, const simdnorm_matrix* y, double* mean,
+                                     double* scale, const simdnorm_standardize_options* options) {
+  simdnorm_standardize_options storage;
+  const simdnorm_standardize_options* chosen = read_options(options, storage, simdnorm_standardize_defaults);
+  if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
+  const simdnorm_standardize_options& o = *chosen;
+  return fit_transform(x, y, {o.padding, o.executor, o.nan_is_missing != 0, o.weights}, {{mean, scale}, {}},
+                       standardizer{o});
 }
 
 simdnorm_status simdnorm_min_max_fit(const simdnorm_const_matrix* x, double* min, double* max,
@@ -333,23 +563,14 @@ simdnorm_status simdnorm_min_max_fit(const simdnorm_const_matrix* x, double* min
   if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
   const simdnorm_min_max_options& o = *chosen;
   if (const simdnorm_status s = check_range(o)) return s;
-  if (const simdnorm_status s = check_fit(x, o.padding, o.executor, min, max)) return s;
-  column_call call;
-  if (const simdnorm_status s = enter(x, o.padding, call)) return s;
-  if (empty(x)) return SIMDNORM_OK;
-  return for_strips(
-      x->cols, o.executor, [&](size_t first, size_t last, const simdnorm_executor* over_rows) -> simdnorm_status {
-        float least[columns_per_strip];
-        float greatest[columns_per_strip];
-        column_fold fold{0, nullptr, nullptr, least, greatest};
-        if (const simdnorm_status s = fold_columns(*call.table, call.source, first, last, fold, over_rows)) return s;
-        const bool any = fold.count > 0;
-        for (size_t c = first; c < last; ++c) {
-          min[c] = any ? public_extreme(least[c - first]) : 0.0;
-          max[c] = any ? public_extreme(greatest[c - first]) : 0.0;
-        }
-        return SIMDNORM_OK;
-      });
+  return fit(x, {o.padding, o.executor, o.nan_is_missing != 0}, {{min, max}, {}}, min_max_scaler{o});
+}
+
+simdnorm_status simdnorm_min_max_parameters(const simdnorm_moments* moments, size_t cols, double* min, double* max) {
+  return from_moments(moments, cols, {{min, max}, {}}, 2, [](const simdnorm_moments& m, double* p) {
+    p[0] = canonical(m.min);
+    p[1] = canonical(m.max);
+  });
 }
 
 simdnorm_status simdnorm_min_max_transform(const simdnorm_const_matrix* x, const simdnorm_matrix* y, const double* min,
@@ -359,10 +580,7 @@ simdnorm_status simdnorm_min_max_transform(const simdnorm_const_matrix* x, const
   if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
   const simdnorm_min_max_options& o = *chosen;
   if (const simdnorm_status s = check_range(o)) return s;
-  return transform(x, y, min, max, o.padding, o.executor, [=](size_t c) {
-    const double extent = max[c] - min[c];
-    return from_low(min[c], (o.high - o.low) / (extent != 0.0 ? extent : 1.0), o.low);
-  });
+  return transform(x, y, {o.padding, o.executor, o.nan_is_missing != 0}, min, max, min_max_scaler{o});
 }
 
 simdnorm_status simdnorm_min_max_inverse(const simdnorm_const_matrix* y, const simdnorm_matrix* x, const double* min,
@@ -372,10 +590,58 @@ simdnorm_status simdnorm_min_max_inverse(const simdnorm_const_matrix* y, const s
   if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
   const simdnorm_min_max_options& o = *chosen;
   if (const simdnorm_status s = check_range(o)) return s;
-  return transform(y, x, min, max, o.padding, o.executor, [=](size_t c) {
-    const double extent = max[c] - min[c];
-    return backward(o.low, (extent != 0.0 ? extent : 1.0) / (o.high - o.low), min[c]);
-  });
+  return transform(y, x, {o.padding, o.executor, o.nan_is_missing != 0}, min, max, min_max_back{o});
+}
+
+simdnorm_status simdnorm_min_max(const simdnorm_const_matrix* x, const simdnorm_matrix* y, double* min, double* max,
+                                 const simdnorm_min_max_options* options) {
+  simdnorm_min_max_options storage;
+  const simdnorm_min_max_options* chosen = read_options(options, storage, simdnorm_min_max_defaults);
+  if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
+  const simdnorm_min_max_options& o = *chosen;
+  if (const simdnorm_status s = check_range(o)) return s;
+  return fit_transform(x, y, {o.padding, o.executor, o.nan_is_missing != 0}, {{min, max}, {}}, min_max_scaler{o});
+}
+
+simdnorm_status simdnorm_max_abs_fit(const simdnorm_const_matrix* x, double* scale,
+                                     const simdnorm_max_abs_options* options) {
+  simdnorm_max_abs_options storage;
+  const simdnorm_max_abs_options* chosen = read_options(options, storage, simdnorm_max_abs_defaults);
+  if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
+  const simdnorm_max_abs_options& o = *chosen;
+  return fit(x, {o.padding, o.executor, o.nan_is_missing != 0}, {{scale, nullptr}, {}}, max_abs_scaler{});
+}
+
+simdnorm_status simdnorm_max_abs_parameters(const simdnorm_moments* moments, size_t cols, double* scale) {
+  return from_moments(moments, cols, {{scale, nullptr}, {}}, 1,
+                      [](const simdnorm_moments& m, double* p) { p[0] = max_abs_of(m.min, m.max); });
+}
+
+simdnorm_status simdnorm_max_abs_transform(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
+                                           const double* scale, const simdnorm_max_abs_options* options) {
+  simdnorm_max_abs_options storage;
+  const simdnorm_max_abs_options* chosen = read_options(options, storage, simdnorm_max_abs_defaults);
+  if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
+  const simdnorm_max_abs_options& o = *chosen;
+  return transform(x, y, {o.padding, o.executor, o.nan_is_missing != 0}, scale, scale, max_abs_scaler{});
+}
+
+simdnorm_status simdnorm_max_abs_inverse(const simdnorm_const_matrix* y, const simdnorm_matrix* x, const double* scale,
+                                         const simdnorm_max_abs_options* options) {
+  simdnorm_max_abs_options storage;
+  const simdnorm_max_abs_options* chosen = read_options(options, storage, simdnorm_max_abs_defaults);
+  if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
+  const simdnorm_max_abs_options& o = *chosen;
+  return transform(y, x, {o.padding, o.executor, o.nan_is_missing != 0}, scale, scale, max_abs_back{});
+}
+
+simdnorm_status simdnorm_max_abs(const simdnorm_const_matrix* x, const simdnorm_matrix* y, double* scale,
+                                 const simdnorm_max_abs_options* options) {
+  simdnorm_max_abs_options storage;
+  const simdnorm_max_abs_options* chosen = read_options(options, storage, simdnorm_max_abs_defaults);
+  if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
+  const simdnorm_max_abs_options& o = *chosen;
+  return fit_transform(x, y, {o.padding, o.executor, o.nan_is_missing != 0}, {{scale, nullptr}, {}}, max_abs_scaler{});
 }
 
 }  // extern "C"

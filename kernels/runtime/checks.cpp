@@ -19,6 +19,14 @@ simdnorm_status check_mask(const simdnorm_padding& p, size_t rows, size_t cols, 
       if (p.size != rows) return SIMDNORM_INVALID_PADDING;
       bytes = p.kind == SIMDNORM_PADDING_ROW_MASK ? rows : rows / 8 + (rows % 8 != 0);
       break;
+    case SIMDNORM_PADDING_ELEMENT_MASK:
+    case SIMDNORM_PADDING_ELEMENT_MASK_BITS: {
+      if (over != axis::column) return SIMDNORM_INVALID_PADDING;
+      size_t elements = 0;
+      if (__builtin_mul_overflow(rows, cols, &elements) || p.size != elements) return SIMDNORM_INVALID_PADDING;
+      bytes = p.kind == SIMDNORM_PADDING_ELEMENT_MASK ? elements : rows * (cols / 8 + (cols % 8 != 0));
+      break;
+    }
     case SIMDNORM_PADDING_SEQUENCE_LENGTHS: {
       size_t tokens = 0;
       if (__builtin_mul_overflow(p.size, p.tokens, &tokens) || tokens != rows) return SIMDNORM_INVALID_PADDING;
@@ -46,6 +54,15 @@ simdnorm_status check_mask(const simdnorm_padding& p, size_t rows, size_t cols, 
     if (offsets) least = length;
   }
   return SIMDNORM_OK;
+}
+
+simdnorm_status check_weights(const simdnorm_const_vector& weights, size_t rows, region& r) noexcept {
+  if (const simdnorm_status s = check_vector(weights, rows, r)) return s;
+  if (weights.data == nullptr) return SIMDNORM_OK;
+  const auto* w = static_cast<const float*>(weights.data);
+  int bad = 0;
+  for (size_t i = 0; i < rows; ++i) bad |= !((w[i] >= 0.0f) & (w[i] <= 3.402823466e+38f));
+  return bad ? SIMDNORM_INVALID_WEIGHT : SIMDNORM_OK;
 }
 
 bool share_bytes_inside(const region& a, const region& b) noexcept {

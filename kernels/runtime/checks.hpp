@@ -147,6 +147,9 @@ inline simdnorm_status check_padding(const simdnorm_padding& p, size_t rows, siz
   return p.kind == SIMDNORM_PADDING_NONE ? SIMDNORM_OK : check_mask(p, rows, cols, over, r);
 }
 
+// Optional weights of rows: each is finite and not negative.
+simdnorm_status check_weights(const simdnorm_const_vector& weights, size_t rows, region& r) noexcept;
+
 inline simdnorm_status check_executor(const simdnorm_executor* executor) noexcept {
   return executor != nullptr && executor->threads > 1 && executor->run == nullptr ? SIMDNORM_INVALID_EXECUTOR
                                                                                   : SIMDNORM_OK;

@@ -18,6 +18,7 @@ float greatest(float a, float b) {
 void empty_fold(column_fold& f, size_t cols) {
   f.count = 0;
   for (size_t c = 0; f.mean && c < cols; ++c) f.mean[c] = f.m2[c] = 0.0;
+  for (size_t c = 0; f.values && c < cols; ++c) f.values[c] = f.weight[c] = 0.0;
   for (size_t c = 0; f.min && c < cols; ++c) {
     f.min[c] = __builtin_inff();
     f.max[c] = -__builtin_inff();
@@ -31,6 +32,22 @@ void merge_folds(column_fold& a, const column_fold& b, size_t cols) noexcept {
   for (size_t c = 0; a.min && c < cols; ++c) {
     a.min[c] = least(a.min[c], b.min[c]);
     a.max[c] = greatest(a.max[c], b.max[c]);
+  }
+  if (a.values) {
+    for (size_t c = 0; c < cols; ++c) {
+      const double count_b = b.weight[c];
+      if (count_b > 0.0 && a.mean) {
+        const double count_a = a.weight[c];
+        const double weight = count_b / (count_a + count_b);
+        const double delta = b.mean[c] - a.mean[c];
+        a.mean[c] = count_a > 0.0 ? a.mean[c] + delta * weight : b.mean[c];
+        a.m2[c] = count_a > 0.0 ? a.m2[c] + (b.m2[c] + (delta * delta) * (count_a * weight)) : b.m2[c];
+      }
+      a.weight[c] = a.weight[c] + count_b;
+      a.values[c] = a.values[c] + b.values[c];
+    }
+    a.count += b.count;
+    return;
   }
   const double count_a = static_cast<double>(a.count);
   const double count_b = static_cast<double>(b.count);
@@ -65,9 +82,13 @@ simdnorm_status fold_columns(const kernel_table& table, const column_source& sou
     const block b{row, end, first + from, first + to};
     if (f.mean) {
       const column_moments_arguments a{source.x, source.x_stride, source.padding, count, nullptr, true, &f, source.far};
-      table.column_moments_f32(a, b);
+      if (source.masked) {
+        table.column_moments_masked_f32({a, source.gaps, source.weights}, b);
+      } else {
+        table.column_moments_f32(a, b);
+      }
     } else {
-      const column_extremes_arguments a{source.x, source.x_stride, source.padding, f.min, f.max};
+      const column_extremes_arguments a{source.x, source.x_stride, source.padding, f.min, f.max, source.gaps};
       table.column_extremes_f32(a, b);
       f.count = count;
     }
@@ -82,18 +103,24 @@ simdnorm_status fold_columns(const kernel_table& table, const column_source& sou
       const size_t from = i * width;
       const size_t to = from + width < cols ? from + width : cols;
       const auto part = [from](auto* all) { return all ? all + from : nullptr; };
-      column_fold f{0, part(total.mean), part(total.m2), part(total.min), part(total.max)};
+      column_fold f{0,
+                    part(total.mean),
+                    part(total.m2),
+                    part(total.min),
+                    part(total.max),
+                    part(total.values),
+                    part(total.weight)};
       fold(f, from, to, 0, source.rows, count);
     });
     total.count = count;
     return s;
   }
   // Folds of the spans of one wave: 24 KiB of the caller's stack, whatever the shape.
-  constexpr size_t room = 1024;
-  double mean[room], m2[room];
-  float min[room], max[room];
+  alignas(64) char memory[24 * 1024];
   constexpr size_t most_spans = 16;
-  const size_t per_wave = room / cols < most_spans ? room / cols : most_spans;
+  const size_t bytes = cols * ((total.mean ? 2 : 0) + (total.values ? 2 : 0)) * sizeof(double) +
+                       (total.min ? 2 : 0) * cols * sizeof(float);
+  const size_t per_wave = sizeof memory / bytes < most_spans ? sizeof memory / bytes : most_spans;
 
   empty_fold(total, cols);
   for (size_t row = 0; row < source.rows;) {
@@ -103,8 +130,20 @@ simdnorm_status fold_columns(const kernel_table& table, const column_source& sou
     size_t spans = 0;
     while (spans < per_wave && row < source.rows) {
       const real_span span = find_real_rows(source, row, rows_per_span);
-      const size_t at = spans * cols;
-      folds[spans] = {0, total.mean ? mean + at : nullptr, m2 + at, total.min ? min + at : nullptr, max + at};
+      char* p = memory + spans * bytes;
+      const auto take = [&p, cols](auto* wanted) {
+        auto* here = reinterpret_cast<decltype(wanted)>(p);
+        if (wanted) p += cols * sizeof *wanted;
+        return wanted ? here : nullptr;
+      };
+      column_fold& f = folds[spans];
+      f = {};
+      f.mean = take(total.mean);
+      f.m2 = take(total.m2);
+      f.values = take(total.values);
+      f.weight = take(total.weight);
+      f.min = take(total.min);
+      f.max = take(total.max);
       counts[spans] = span.count;
       row = starts[++spans] = span.last;
     }

@@ -11,13 +11,16 @@
 
 namespace simdnorm {
 
-// A checked matrix and which of its rows are real.
+// A checked matrix, which of its rows and elements are real, and what they weigh.
 struct column_source {
   const void* x;
   ptrdiff_t x_stride;
   size_t rows;
   simdnorm_padding padding;
   bool far;  // too large for the caches
+  column_gaps gaps{};
+  const float* weights = nullptr;  // null: ones
+  bool masked = false;             // columns differ in what counts
 };
 
 // Whether rows x cols floats go past the caches: as outputs (1 times them), as x and y (2 times).
@@ -25,7 +28,22 @@ inline bool beyond_caches(size_t rows, size_t cols, size_t times) noexcept {
   return rows > 0 && cols >= simdnorm_stream_border() / sizeof(float) / rows * times;
 }
 
-// a = a followed by b, by Chan's formula, for `cols` columns.
+inline column_source source_of(const simdnorm_const_matrix& x, const simdnorm_padding& padding, bool nan_is_missing,
+                               const simdnorm_const_vector& weights) noexcept {
+  const bool elements =
+      padding.kind == SIMDNORM_PADDING_ELEMENT_MASK || padding.kind == SIMDNORM_PADDING_ELEMENT_MASK_BITS;
+  return {x.data,
+          x.row_stride,
+          x.rows,
+          padding,
+          beyond_caches(x.rows, x.cols, 2),
+          {x.cols, nan_is_missing},
+          static_cast<const float*>(weights.data),
+          elements || nan_is_missing || weights.data != nullptr};
+}
+
+// a = a followed by b, by Chan's formula, for `cols` columns. Either both have counts of each column, or
+// neither.
 void merge_folds(column_fold& a, const column_fold& b, size_t cols) noexcept;
 
 // Where the next `wanted` real rows at or after `row` end, and how many there are (fewer at the end
@@ -71,9 +89,12 @@ inline double canonical(double v) noexcept {
 inline double public_extreme(float v) noexcept {
   return canonical(v == 0.0f ? 0.0 : static_cast<double>(v));
 }
-inline simdnorm_moments make_moments(uint64_t count, double mean, double m2, float min, float max) noexcept {
-  if (count == 0) return {0, 0.0, 0.0, 0.0, 0.0};
-  return {count, canonical(mean), canonical(m2), public_extreme(min), public_extreme(max)};
+// Column c of a fold.
+inline simdnorm_moments make_moments(const column_fold& f, size_t c) noexcept {
+  const uint64_t count = f.values ? static_cast<uint64_t>(f.values[c]) : f.count;
+  const double weight = f.weight ? f.weight[c] : static_cast<double>(count);
+  if (count == 0) return {0, 0.0, 0.0, 0.0, 0.0, 0.0};
+  return {count, canonical(f.mean[c]), canonical(f.m2[c]), public_extreme(f.min[c]), public_extreme(f.max[c]), weight};
 }
 
 }  // namespace simdnorm

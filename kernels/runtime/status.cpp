@@ -51,6 +51,8 @@ const char* simdnorm_status_string(simdnorm_status status) {
       return "a pointer is not aligned to its element type";
     case SIMDNORM_INVALID_ACTIVATION:
       return "this norm does not have this activation, or takes no residual";
+    case SIMDNORM_INVALID_WEIGHT:
+      return "a weight is negative, NaN or infinite";
     default:
       return "unknown status";
   }

@@ -10,6 +10,7 @@
 #include "column/affine.hpp"
 #include "column/extremes.hpp"
 #include "column/moments.hpp"
+#include "column/moments_masked.hpp"
 #include "convert.hpp"
 #include "math/activation.hpp"
 #include "row/layer_norm.hpp"

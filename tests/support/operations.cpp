@@ -11,12 +11,31 @@
 namespace simdnorm::test {
 
 const char* name_of(operation op) {
-  static const char* const names[operation_count] = {
-      "layer_norm",           "layer_norm_affine",     "rms_norm",
-      "rms_norm_weighted",    "batch_norm_training",   "batch_norm_training_affine",
-      "batch_norm_inference", "standardize_transform", "standardize_inverse",
-      "min_max_transform",    "min_max_inverse",       "column_moments",
-      "column_state",         "standardize_fit",       "min_max_fit"};
+  static const char* const names[operation_count] = {"layer_norm",
+                                                     "layer_norm_affine",
+                                                     "rms_norm",
+                                                     "rms_norm_weighted",
+                                                     "batch_norm_training",
+                                                     "batch_norm_training_affine",
+                                                     "batch_norm_inference",
+                                                     "standardize_transform",
+                                                     "standardize_inverse",
+                                                     "min_max_transform",
+                                                     "min_max_transform_clipped",
+                                                     "min_max_inverse",
+                                                     "max_abs_transform",
+                                                     "max_abs_inverse",
+                                                     "standardize",
+                                                     "standardize_weighted",
+                                                     "min_max",
+                                                     "max_abs",
+                                                     "column_moments",
+                                                     "column_moments_weighted",
+                                                     "column_state",
+                                                     "column_state_weighted",
+                                                     "standardize_fit",
+                                                     "min_max_fit",
+                                                     "max_abs_fit"};
   return names[static_cast<std::size_t>(op)];
 }
 
@@ -88,6 +107,8 @@ problem make_problem(std::uint64_t seed, std::size_t rows, std::size_t cols, fla
     p.low.push_back(g.rough_normal());
     p.high.push_back(p.low[j] + (g.below(8) == 0 ? 0 : 1 + g.uniform()));
   }
+  for (std::size_t i = 0; i < rows; ++i)
+    p.weights.push_back(g.below(6) == 0 ? 0.0f : static_cast<float>(g.scale(f == flavour::heavy ? 24 : 2)));
   if (f == flavour::specials && cols > 0) {
     p.gamma[g.below(cols)] = float_of(0xffc12345);
     p.beta[g.below(cols)] = float_of(0x7f800000);
@@ -126,7 +147,7 @@ constexpr std::size_t element_count(std::size_t rows, std::size_t cols, std::ptr
 
 void append(std::vector<double>& to, const simdnorm_moments* m, std::size_t n) {
   for (std::size_t j = 0; j < n; ++j)
-    to.insert(to.end(), {static_cast<double>(m[j].count), m[j].mean, m[j].m2, m[j].min, m[j].max});
+    to.insert(to.end(), {static_cast<double>(m[j].count), m[j].mean, m[j].m2, m[j].min, m[j].max, m[j].weight});
 }
 
 }  // namespace
@@ -156,12 +177,29 @@ result run(operation op, const problem& p, const setup& s, arena& memory) {
   const simdnorm_matrix y{ys, p.rows, p.cols, y_pitch, SIMDNORM_F32};
   const simdnorm_padding padding = place.in(s.pad);
 
-  const auto column_options = [&] {
+  const auto column_options = [&](bool weighted) {
     simdnorm_column_options o = simdnorm_column_defaults();
+    o.padding = padding;
+    o.executor = s.executor;
+    if (weighted) o.weights = place.in(p.weights);
+    o.nan_is_missing = weighted;
+    return o;
+  };
+  const auto standardize_options = [&](bool weighted) {
+    simdnorm_standardize_options o = simdnorm_standardize_defaults();
+    o.padding = padding;
+    o.executor = s.executor;
+    if (weighted) o.weights = place.in(p.weights);
+    o.nan_is_missing = weighted;
+    return o;
+  };
+  const auto max_abs_options = [&] {
+    simdnorm_max_abs_options o = simdnorm_max_abs_defaults();
     o.padding = padding;
     o.executor = s.executor;
     return o;
   };
+  const auto tell = [&](const double* v) { r.f64.insert(r.f64.end(), v, v + p.cols); };
   const auto batch_options = [&] {
     simdnorm_batch_norm_options o = simdnorm_batch_norm_defaults();
     o.epsilon = p.epsilon;
@@ -238,30 +276,67 @@ result run(operation op, const problem& p, const setup& s, arena& memory) {
     }
     case operation::standardize_transform:
     case operation::standardize_inverse: {
-      const simdnorm_column_options o = column_options();
+      const simdnorm_standardize_options o = standardize_options(false);
       const double *mean = place.in(p.centre), *scale = place.in(p.scale);
       r.status = op == operation::standardize_transform ? simdnorm_standardize_transform(&x, &y, mean, scale, &o)
                                                         : simdnorm_standardize_inverse(&x, &y, mean, scale, &o);
       break;
     }
     case operation::min_max_transform:
+    case operation::min_max_transform_clipped:
     case operation::min_max_inverse: {
-      const simdnorm_min_max_options o = min_max_options();
+      simdnorm_min_max_options o = min_max_options();
+      o.clip = op == operation::min_max_transform_clipped;
       const double *low = place.in(p.low), *high = place.in(p.high);
-      r.status = op == operation::min_max_transform ? simdnorm_min_max_transform(&x, &y, low, high, &o)
-                                                    : simdnorm_min_max_inverse(&x, &y, low, high, &o);
+      r.status = op != operation::min_max_inverse ? simdnorm_min_max_transform(&x, &y, low, high, &o)
+                                                  : simdnorm_min_max_inverse(&x, &y, low, high, &o);
       break;
     }
-    case operation::column_moments: {
-      const simdnorm_column_options o = column_options();
+    case operation::max_abs_transform:
+    case operation::max_abs_inverse: {
+      const simdnorm_max_abs_options o = max_abs_options();
+      const double* scale = place.in(p.scale);
+      r.status = op == operation::max_abs_transform ? simdnorm_max_abs_transform(&x, &y, scale, &o)
+                                                    : simdnorm_max_abs_inverse(&x, &y, scale, &o);
+      break;
+    }
+    case operation::standardize:
+    case operation::standardize_weighted: {
+      const simdnorm_standardize_options o = standardize_options(op == operation::standardize_weighted);
+      double *mean = place.out_f64(p.cols), *scale = place.out_f64(p.cols);
+      r.status = simdnorm_standardize(&x, &y, mean, scale, &o);
+      tell(mean);
+      tell(scale);
+      break;
+    }
+    case operation::min_max: {
+      simdnorm_min_max_options o = min_max_options();
+      o.nan_is_missing = 1;
+      double *low = place.out_f64(p.cols), *high = place.out_f64(p.cols);
+      r.status = simdnorm_min_max(&x, &y, low, high, &o);
+      tell(low);
+      tell(high);
+      break;
+    }
+    case operation::max_abs: {
+      const simdnorm_max_abs_options o = max_abs_options();
+      double* scale = place.out_f64(p.cols);
+      r.status = simdnorm_max_abs(&x, &y, scale, &o);
+      tell(scale);
+      break;
+    }
+    case operation::column_moments:
+    case operation::column_moments_weighted: {
+      const simdnorm_column_options o = column_options(op == operation::column_moments_weighted);
       auto* out = memory.take<simdnorm_moments>(p.cols);
       r.status = simdnorm_column_moments(&x, out, &o);
       if (r.status == SIMDNORM_OK) append(r.f64, out, p.cols);
       break;
     }
-    case operation::column_state: {
+    case operation::column_state:
+    case operation::column_state_weighted: {
       // All rows; then the same state once more, merged with a copy of itself.
-      const simdnorm_column_options o = column_options();
+      const simdnorm_column_options o = column_options(op == operation::column_state_weighted);
       const std::size_t size = simdnorm_column_state_size(p.cols, SIMDNORM_F32);
       void *first = memory.take<unsigned char>(size, 64), *second = memory.take<unsigned char>(size, 64);
       auto* out = memory.take<simdnorm_moments>(p.cols);
@@ -281,11 +356,18 @@ result run(operation op, const problem& p, const setup& s, arena& memory) {
       break;
     }
     case operation::standardize_fit: {
-      const simdnorm_column_options o = column_options();
+      const simdnorm_standardize_options o = standardize_options(false);
       double *mean = place.out_f64(p.cols), *scale = place.out_f64(p.cols);
       r.status = simdnorm_standardize_fit(&x, mean, scale, &o);
       r.f64.assign(mean, mean + p.cols);
       r.f64.insert(r.f64.end(), scale, scale + p.cols);
+      break;
+    }
+    case operation::max_abs_fit: {
+      const simdnorm_max_abs_options o = max_abs_options();
+      double* scale = place.out_f64(p.cols);
+      r.status = simdnorm_max_abs_fit(&x, scale, &o);
+      tell(scale);
       break;
     }
     case operation::count_:  // not an operation
@@ -369,10 +451,12 @@ std::vector<operation_hash> hash_operations(std::uint64_t outputs) {
   static const std::size_t lengths[] = {1,   2,   3,   16,  31,  32,  33,  63,   64,   65,   127,  128,  129,
                                         255, 256, 257, 333, 512, 513, 768, 1000, 1024, 1536, 4096, 8191, 65536};
   std::vector<operation_hash> hashes;
+  std::uint64_t with_y = 0;
+  for (const operation op : all_operations()) with_y += has_y(op);
   for (const operation op : all_operations()) {
     // An operation with y gives an output per element, a fit a few per column: equal shares of the
     // outputs to the former, a tenth of such a share to the latter, costs about the same each.
-    const std::uint64_t share = outputs / 11 + 1;
+    const std::uint64_t share = outputs / with_y + 1;
     const std::uint64_t target = has_y(op) ? share : share / 10 + 1;
     generator g(0x51 + static_cast<std::uint64_t>(op));
     hash h;
@@ -390,13 +474,17 @@ std::vector<operation_hash> hash_operations(std::uint64_t outputs) {
       const auto f = static_cast<flavour>(g.below(flavour_count));
       const problem p = make_problem(g.next(), rows, cols, f, is_row_wise(op));
       setup s;
-      const std::size_t kind = g.below(6);
+      const std::size_t kind = g.below(7);
       if (kind == 0) {
         s.pad.kind = SIMDNORM_PADDING_ROW_MASK;
         for (std::size_t i = 0; i < rows; ++i) s.pad.rows.push_back(static_cast<std::uint8_t>(g.below(4) != 0));
       } else if (kind == 1 && is_row_wise(op)) {
         s.pad.kind = SIMDNORM_PADDING_ROW_LENGTHS;
         for (std::size_t i = 0; i < rows; ++i) s.pad.lengths.push_back(static_cast<std::int64_t>(g.between(0, cols)));
+      } else if ((kind == 2 || kind == 3) && !is_row_wise(op)) {
+        s.pad.kind = kind == 2 ? SIMDNORM_PADDING_ELEMENT_MASK : SIMDNORM_PADDING_ELEMENT_MASK_BITS;
+        s.pad.cols = cols;
+        for (std::size_t k = 0; k < rows * cols; ++k) s.pad.elements.push_back(static_cast<std::uint8_t>(g.below(5)));
       }
       const result r = run(op, p, s);
       if (r.status != SIMDNORM_OK || !r.intact) {

@@ -26,12 +26,22 @@ enum class operation {
   standardize_transform,
   standardize_inverse,
   min_max_transform,
+  min_max_transform_clipped,
   min_max_inverse,
+  max_abs_transform,
+  max_abs_inverse,
+  standardize,           // fit and transform
+  standardize_weighted,  // by weights of the rows, NaN for missing
+  min_max,               // NaN for missing
+  max_abs,
   // No y from here on.
   column_moments,
-  column_state,  // two updates, a merge and a result
+  column_moments_weighted,  // NaN for missing
+  column_state,             // two updates, a merge and a result
+  column_state_weighted,    // the same with weights, NaN for missing
   standardize_fit,
   min_max_fit,
+  max_abs_fit,
   count_,
 };
 inline constexpr std::size_t operation_count = static_cast<std::size_t>(operation::count_);
@@ -48,6 +58,10 @@ inline bool is_row_wise(operation op) {
 inline bool has_y(operation op) {
   return op < operation::column_moments;
 }
+// How many doubles stand together for a column: moments, or one parameter.
+inline std::size_t doubles_per_column(operation op) {
+  return op >= operation::column_moments && op <= operation::column_state_weighted ? 6 : 1;
+}
 
 // What is computed; says nothing of where it lies.
 struct problem {
@@ -57,6 +71,7 @@ struct problem {
   std::vector<float> mean, variance;  // cols: given statistics; also the old running ones
   std::vector<double> centre, scale;  // cols: given mean and scale
   std::vector<double> low, high;      // cols: given min and max
+  std::vector<float> weights;         // rows: some are 0
   double epsilon = 1e-5;
 
   [[nodiscard]] float& at(std::size_t i, std::size_t j) { return x[i * cols + j]; }
