@@ -45,7 +45,7 @@ double median(std::vector<double> v) {
 }  // namespace
 
 int main() {
-  using simdnorm::activation;
+  using simdnorm::elementwise_function;
   std::mt19937 random(1);
   std::normal_distribution<float> normal(0, 2);
   for (float& v : x) v = normal(random);
@@ -55,18 +55,18 @@ int main() {
   all.push_back({"copy", "-O3", [] { b::activations_libm::copy(x, y, n); }, {}});
   const struct {
     const char* name;
-    activation function;
+    elementwise_function function;
     void (*libm)(const float*, float*, std::size_t);
     void (*fast)(const float*, float*, std::size_t);
   } functions[] = {
-      {"relu", activation::relu, nullptr, nullptr},
-      {"gelu_erf", activation::gelu_erf, b::activations_libm::gelu_erf, b::activations_fast::gelu_erf},
-      {"gelu_tanh", activation::gelu_tanh, b::activations_libm::gelu_tanh, b::activations_fast::gelu_tanh},
-      {"silu", activation::silu, b::activations_libm::silu, b::activations_fast::silu},
-      {"sigmoid", activation::sigmoid, nullptr, nullptr},
-      {"tanh", activation::tanh, nullptr, nullptr},
-      {"erf", activation::erf, nullptr, nullptr},
-      {"exp", activation::exp, nullptr, nullptr},
+      {"relu", elementwise_function::relu, nullptr, nullptr},
+      {"gelu_erf", elementwise_function::gelu_erf, b::activations_libm::gelu_erf, b::activations_fast::gelu_erf},
+      {"gelu_tanh", elementwise_function::gelu_tanh, b::activations_libm::gelu_tanh, b::activations_fast::gelu_tanh},
+      {"silu", elementwise_function::silu, b::activations_libm::silu, b::activations_fast::silu},
+      {"sigmoid", elementwise_function::sigmoid, nullptr, nullptr},
+      {"tanh", elementwise_function::tanh, nullptr, nullptr},
+      {"erf", elementwise_function::erf, nullptr, nullptr},
+      {"exp", elementwise_function::exp, nullptr, nullptr},
   };
   for (const auto& f : functions) {
     for (const simdnorm_isa_state& state : simdnorm::isa_list()) {

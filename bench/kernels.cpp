@@ -39,6 +39,8 @@ constexpr use uses[] = {
     {"column_moments_masked", "f32", "columns_with_gaps"},
     {"column_affine", "f32", "standardize"},
     {"column_normalizer", "f32", "batch_norm_training"},
+    {"channel_moments", "f32", "channels"},
+    {"channel_affine", "f32", "channels"},
 };
 constexpr bool used(std::string_view family, std::string_view dtype) {
   for (const use& u : uses) {
@@ -46,9 +48,9 @@ constexpr bool used(std::string_view family, std::string_view dtype) {
   }
   return false;
 }
-// No function of the library calls it as it is: bench/activations.cpp measures it.
+// elementwise: bench/activations.cpp measures it. channel_rows_affine: column_affine with an addition and a maximum.
 constexpr bool measured_alone(std::string_view family) {
-  return family == "elementwise" || family == "convert";
+  return family == "elementwise" || family == "convert" || family == "channel_rows_affine";
 }
 #define SIMDNORM_KERNEL(family, dtype, arguments)                 \
   static_assert(used(#family, #dtype) || measured_alone(#family), \
@@ -673,6 +675,113 @@ void columns_with_gaps(contest& c, const setup& s, const shared_work& w) {
   add("batch_norm_training_element_mask", [=] { trained(padding::element_mask(g->elements)); });
 }
 
+// ---- channels ----------------------------------------------------------------------------------------------
+
+// A work of batch * channels planes, whose parameters belong to channels.
+shared_work channel_work(const tensor_shape& sh, bool dry) {
+  auto w = std::make_shared<work>(sh.batch * sh.channels, sh.side * sh.side, dry);
+  for (buffer<float>* b : {&w->gamma, &w->beta, &w->mean, &w->variance, &w->running_mean, &w->running_variance}) {
+    *b = buffer<float>(sh.channels);
+  }
+  for (float& v : w->running_variance) v = 1;
+  fill_normal(w->mean, data_mean, 0.1, 5);
+  fill_normal(w->variance, 1.0, 0.1, 6);
+  return w;
+}
+
+// The error of y, in the unit of oracle.hpp, over some sets of `planes` planes: channels (over the batch) or groups.
+double channel_error(const work& w, const tensor_shape& sh, std::size_t groups, bool given) {
+  const std::size_t size = w.cols;
+  const std::size_t sets = groups == 0 ? sh.channels : sh.batch * groups;
+  const std::size_t planes = groups == 0 ? sh.batch : sh.channels / groups;
+  const std::size_t looked_at = std::min(sets, std::max<std::size_t>(1, w.limit / (planes * size)));
+  const auto plane_of = [&](std::size_t set, std::size_t k) {
+    return groups == 0 ? k * sh.channels + set : set * planes + k;
+  };
+  const auto ulp = [](real v) { return std::exp2(std::floor(std::log2(static_cast<double>(v))) - 23); };
+  double worst = 0;
+  for (std::size_t i = 0; i < looked_at; ++i) {
+    const std::size_t set = i * sets / looked_at;
+    real mean = 0, square = 0;
+    if (given) {
+      mean = w.mean[set];
+      square = w.variance[set];
+    } else {
+      const real count = static_cast<real>(planes * size);
+      for (std::size_t k = 0; k < planes; ++k) {
+        for (std::size_t j = 0; j < size; ++j) mean += w.x[plane_of(set, k) * size + j];
+      }
+      mean /= count;
+      for (std::size_t k = 0; k < planes; ++k) {
+        for (std::size_t j = 0; j < size; ++j) {
+          const real d = w.x[plane_of(set, k) * size + j] - mean;
+          square += d * d;
+        }
+      }
+      square /= count;
+    }
+    const real rstd = 1 / std::sqrt(square + static_cast<real>(w.epsilon));
+    for (std::size_t k = 0; k < planes; ++k) {
+      const std::size_t plane = plane_of(set, k);
+      const real gamma = w.gamma[plane % sh.channels], beta = w.beta[plane % sh.channels];
+      for (std::size_t j = 0; j < size; ++j) {
+        const real xhat = (w.x[plane * size + j] - mean) * rstd;
+        const real exact = xhat * gamma + beta;
+        const float y = w.y[plane * size + j];
+        if (y != y) return std::numeric_limits<double>::infinity();
+        const real slack = exact == 0 ? 0 : ulp(std::fabs(exact)) / 2;
+        const real off = std::max<real>(0, std::fabs(y - exact) - (gamma == 1 && beta == 0 ? 0 : slack));
+        worst = std::max(worst, static_cast<double>(off / std::fabs(gamma) / ulp(std::max<real>(1, std::fabs(xhat)))));
+      }
+    }
+  }
+  return worst;
+}
+
+enum class channel_norm { training, inference, group, instance };
+constexpr const char* channel_section = "Channels: [batch, channels, height, width], channels first";
+
+contest channel_contest(const setup& s, channel_norm norm, const tensor_shape& sh, bool dry) {
+  const shared_work w = channel_work(sh, dry);
+  contest c = make_contest(w, sh.whose);
+  add_copies(c, s, w);
+  const std::size_t groups = norm == channel_norm::group ? 32 : norm == channel_norm::instance ? sh.channels : 0;
+  const char* names[] = {"batch_norm_training_nchw", "batch_norm_inference_nchw", "group_norm", "instance_norm"};
+  kernel_entry e = entry(c, s, names[static_cast<int>(norm)], w->rows, w->cols, 2 * w->bytes(),
+                         [=] { return channel_error(*w, sh, groups, norm == channel_norm::inference); });
+  e.baselines([=](const baselines::table& t) {
+    return [=] {
+      const float epsilon = static_cast<float>(w->epsilon);
+      if (norm == channel_norm::training) {
+        t.batch_norm_training_nchw(w->x.data(), w->y.data(), sh.batch, sh.channels, w->cols, w->gamma.data(),
+                                   w->beta.data(), epsilon, 0.1f, w->running_mean.data(), w->running_variance.data());
+      } else if (norm == channel_norm::inference) {
+        t.batch_norm_inference_nchw(w->x.data(), w->y.data(), sh.batch, sh.channels, w->cols, w->mean.data(),
+                                    w->variance.data(), w->gamma.data(), w->beta.data(), epsilon);
+      } else {
+        t.group_norm(w->x.data(), w->y.data(), sh.batch, sh.channels, w->cols, groups, w->gamma.data(), w->beta.data(),
+                     epsilon);
+      }
+    };
+  });
+  e.library([=] {
+    const simdnorm::tensor_view<const float> x(w->x.data(), {sh.batch, sh.channels, sh.side, sh.side});
+    const simdnorm::tensor_view<float> y(w->y.data(), {sh.batch, sh.channels, sh.side, sh.side});
+    if (norm == channel_norm::training) return require(simdnorm::batch_norm_training(x, y, training_call(*w, s)));
+    if (norm == channel_norm::inference) {
+      return require(simdnorm::batch_norm_inference(
+          x, y, params(w->mean), params(w->variance),
+          {.epsilon = w->epsilon, .gamma = params(w->gamma), .beta = params(w->beta), .pad = {}, .exec = s.exec}));
+    }
+    simdnorm::group_norm_options o;
+    o.gamma = params(w->gamma);
+    o.beta = params(w->beta);
+    o.exec = s.exec;
+    require(simdnorm::group_norm(x, y, groups, o));
+  });
+  return c;
+}
+
 // ---- the table of kernels -----------------------------------------------------------------------------------
 
 struct kernel_row {
@@ -709,7 +818,8 @@ constexpr kernel_row kernel_rows[] = {
 
 // uses[] names benchmarks that exist.
 static_assert(std::ranges::all_of(uses, [](const use& u) {
-  return std::ranges::any_of(kernel_rows, [&](const kernel_row& k) { return k.name == u.benchmark; });
+  return u.benchmark == "channels" ||
+         std::ranges::any_of(kernel_rows, [&](const kernel_row& k) { return k.name == u.benchmark; });
 }));
 
 const kernel_row& row_of(std::string_view name) {
@@ -1016,6 +1126,16 @@ std::vector<planned_contest> synthetic_contests(const setup& s) {
                        k.add(c, s, w);
                        return c;
                      }});
+    }
+  }
+  for (const channel_norm norm : {channel_norm::training, channel_norm::inference}) {
+    for (const tensor_shape& sh : channel_shapes) {
+      all.push_back({channel_section, sh.quick, [=, &sh](bool dry) { return channel_contest(s, norm, sh, dry); }});
+    }
+  }
+  for (const channel_norm norm : {channel_norm::group, channel_norm::instance}) {
+    for (const tensor_shape& sh : group_shapes) {
+      all.push_back({channel_section, sh.quick, [=, &sh](bool dry) { return channel_contest(s, norm, sh, dry); }});
     }
   }
   for (const bool layer : {true, false}) {

@@ -145,6 +145,22 @@ inline constexpr shape peer_batch_norm_shapes[] = {
     {256, 64, "", true}, {4096, 256, "", true}, {65536, 64, ""}, {1024, 4096, "", true}};
 inline constexpr shape peer_scaling_shapes[] = {{65536, 64, "", true}, {1024, 4096, ""}};
 
+// [batch, channels, side, side]: ResNet-50's stages at a batch of 32, and one image.
+struct tensor_shape {
+  std::size_t batch, channels, side;
+  const char* whose;
+  bool quick = false;
+};
+inline constexpr tensor_shape channel_shapes[] = {
+    {32, 64, 56, "32x64x56x56: ResNet-50 stage 2, 32 images", true},
+    {32, 256, 14, "32x256x14x14: stage 4, 32 images"},
+    {32, 512, 7, "32x512x7x7: stage 5, 32 images"},
+};
+inline constexpr tensor_shape group_shapes[] = {
+    {8, 320, 32, "8x320x32x32 in 32 groups: a U-Net of Stable Diffusion", true},
+    {32, 256, 14, "32x256x14x14 in 32 groups"},
+};
+
 // The statistics algorithms side by side.
 inline constexpr shape row_statistics_shape{32, 4096, "LayerNorm built on each algorithm, rows of 4096", true};
 inline constexpr shape column_statistics_shape{4096, 64, "the columns of 4096 samples, by each algorithm", true};

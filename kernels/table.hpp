@@ -153,7 +153,7 @@ struct column_affine_arguments {
   simdnorm_padding padding;
   const column_parameters* parameters;  // entry 0 belongs to block.col_first
   bool stream;                          // y goes past the caches where its lines allow it
-  column_gaps gaps;                     // nan_is_missing: NaN is common, here
+  column_gaps gaps{};                   // nan_is_missing: NaN is common, here
 };
 
 // parameters of y = (x - mean) / sqrt(variance + epsilon) * gamma + beta for a strip, from its fold or,
@@ -184,13 +184,65 @@ struct convert_arguments {
 };
 
 // docs/numerics.md, "Activations". exp and erf are no activations; the table has them so that tests reach them.
-enum class activation { none, relu, gelu_erf, gelu_tanh, silu, sigmoid, tanh, erf, exp };
+enum class elementwise_function { none, relu, gelu_erf, gelu_tanh, silu, sigmoid, tanh, erf, exp };
 
 // y[j] = function(x[j]) for the columns of the block; y may be x.
 struct elementwise_arguments {
   const float* x;
   float* y;
-  activation function;
+  elementwise_function function;
+};
+
+// Which elements of [batch, channels, spatial] are real. Plane (set, plane) has the entry first + set * set_step +
+// plane * plane_step: of lengths (its leading real elements), or where its bytes or bits begin.
+struct channel_mask {
+  enum kind_of : int32_t { none, lengths, bytes, bits };
+  kind_of kind;
+  simdnorm_index_type index_type;
+  const void* data;
+  size_t first, set_step, plane_step;
+};
+
+// Of sets of planes of `size` contiguous elements, plane p of set s at x + s * set_stride + p * plane_stride; entry 0
+// of the outputs belongs to set block.row_first.
+struct channel_moments_arguments {
+  const void* x;
+  ptrdiff_t set_stride, plane_stride;
+  size_t planes, size;
+  channel_mask mask;
+  double* mean;
+  double* m2;
+  uint64_t* count;
+};
+
+struct channel_strides {
+  ptrdiff_t batch, channel;
+};
+
+// Planes of block.row_first to row_last of the batch and of channels block.col_first to col_last.
+struct channel_affine_arguments {
+  const void* x;
+  void* y;
+  const void* residual;  // null: none
+  channel_strides x_strides, y_strides, residual_strides;
+  size_t size;
+  const column_parameters* parameters;  // entry 0 belongs to block.col_first
+  channel_mask mask;                    // a set is a channel, a plane one of the batch
+  simdnorm_padding_fill fill;
+  bool relu;
+  bool stream;      // y goes past the caches where its lines allow it, and x is fetched this far ahead:
+  ptrdiff_t fetch;  // elements
+};
+
+// Channels last, rows and columns of a matrix: as column_affine_arguments, with what is fused.
+struct channel_rows_affine_arguments {
+  const void* x;
+  void* y;
+  const void* residual;  // null: none
+  ptrdiff_t x_stride, y_stride, residual_stride;
+  simdnorm_padding padding;
+  const column_parameters* parameters;
+  bool relu;
 };
 
 struct kernel_table {

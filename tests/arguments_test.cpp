@@ -711,7 +711,7 @@ struct longer {
 
 template <class Options>
 void check_struct_size(const char* name, const std::function<simdnorm_status(call&, const Options*)>& run,
-                       Options (*defaults)()) {
+                       Options (*defaults)(), std::size_t first_size = sizeof(Options)) {
   const auto status_of = [&](const Options* options) {
     const auto c = std::make_unique<call>();
     const auto before = std::make_unique<arrays>(c->a);
@@ -724,10 +724,12 @@ void check_struct_size(const char* name, const std::function<simdnorm_status(cal
   EXPECT_EQ(o.struct_size, sizeof o);
   EXPECT_EQ(status_of(&o), SIMDNORM_OK);
   for (const std::size_t size :
-       {std::size_t{0}, std::size_t{1}, std::size_t{8}, sizeof o / 2, sizeof o - 8, sizeof o - 1}) {
+       {std::size_t{0}, std::size_t{1}, std::size_t{8}, first_size / 2, first_size - 8, first_size - 1}) {
     o.struct_size = size;
     EXPECT_EQ(status_of(&o), SIMDNORM_INVALID_STRUCT) << name << ", struct_size " << size;
   }
+  o.struct_size = first_size;  // an older caller's
+  EXPECT_EQ(status_of(&o), SIMDNORM_OK) << name;
   longer<Options> l{defaults(), {}};
   for (std::size_t more = 0; more <= sizeof l.tail; more += 8) {
     l.known.struct_size = sizeof o + more;
@@ -751,13 +753,13 @@ TEST_P(arguments_test, struct_size) {
       "rms_norm", [](call& c, const auto* o) { return simdnorm_rms_norm(c.xp, c.yp, o); }, &simdnorm_rms_norm_defaults);
   check_struct_size<simdnorm_batch_norm_options>(
       "batch_norm_training", [](call& c, const auto* o) { return simdnorm_batch_norm_training(c.xp, c.yp, o); },
-      &simdnorm_batch_norm_defaults);
+      &simdnorm_batch_norm_defaults, offsetof(simdnorm_batch_norm_options, activation));
   check_struct_size<simdnorm_batch_norm_options>(
       "batch_norm_inference",
       [](call& c, const auto* o) {
         return simdnorm_batch_norm_inference(c.xp, c.yp, c.given_mean, c.given_variance, o);
       },
-      &simdnorm_batch_norm_defaults);
+      &simdnorm_batch_norm_defaults, offsetof(simdnorm_batch_norm_options, activation));
   check_struct_size<simdnorm_column_options>(
       "column_moments", [](call& c, const auto* o) { return simdnorm_column_moments(c.xp, c.out, o); },
       &simdnorm_column_defaults);

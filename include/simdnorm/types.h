@@ -53,7 +53,9 @@ enum {
   SIMDNORM_UNKNOWN_ISA = 15,      /* SIMDNORM_MAX_ISA or an argument names no instruction set */
   SIMDNORM_ISA_UNAVAILABLE = 16,  /* not compiled in, or this CPU or operating system lacks it */
   SIMDNORM_MISALIGNED = 17,       /* a pointer is not aligned to its element type */
-  SIMDNORM_INVALID_WEIGHT = 18    /* a weight is negative, NaN or infinite */
+  SIMDNORM_INVALID_ACTIVATION =
+      18,                      /* an activation that this norm does not have, or a residual that it does not take */
+  SIMDNORM_INVALID_WEIGHT = 19 /* a weight is negative, NaN or infinite */
 };
 
 /* A short English sentence for a status; never null. */
@@ -115,6 +117,14 @@ typedef struct simdnorm_vector {
   size_t size;
   simdnorm_type type;
 } simdnorm_vector;
+
+/* ---- activations that a norm can end with ------------------------------------------------------*/
+
+typedef int32_t simdnorm_activation;
+enum {
+  SIMDNORM_ACTIVATION_NONE = 0,
+  SIMDNORM_ACTIVATION_RELU = 1 /* 0 where the output is below 0; NaN stays, and so does -0 */
+};
 
 /* ---- padding: which elements are real ---------------------------------------------------------
  *

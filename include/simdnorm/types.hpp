@@ -37,6 +37,7 @@ enum class status : simdnorm_status {
   unknown_isa = SIMDNORM_UNKNOWN_ISA,
   isa_unavailable = SIMDNORM_ISA_UNAVAILABLE,
   misaligned = SIMDNORM_MISALIGNED,
+  invalid_activation = SIMDNORM_INVALID_ACTIVATION,
   invalid_weight = SIMDNORM_INVALID_WEIGHT,
 };
 
@@ -44,6 +45,12 @@ enum class status : simdnorm_status {
 [[nodiscard]] inline std::string_view to_string(status s) noexcept {
   return simdnorm_status_string(static_cast<simdnorm_status>(s));
 }
+
+/// What a norm can end with.
+enum class activation_function : simdnorm_activation {
+  none = SIMDNORM_ACTIVATION_NONE,
+  relu = SIMDNORM_ACTIVATION_RELU
+};
 
 /// The element types that have kernels.
 template <class T>

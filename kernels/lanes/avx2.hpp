@@ -22,6 +22,7 @@ struct lanes : four_doubles {
   static constexpr size_t width = 8;
   static constexpr size_t columns_together = 2;  // ten registers of sixteen
   static constexpr bool fused = true;
+  static constexpr bool fused_halves = false;  // rounding takes three registers of sixteen
   static constexpr bool streams = true;
   struct wide {
     f64 part[2];

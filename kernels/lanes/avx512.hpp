@@ -23,6 +23,7 @@ struct lanes {
   static constexpr size_t width = 16;
   static constexpr size_t columns_together = 4;  // four chains each, 20 registers
   static constexpr bool fused = true;
+  static constexpr bool fused_halves = true;
   static constexpr bool streams = true;
   struct wide {
     f64 part[2];

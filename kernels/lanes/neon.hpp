@@ -22,6 +22,7 @@ struct lanes {
   static constexpr size_t width = 4;
   static constexpr size_t columns_together = 4;  // 20 registers of 32
   static constexpr bool fused = true;
+  static constexpr bool fused_halves = true;
   static constexpr bool streams = true;
   struct wide {
     f64 part[2];

@@ -53,6 +53,7 @@ struct lanes {
   static constexpr size_t width = 1;
   static constexpr size_t columns_together = 1;
   static constexpr bool fused = false;  // 32 emulated fma a turn do not fit
+  static constexpr bool fused_halves = false;
   static constexpr bool streams = false;
   struct wide {
     f64 part[1];

@@ -283,6 +283,7 @@ template <class L, affine A, stores S, class Norm>
 template <class L, affine A, stores S, rows Rows, class Norm>
 [[gnu::noinline]] void write_short_rows(const Norm& norm, const row_norm_arguments& a, const block& b) {
   constexpr size_t ahead_elements = 4096;
+  constexpr bool fuses = sizeof(typename Norm::batch::x_type) == sizeof(float) ? L::fused : L::fused_halves;
   const size_t most = a.rows_together;
   const size_t rows_ahead = ahead_elements / a.cols + 1;
   row_views<L, Norm> views(a, b);
@@ -299,7 +300,7 @@ template <class L, affine A, stores S, rows Rows, class Norm>
   while (out->count + in->count > 0) {
     next->count = 0;
     if (in->count == most) views.take(*next, most);
-    const bool fused = L::fused && out->count > 0 && out->safe && in->count == out->count && parameters.passed(*out);
+    const bool fused = fuses && out->count > 0 && out->safe && in->count == out->count && parameters.passed(*out);
     const size_t count = out->count > in->count ? out->count : in->count;
     for (size_t k = 0; k < count; ++k) {
       // Just before its sums: earlier, and its first lines would be a stream of their own to the prefetchers.
@@ -309,7 +310,7 @@ template <class L, affine A, stores S, rows Rows, class Norm>
         norm.start_row(*next, 0);
       }
       const bool fits = S == stores::cached || Rows == rows::exact || can_stream<L>(out->y[k], out->n[k]);
-      if (fused && fits) [[likely]] {
+      if (fuses && fused && fits) [[likely]] {
         const auto* ahead = in->x[k];
         if constexpr (S == stores::streamed) {
           if (b.row_last - in->index[k] > rows_ahead) ahead += static_cast<ptrdiff_t>(rows_ahead) * a.x_stride;

@@ -46,6 +46,9 @@ inline const Options* read_options(const Options* in, Options& storage, Options 
   return &storage;
 }
 
+// Of simdnorm_batch_norm_options, before it had an activation.
+inline constexpr size_t first_batch_norm_size = offsetof(simdnorm_batch_norm_options, activation);
+
 inline constexpr size_t largest_size = static_cast<size_t>(PTRDIFF_MAX);
 
 // Which element types a norm has kernels for.

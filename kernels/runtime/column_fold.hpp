@@ -18,9 +18,9 @@ struct column_source {
   size_t rows;
   simdnorm_padding padding;
   bool far;  // too large for the caches
-  column_gaps gaps;
-  const float* weights;  // null: ones
-  bool masked;           // columns differ in what counts
+  column_gaps gaps{};
+  const float* weights = nullptr;  // null: ones
+  bool masked = false;             // columns differ in what counts
 };
 
 // Whether rows x cols floats go past the caches: as outputs (1 times them), as x and y (2 times).

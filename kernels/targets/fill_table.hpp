@@ -4,6 +4,9 @@
 // simdnorm::<isa>::table. Included after the lanes.
 #pragma once
 
+#include "channel/affine.hpp"
+#include "channel/moments.hpp"
+#include "channel/rows.hpp"
 #include "column/affine.hpp"
 #include "column/extremes.hpp"
 #include "column/moments.hpp"

@@ -31,19 +31,53 @@ def place(name, x):
     return "%s, %dx%d" % (name, *x.shape)
 
 
-def fit_standardize(c, x, **options):
+def fit(c, name, x, *arguments, **options):
+    """simdnorm_NAME_fit: one or two arrays of parameters."""
     def ours():
-        mean, scale = numpy.full(x.shape[1], -1.0), numpy.full(x.shape[1], -1.0)
-        c.simdnorm.standardize_fit(x, mean, scale, c.simdnorm.options("standardize_fit", **options))
-        return mean, scale
+        out = tuple(numpy.full(x.shape[1], -1.0) for _ in range(1 if name == "max_abs" else 2))
+        getattr(c.simdnorm, name + "_fit")(x, *out, c.simdnorm.options(name + "_fit", **options))
+        return out
 
-    return c.for_each_isa("standardize_fit", ours)
+    return c.for_each_isa(name + "_fit", ours)
 
 
-def check_fit(c, name, x, mean, scale, scaler, group=""):
+def transform(c, name, x, parameters, **options):
+    """simdnorm_NAME, a transform or an inverse."""
+    def ours():
+        y = numpy.full_like(x, -1)
+        getattr(c.simdnorm, name)(x, y, *parameters, c.simdnorm.options(name, **options))
+        return y
+
+    return c.for_each_isa(name, ours)[0]
+
+
+def check_fused(c, name, where, x, parameters, y, **options):
+    """Fit and transform in one call: the bits of the two."""
+    def ours():
+        out = numpy.full_like(x, -1)
+        fitted = tuple(numpy.full_like(p, -1) for p in parameters)
+        getattr(c.simdnorm, name)(x, out, *fitted, c.simdnorm.options(name, **options))
+        return (out,) + fitted
+
+    out, *fitted = c.for_each_isa(name, ours)
+    c.exactly("in one call, y", where, out.view(numpy.uint32), y.view(numpy.uint32))
+    for a, b in zip(fitted, parameters):
+        c.exactly("in one call, parameters", where, a, b)
+
+
+def exact_weighted(x, weights):
+    """Mean and variance of columns; a NaN does not count."""
+    w = numpy.where(numpy.isnan(x), 0, numpy.asarray(weights, real)[:, None])
+    x = numpy.where(numpy.isnan(x), 0, x).astype(real)
+    mean = (w * x).sum(axis=0) / w.sum(axis=0)
+    mean += (w * (x - mean)).sum(axis=0) / w.sum(axis=0)
+    return mean, (w * numpy.square(x - mean)).sum(axis=0) / w.sum(axis=0)
+
+
+def check_fit(c, name, x, mean, scale, scaler, group="", weights=None):
     """Statistics of ours and of a scaler fitted in doubles, both against exact ones; then against each other."""
-    exact_mean, variance = exact_moments(x, 0)
-    exact_mean, sigma = exact_mean[0], numpy.sqrt(variance[0])
+    exact_mean, variance = exact_weighted(x, numpy.ones(len(x)) if weights is None else weights)
+    sigma = numpy.sqrt(variance)
     constant = sigma == 0
     tolerance = numpy.maximum(sigma * MEAN_BOUND + numpy.abs(exact_mean) * DOUBLE, 1e-300)
     c.check(group + "mean, as parts of what is allowed", name, mean, scaler.mean_,
@@ -56,45 +90,152 @@ def check_fit(c, name, x, mean, scale, scaler, group=""):
     return exact_mean, exact_scale
 
 
+def check_transform(c, name, x, scaler, parameters, **options):
+    """Transform and inverse with the parameters that scikit-learn fitted."""
+    mean, scale = parameters
+    y = transform(c, "standardize_transform", x, parameters, **options)
+    # In doubles scikit-learn is right to the last digit of a float: a rounding to float is all that is apart.
+    c.check("transform by sklearn's parameters", name, y, scaler.transform(x.astype(float)),
+            Truth((x.astype(real) - mean) / scale), atol=3e-7, rtol=3e-7)
+    back = transform(c, "standardize_inverse", y, parameters, **options)
+    exact = y.astype(real) * scale + mean
+    c.check("inverse", name, back, scaler.inverse_transform(y.astype(float)),
+            Truth.of(exact, scale * ulp(numpy.maximum(numpy.abs(y), 1)), (ulp(exact) + ulp(mean)) / 2), rtol=3e-7,
+            atol=6e-7 * scale)
+
+
 def compare_standardize(c):
     for name, x in data_sets():
         name = place(name, x)
         scaler = sklearn.preprocessing.StandardScaler().fit(x.astype(float))
-        mean, scale = fit_standardize(c, x)
+        mean, scale = fit(c, "standardize", x)
         exact_mean, exact_scale = check_fit(c, name, x, mean, scale, scaler)
-        xhat = (x.astype(real) - exact_mean) / exact_scale
-
-        def transform(mean, scale):
-            def ours():
-                y = numpy.full_like(x, -1)
-                c.simdnorm.standardize_transform(x, y, mean, scale, None)
-                return y
-
-            return c.for_each_isa(name, ours)[0]
-
-        y = transform(mean, scale)
-        # In doubles scikit-learn is right to the last digit of a float: a rounding to float is all that is apart.
-        c.check("transform; sklearn in doubles", name, y, scaler.transform(x.astype(float)), Truth(xhat),
-                atol=3e-7, rtol=3e-7)
+        truth = Truth((x.astype(real) - exact_mean) / exact_scale)
+        y = transform(c, "standardize_transform", x, (mean, scale))
+        c.check("transform; sklearn in doubles", name, y, scaler.transform(x.astype(float)), truth, atol=3e-7, rtol=3e-7)
         c.check("transform; sklearn in floats", name, y,
-                sklearn.preprocessing.StandardScaler().fit(x).transform(x), Truth(xhat), ordinary=False,
+                sklearn.preprocessing.StandardScaler().fit(x).transform(x), truth, ordinary=False,
                 condition=(numpy.abs(x).max(axis=0) / exact_scale))
-        # With the parameters that scikit-learn fitted.
-        y = transform(scaler.mean_.copy(), scaler.scale_.copy())
-        c.check("transform by sklearn's parameters", name, y, scaler.transform(x.astype(float)),
-                Truth((x.astype(real) - scaler.mean_) / scaler.scale_), atol=3e-7, rtol=3e-7)
+        check_transform(c, name, x, scaler, (scaler.mean_, scaler.scale_))
 
-        def inverse():
-            back = numpy.full_like(x, -1)
-            c.simdnorm.standardize_inverse(y, back, scaler.mean_, scaler.scale_, None)
-            return back
 
-        back, = c.for_each_isa(name, inverse)
-        exact = y.astype(real) * scaler.scale_ + scaler.mean_
+def compare_standardize_in_one_call(c):
+    c.simdnorm.need("standardize")
+    for name, x in data_sets():
+        parameters = fit(c, "standardize", x)
+        check_fused(c, "standardize", place(name, x), x, parameters,
+                    transform(c, "standardize_transform", x, parameters))
+
+
+def compare_standardize_without_mean_or_scale(c):
+    for name, x in data_sets():
+        for with_mean, with_std in ((1, 0), (0, 1), (0, 0)):
+            where = "%s, %d, %d" % (place(name, x), with_mean, with_std)
+            scaler = sklearn.preprocessing.StandardScaler(with_mean=bool(with_mean), with_std=bool(with_std))
+            scaler.fit(x.astype(float))
+            mean, scale = fit(c, "standardize", x, with_mean=with_mean, with_std=with_std)
+            if not with_mean:
+                c.exactly("mean", where, mean, numpy.zeros_like(mean))
+            if not with_std:
+                c.exactly("scale", where, scale, numpy.ones_like(scale))
+            y = transform(c, "standardize_transform", x, (mean, scale), with_mean=with_mean, with_std=with_std)
+            exact = (x.astype(real) - mean) / scale
+            # scikit-learn has its own mean and scale.
+            c.check("transform", where, y, scaler.transform(x.astype(float)), Truth(exact), rtol=5e-7,
+                    atol=3e-7 + x.astype(float).std(axis=0) / scale * MEAN_BOUND)
+
+
+def some_weights(rows):
+    random = numpy.random.default_rng(rows)
+    yield "ones", numpy.ones(rows, f32)
+    yield "whole, some 0", numpy.concatenate([[1], random.integers(0, 4, size=rows - 1)]).astype(f32)
+    yield "any", (random.uniform(size=rows) * 10.0 ** random.integers(-3, 3, size=rows)).astype(f32)
+
+
+def compare_standardize_with_weights(c):
+    """sample_weight"""
+    for name, x in data_sets():
+        for what, w in some_weights(x.shape[0]):
+            where = "%s, weights %s" % (place(name, x), what)
+            mean, scale = fit(c, "standardize", x, weights=w)
+            scaler = sklearn.preprocessing.StandardScaler().fit(x.astype(float), sample_weight=w.astype(float))
+            check_fit(c, where, x, mean, scale, scaler, weights=w)
+
+
+def holes(x):
+    """x with a tenth of its elements missing, the first row whole."""
+    x = x.copy()
+    missing = numpy.random.default_rng(x.size).uniform(size=x.shape) < 0.1
+    missing[0] = False
+    x[missing] = numpy.nan
+    return x
+
+
+def compare_standardize_with_nan(c):
+    """scikit-learn takes NaN as missing in fit, and leaves it in transform."""
+    for name, x in data_sets():
+        name, x = place(name, x), holes(x)
+        mean, scale = fit(c, "standardize", x, nan_is_missing=1)
+        scaler = sklearn.preprocessing.StandardScaler().fit(x.astype(float))
+        check_fit(c, name, x, mean, scale, scaler)
+        check_transform(c, name, x, scaler, (scaler.mean_, scaler.scale_), nan_is_missing=1)
+        check_fused(c, "standardize", name, x, (mean, scale),
+                    transform(c, "standardize_transform", x, (mean, scale), nan_is_missing=1), nan_is_missing=1)
+
+
+def compare_min_max_and_max_abs_with_nan(c):
+    for name, x in data_sets():
+        name, x = place(name, x), holes(x)
+        least, greatest = fit(c, "min_max", x, nan_is_missing=1)
+        scaler = sklearn.preprocessing.MinMaxScaler().fit(x.astype(float))
+        c.exactly("minimum", name, least, scaler.data_min_)
+        c.exactly("maximum", name, greatest, scaler.data_max_)
+        scale, = fit(c, "max_abs", x, nan_is_missing=1)
+        c.exactly("greatest magnitude", name, scale, sklearn.preprocessing.MaxAbsScaler().fit(x.astype(float)).scale_)
+
+
+def compare_max_abs(c):
+    for name, x in data_sets():
+        name = place(name, x)
+        scaler = sklearn.preprocessing.MaxAbsScaler().fit(x.astype(float))
+        scale, = fit(c, "max_abs", x)
+        c.exactly("scale", name, scale, scaler.scale_)
+        y = transform(c, "max_abs_transform", x, (scale,))
+        exact = x.astype(real) / scale
+        c.check("transform", name, y, scaler.transform(x.astype(float)), Truth(exact), atol=3e-7, rtol=3e-7)
+        back = transform(c, "max_abs_inverse", y, (scale,))
+        exact = y.astype(real) * scale
         c.check("inverse", name, back, scaler.inverse_transform(y.astype(float)),
-                Truth.of(exact, scaler.scale_ * ulp(numpy.maximum(numpy.abs(y), 1)),
-                         (ulp(exact) + ulp(scaler.mean_)) / 2),
-                rtol=3e-7, atol=6e-7 * scaler.scale_)
+                Truth.of(exact, scale * ulp(real(1)), ulp(exact) / 2), rtol=3e-7, atol=6e-7 * scale)
+        check_fused(c, "max_abs", name, x, (scale,), y)
+
+
+def compare_min_max_clipped(c):
+    """Fitted to the first half of the rows, all of them transformed."""
+    c.simdnorm.need("min_max")
+    for name, x in data_sets():
+        half = numpy.ascontiguousarray(x[:(len(x) + 1) // 2])
+        name = place(name, x)
+        for low, high in ((0, 1), (-1, 1)):
+            scaler = sklearn.preprocessing.MinMaxScaler((low, high), clip=True).fit(half.astype(float))
+            options = {"low": low, "high": high, "clip": 1}
+            parameters = fit(c, "min_max", half, **options)
+            y = transform(c, "min_max_transform", x, parameters, **options)
+            c.exactly("inside", name, [y.min() >= low, y.max() <= high], [True, True])
+            least, greatest = parameters
+            divisor = numpy.where(greatest == least, 1, greatest - least).astype(real)
+            unit = (x.astype(real) - least) / divisor
+            exact = numpy.clip(unit * (high - low) + low, low, high)
+            c.check("transform", name, y, scaler.transform(x.astype(float)),
+                    Truth.of(exact, (high - low) * ulp(numpy.maximum(numpy.abs(unit), 1)), (ulp(exact) + ulp(real(low))) / 2),
+                    rtol=3e-7, atol=3e-7)
+
+
+def compare_min_max_in_one_call(c):
+    c.simdnorm.need("min_max")
+    for name, x in data_sets():
+        parameters = fit(c, "min_max", x)
+        check_fused(c, "min_max", place(name, x), x, parameters, transform(c, "min_max_transform", x, parameters))
 
 
 def compare_standardize_in_batches(c):
@@ -131,23 +272,11 @@ def compare_min_max(c):
         name = place(name, x)
         for low, high in ((0, 1), (-1, 1), (2, 5)):
             scaler = sklearn.preprocessing.MinMaxScaler((low, high)).fit(x.astype(float))
-            options = c.simdnorm.options("min_max_fit", low=low, high=high)
-
-            def fit():
-                least, greatest = numpy.full(x.shape[1], -1.0), numpy.full(x.shape[1], -1.0)
-                c.simdnorm.min_max_fit(x, least, greatest, options)
-                return least, greatest
-
-            least, greatest = c.for_each_isa(name, fit)
+            options = {"low": low, "high": high}
+            least, greatest = fit(c, "min_max", x, **options)
             c.exactly("minimum", name, least, scaler.data_min_)
             c.exactly("maximum", name, greatest, scaler.data_max_)
-
-            def transform():
-                y = numpy.full_like(x, -1)
-                c.simdnorm.min_max_transform(x, y, least, greatest, options)
-                return y
-
-            y, = c.for_each_isa(name, transform)
+            y = transform(c, "min_max_transform", x, (least, greatest), **options)
             # scikit-learn divides a constant column by 1, as simdnorm does.
             divisor = numpy.where(greatest == least, 1, greatest - least).astype(real)
             unit = (x.astype(real) - least) / divisor
@@ -158,18 +287,12 @@ def compare_min_max(c):
             c.check("transform; sklearn in floats", name, y,
                     sklearn.preprocessing.MinMaxScaler((low, high)).fit(x).transform(x), truth, ordinary=False,
                     condition=numpy.abs(x).max(axis=0) / divisor)
-
-            def inverse():
-                back = numpy.full_like(x, -1)
-                c.simdnorm.min_max_inverse(y, back, least, greatest, options)
-                return back
-
-            back, = c.for_each_isa(name, inverse)
+            back = transform(c, "min_max_inverse", y, (least, greatest), **options)
             part = (y.astype(real) - low) / (high - low)
             exact = part * divisor + least
             c.check("inverse", name, back, scaler.inverse_transform(y.astype(float)),
-                    Truth.of(exact, divisor * ulp(numpy.maximum(numpy.abs(part), 1)),
-                             (ulp(exact) + ulp(least)) / 2), rtol=3e-7, atol=6e-7 * divisor)
+                    Truth.of(exact, divisor * ulp(numpy.maximum(numpy.abs(part), 1)), (ulp(exact) + ulp(least)) / 2),
+                    rtol=3e-7, atol=6e-7 * divisor)
 
 
 def compare_moments(c):

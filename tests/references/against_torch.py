@@ -157,3 +157,39 @@ def compare_batch_norm_training_nd(c):
 def compare_batch_norm_inference_nd(c):
     operations.batch_norm_inference_nd(c, lambda x, gamma, beta, mean, variance, epsilon: F.batch_norm(
         tensor(x), tensor(mean), tensor(variance), tensor(gamma), tensor(beta), False, 0, epsilon).numpy())
+
+
+# ---- activations, gates, offsets -----------------------------------------------------------------------------
+
+
+ACTIVATIONS = {"relu": F.relu, "gelu": F.gelu, "gelu_tanh": functools.partial(F.gelu, approximate="tanh"), "silu": F.silu}
+
+
+def compare_layer_norm_and_activation(c):
+    operations.activations(c, "layer_norm", {
+        name: lambda x, gamma, beta, epsilon, f=f: f(F.layer_norm(
+            tensor(x), x.shape[1:], tensor(gamma), tensor(beta), epsilon)).numpy() for name, f in ACTIVATIONS.items()})
+
+
+def compare_rms_norm_and_activation(c):
+    operations.activations(c, "rms_norm", {
+        name: lambda x, weight, beta, epsilon, f=f: f(F.rms_norm(
+            tensor(x), x.shape[1:], tensor(weight), epsilon)).numpy() for name, f in ACTIVATIONS.items()})
+
+
+def compare_gated_rms_norm(c):
+    operations.gated_rms_norm(c, lambda x, z, weight, epsilon: (
+        F.rms_norm(tensor(x), x.shape[1:], tensor(weight), epsilon) * F.silu(tensor(z))).numpy())
+
+
+def compare_rms_norm_with_unit_offset(c):
+    operations.rms_norm_with_unit_offset(c, lambda x, weight, epsilon: (
+        F.rms_norm(tensor(x), x.shape[1:], None, epsilon) * (1 + tensor(weight))).numpy())
+
+
+def compare_batch_norm_residual_and_relu(c):
+    def peer(x, residual, gamma, beta, mean, variance, epsilon):
+        y = F.batch_norm(tensor(x), tensor(mean), tensor(variance), tensor(gamma), tensor(beta), False, 0, epsilon)
+        return F.relu(y if residual is None else y + tensor(residual)).numpy()
+
+    operations.relu_and_residual(c, peer)

@@ -280,7 +280,7 @@ class Comparison:
         with numpy.errstate(all="ignore"):
             same = (ours == peer) | (numpy.isnan(ours) & numpy.isnan(peer))
             apart = numpy.where(same, 0, numpy.abs(ours.astype(real) - peer.astype(real)))
-            close = apart <= (atol + rtol * numpy.abs(peer.astype(real))) * numpy.maximum(condition, 1)
+            close = same | (apart <= (atol + rtol * numpy.abs(peer.astype(real))) * numpy.maximum(condition, 1))
         worst.apart = max(worst.apart, float(apart.max()))
         if not close.all():
             k = numpy.unravel_index(int((~close).argmax()), close.shape)

@@ -3,10 +3,12 @@
 
 peer_epsilon(e) is the epsilon that the peer computes with: ONNX has it as a float.
 """
+import math
+
 import numpy
 
 from comparing import (RTOL, Rows, Truth, columns, condition, exact_moments, exact_normalized, exact_rms, exact_rstd, f32,
-                       mean_truth, real, rows, rstd_truth, tensors, ulp, weights)
+                       mean_truth, ordinary_rows, real, rows, rstd_truth, tensors, ulp, weights)
 
 
 def same(epsilon):
@@ -253,6 +255,91 @@ def add_norm(c, name, peer, peer_epsilon=same, sums=pairwise):
                     condition=condition(h, 1, epsilon) if layer else 1, rtol=max(RTOL, sums(cols)))
 
 
+# ---- activations, gates, offsets -----------------------------------------------------------------------------
+
+SLOPE = 1.13  # the steepest that GELU gets; SiLU 1.1
+_erfc = numpy.vectorize(math.erfc, otypes=[float])
+
+
+def activated(name, z):
+    """In long doubles, but for erfc: double."""
+    with numpy.errstate(over="ignore"):
+        if name == "relu":
+            return numpy.maximum(z, 0)
+        if name == "silu":
+            return z / (1 + numpy.exp(-z))
+        if name == "gelu_tanh":
+            inner = numpy.sqrt(real(2) / real(math.pi)) * (z + real("0.044715") * z * z * z)
+            return z / (1 + numpy.exp(-2 * inner))
+    return z * _erfc(-(z / numpy.sqrt(real(2))).astype(float)) / 2
+
+
+def activations(c, function, peers):
+    """peers: name -> peer(x, gamma, beta, epsilon) -> activation of the norm"""
+    layer = function == "layer_norm"
+    for name, peer in peers.items():
+        constant = c.simdnorm.constant("SIMDNORM_ACTIVATION_" + name.upper())
+        for r in ordinary_rows():
+            cols = r.x.shape[1]
+            gamma, beta = weights(cols)
+            beta = beta if layer else None
+            xhat = exact_normalized(r.x, 1, r.epsilon) if layer else exact_rms(r.x, 1, r.epsilon)
+            inner = Truth(xhat, gamma, beta)
+            exact = activated(name, inner.exact)
+
+            def ours():
+                y = numpy.full_like(r.x, -1)
+                fields = {"gamma": gamma, "beta": beta} if layer else {"weight": gamma}
+                getattr(c.simdnorm, function)(r.x, y, c.simdnorm.options(
+                    function, epsilon=r.epsilon, activation=constant, **fields))
+                return y
+
+            y, = c.for_each_isa(r.name, ours)
+            # What the norm may be off by, through the slope, and 2 ulp for the activation of that.
+            rounding = 0 if name == "relu" else 2
+            c.check(name, r.name, y, peer(r.x, gamma, beta, r.epsilon),
+                    Truth.of(exact, inner.unit * SLOPE, inner.slack * SLOPE + rounding * ulp(exact)),
+                    condition=condition(r.x, 1, r.epsilon))
+
+
+def gated_rms_norm(c, peer):
+    """peer(x, z, weight, epsilon) -> rms_norm(x) * silu(z)"""
+    c.simdnorm.need("gated_rms_norm")
+    for r in ordinary_rows():
+        random = numpy.random.default_rng(r.x.size)
+        z = (random.normal(size=r.x.shape) * 3).astype(f32)
+        weight = weights(r.x.shape[1])[0]
+        gate = activated("silu", z.astype(real))
+        inner = Truth(exact_rms(r.x, 1, r.epsilon), weight)
+
+        def ours():
+            y = numpy.full_like(r.x, -1)
+            c.simdnorm.gated_rms_norm(r.x, z, y, c.simdnorm.options("gated_rms_norm", epsilon=r.epsilon, weight=weight))
+            return y
+
+        y, = c.for_each_isa(r.name, ours)
+        exact = inner.exact * gate
+        # 2 ulp for silu, and a rounding of the product.
+        c.check("y", r.name, y, peer(r.x, z, weight, r.epsilon),
+                Truth.of(exact, inner.unit * numpy.abs(gate), inner.slack * numpy.abs(gate) + 2.5 * ulp(exact)))
+
+
+def rms_norm_with_unit_offset(c, peer):
+    """Gemma's: peer(x, weight, epsilon) -> rms_norm(x) * (1 + weight)"""
+    for r in ordinary_rows():
+        weight = (weights(r.x.shape[1])[0] - 1).astype(f32)
+
+        def ours():
+            y = numpy.full_like(r.x, -1)
+            c.simdnorm.rms_norm(r.x, y, c.simdnorm.options("rms_norm", epsilon=r.epsilon, weight=weight,
+                                                           add_unit_offset=1))
+            return y
+
+        y, = c.for_each_isa(r.name, ours)
+        c.check("y", r.name, y, peer(r.x, weight, r.epsilon),
+                Truth(exact_rms(r.x, 1, r.epsilon), 1 + weight.astype(real)))
+
+
 # ---- tensors of channels -----------------------------------------------------------------------------------
 
 
@@ -438,3 +525,35 @@ def batch_norm_of_sequences(c, peer):
                     running_truth(numpy.zeros(cols, f32), 0.125, mean[0], numpy.sqrt(variance[0]) * unit), condition=k[0])
             c.check("running variance", where, v, peer_variance,
                     running_truth(numpy.ones(cols, f32), 0.125, unbiased, unbiased * unit), condition=k[0])
+
+
+def relu_and_residual(c, peer):
+    """As residual networks end a block. peer(x, residual, gamma, beta, mean, variance, epsilon) -> y"""
+    c.simdnorm.need("batch_norm_inference_nd")
+    relu = c.simdnorm.constant("SIMDNORM_ACTIVATION_RELU")
+    for r in tensors():
+        x, channels = r.x, r.x.shape[1]
+        random = numpy.random.default_rng(channels)
+        mean = (random.normal(size=channels) + (0 if r.ordinary else 1000)).astype(f32)
+        variance = random.uniform(0.5, 2, size=channels).astype(f32)
+        residual = numpy.full_like(x, 0)  # of x's layout
+        residual[...] = random.normal(size=x.shape)
+        gamma, beta = weights(channels)
+        by = [by_channel(v.astype(real), x.ndim) for v in (mean, variance, gamma, beta)]
+        rstd = exact_rstd(by[1], r.epsilon)
+        for what, added in (("ReLU", None), ("residual, ReLU", residual)):
+            inner = Truth((x.astype(real) - by[0]) * rstd, by[2], by[3])
+            exact = inner.exact if added is None else inner.exact + added
+            slack = inner.slack if added is None else inner.slack + ulp(exact) / 2
+            exact = numpy.maximum(exact, 0)
+
+            def ours():
+                y = numpy.full_like(x, -1)
+                c.simdnorm.batch_norm_inference_nd(x, y, mean, variance, c.simdnorm.options(
+                    "batch_norm_inference_nd", gamma=gamma, beta=beta, activation=relu, residual=added))
+                return y
+
+            y, = c.for_each_isa(r.name, ours)
+            c.check(kind(what, r), r.name, y, peer(x, added, gamma, beta, mean, variance, r.epsilon),
+                    Truth.of(exact, inner.unit, slack), r.ordinary,
+                    condition=condition(x, all_but_channels(x), r.epsilon, by[0], rstd))
