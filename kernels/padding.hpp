@@ -65,6 +65,25 @@ struct row_run {
   }
 }
 
+[[maybe_unused]] inline bool is_row_mask(const simdnorm_padding& padding) {
+  return padding.kind == SIMDNORM_PADDING_ROW_MASK || padding.kind == SIMDNORM_PADDING_ROW_MASK_BITS;
+}
+
+// work(real) for a mask of rows, real(row) saying which are, and true; false for another kind. Rows that are masked
+// here and there are better listed, without a branch, than found run by run: a run's end is a misprediction.
+template <class Work>
+inline bool with_row_mask(const simdnorm_padding& padding, Work work) {
+  if (padding.kind == SIMDNORM_PADDING_ROW_MASK) {
+    work([mask = static_cast<const uint8_t*>(padding.data)](size_t i) { return mask[i] != 0; });
+    return true;
+  }
+  if (padding.kind == SIMDNORM_PADDING_ROW_MASK_BITS) {
+    work([bits = padding.data](size_t i) { return bit_at(bits, i); });
+    return true;
+  }
+  return false;
+}
+
 // The first run of rows that `real(row)` says are real, from `row` on and below `end`.
 template <class Real>
 inline row_run next_run_where(size_t row, size_t end, Real real) {

@@ -37,12 +37,17 @@ struct affine_rows {
   ptrdiff_t fetch;
   const uint8_t* marks;  // of an element mask, and the bytes from row to row
   size_t mark_bytes;
-  bool keep;  // gaps in y keep what they hold, else +0
+  ptrdiff_t mark_fetch;  // as fetch, in bytes
+  bool keep;             // gaps in y keep what they hold, else +0
+  const uint16_t* list;  // which rows from the first on; null: the first `count`
 };
 
 // Outputs without gaps: NaN is looked for once a tile, and settled in y.
 template <class L>
 struct rarely_nan : real_elements<L, mark_form::none, false> {};
+// The same over rows that a mask has listed.
+template <class L>
+struct listed_rows : real_elements<L, mark_form::none, false> {};
 
 // V registers of columns, from j on, of all rows: their parameters are loaded once. Where all elements are
 // real NaN is looked for once, in the sum of all outputs (infinities of both signs make one more); where
@@ -65,13 +70,18 @@ SIMDNORM_INLINE void affine_columns(Access access, const column_parameters& p, c
       beta[v] = access.load(p.beta + at);
     }
   });
-  constexpr bool settle = !std::is_same_v<Real, rarely_nan<L>>;
+  constexpr bool listed = std::is_same_v<Real, listed_rows<L>>;
+  constexpr bool settle = !listed && !std::is_same_v<Real, rarely_nan<L>>;
   const f32 zero = L::broadcast(0.0f);
   f32 any = zero;
   const float* x = rows.x + j;
   float* y = rows.y + j;
   const uint8_t* marks = rows.marks;
   for (size_t r = 0; r < rows.count; ++r, x += rows.x_stride, y += rows.y_stride, marks += rows.mark_bytes) {
+    if constexpr (listed) {
+      x = rows.x + j + static_cast<ptrdiff_t>(rows.list[r]) * rows.x_stride;
+      y = rows.y + j + static_cast<ptrdiff_t>(rows.list[r]) * rows.y_stride;
+    }
     f32 out[V];
     repeat<V>([&](auto v) SIMDNORM_LAMBDA {
       const f32 in = access.load(x + v * L::width);
@@ -87,6 +97,9 @@ SIMDNORM_INLINE void affine_columns(Access access, const column_parameters& p, c
     });
     if constexpr (Store::ahead) {
       repeat<(V * L::width + 15) / 16>([&](auto k) SIMDNORM_LAMBDA { L::prefetch(x + rows.fetch + k * 16); });
+      if constexpr (Real::form == mark_form::bytes) {
+        L::prefetch(reinterpret_cast<const float*>(marks + rows.mark_fetch + j));
+      }
     }
     repeat<V>([&](auto v) SIMDNORM_LAMBDA { put::template put<L>(access, y + v * L::width, out[v]); });
     if constexpr (!settle) any = any + sum_of<V>(out);
@@ -94,6 +107,7 @@ SIMDNORM_INLINE void affine_columns(Access access, const column_parameters& p, c
   if (!settle && L::any_nan(any)) [[unlikely]] {
     y = rows.y + j;
     for (size_t r = 0; r < rows.count; ++r, y += rows.y_stride) {
+      if constexpr (listed) y = rows.y + j + static_cast<ptrdiff_t>(rows.list[r]) * rows.y_stride;
       repeat<V>([&](auto v) SIMDNORM_LAMBDA {
         put::template put<L>(access, y + v * L::width, L::canonical(access.load(y + v * L::width)));
       });
@@ -141,7 +155,7 @@ inline void affine_block(const column_affine_arguments& a, const block& b) {
   const size_t fetched = some_rows > tile ? some_rows : tile;
 
   // Rows [i, i + count), with those `next` further on to be fetched.
-  const auto tile_at = [&](size_t i, size_t count, ptrdiff_t next) SIMDNORM_LAMBDA {
+  const auto tile_at = [&](size_t i, size_t count, ptrdiff_t next, const uint16_t* list) SIMDNORM_LAMBDA {
     const float* x = x_row(i);
     float* y = y_row(i);
     const uint8_t* marks = Real::all ? nullptr : element_marks(a.padding, a.gaps.cols, i, b.col_first);
@@ -158,7 +172,10 @@ inline void affine_block(const column_affine_arguments& a, const block& b) {
         exact[k] = exact[k] < p.beta[c] ? p.beta[c] : exact[k] > p.gamma[c] ? p.gamma[c] : exact[k];
       }
     }
-    const affine_rows rows{x, y, a.x_stride, a.y_stride, count, next * a.x_stride, marks, mark_bytes, keep};
+    const affine_rows rows{x,          y,          a.x_stride,
+                           a.y_stride, count,      next * a.x_stride,
+                           marks,      mark_bytes, next * static_cast<ptrdiff_t>(mark_bytes),
+                           keep,       list};
     const size_t head = to_line(i);
     if (!alike) {  // the line of the head; and lines that are written in part come in first, a store at a time
       L::prefetch(x + rows.fetch);
@@ -174,12 +191,48 @@ inline void affine_block(const column_affine_arguments& a, const block& b) {
     for (size_t k = 0; k < exact_count; ++k) y[exact_columns[k]] = exact[k];
   };
 
+  // A padded row: past the caches like the others, or its lines would be read first (65536x64 of which a tenth is
+  // padded: half as long again).
+  const auto clear_row = [&](size_t row) SIMDNORM_LAMBDA {
+    float* y = y_row(row);
+    if (Store::ahead && cols % 16 == 0 && to_line(row) == 0) {
+      for (size_t j = 0; j < cols; j += L::width) L::stream(y + j, L::broadcast(0.0f));
+    } else {
+      __builtin_memset(y, 0, cols * sizeof(float));
+    }
+  };
+
   // Back to front, 256 KiB at a time: the rows that statistics read last are still in L2.
   const size_t chunk = fetched * 32;
+  if constexpr (std::is_same_v<Real, listed_rows<L>>) {
+    constexpr size_t most = 512;
+    const size_t window = tile < most ? tile : most;
+    with_row_mask(a.padding, [&](auto real) SIMDNORM_LAMBDA {
+      for (size_t end = b.row_last; end > b.row_first;) {
+        const size_t begin = end - b.row_first > chunk ? end - chunk : b.row_first;
+        for (size_t i = begin; i < end; i += window) {
+          const size_t all = window < end - i ? window : end - i;
+          uint16_t list[most];
+          uint16_t padded[most];
+          size_t count = 0;
+          for (size_t k = 0; k < all; ++k) {
+            const bool is = real(i + k);
+            list[count] = padded[k - count] = static_cast<uint16_t>(k);
+            count += is;
+          }
+          for (size_t k = 0; !keep && k < all - count; ++k) clear_row(i + padded[k]);
+          const size_t next = b.row_last - i > 2 * window ? window : 0;
+          if (count > 0) tile_at(i, count, static_cast<ptrdiff_t>(next), list);
+        }
+        end = begin;
+      }
+    });
+    return;
+  }
   for (size_t padded_from = b.row_first; padded_from < b.row_last;) {
     const row_run run = next_real_run(a.padding, padded_from, b.row_last);
     if (a.padding.fill == SIMDNORM_FILL_ZERO) {
-      for (size_t i = padded_from; i < run.first; ++i) __builtin_memset(y_row(i), 0, cols * sizeof(float));
+      for (size_t i = padded_from; i < run.first; ++i) clear_row(i);
     }
     for (size_t end = run.last; end > run.first;) {
       const size_t begin = end - run.first > chunk ? end - chunk : run.first;
@@ -188,7 +241,7 @@ inline void affine_block(const column_affine_arguments& a, const block& b) {
         const size_t count = tile < end - i ? tile : end - i;
         const size_t below = i + fetched < end ? i + fetched : before + (i + fetched - end);
         const size_t next = below < run.last ? below : i;
-        tile_at(i, count, static_cast<ptrdiff_t>(next) - static_cast<ptrdiff_t>(i));
+        tile_at(i, count, static_cast<ptrdiff_t>(next) - static_cast<ptrdiff_t>(i), nullptr);
       }
       end = begin;
     }
@@ -231,6 +284,8 @@ inline void column_affine(const column_affine_arguments& a, const block& b) {
     run(real_elements<L, mark_form::bits, false>{});
   } else if (a.gaps.nan_is_missing) {
     run(real_elements<L, mark_form::none, false>{});
+  } else if (is_row_mask(a.padding) && !a.parameters->any_exact && (lines || !stream)) {
+    run(listed_rows<L>{});
   } else {
     run(rarely_nan<L>{});
   }

@@ -19,11 +19,24 @@ class real_rows {
         stride_(stride),
         padding_(padding),
         end_(b.row_last),
-        run_(next_real_run(padding, b.row_first, b.row_last)) {}
+        run_(is_row_mask(padding) ? row_run{b.row_first, b.row_last}
+                                  : next_real_run(padding, b.row_first, b.row_last)) {}
 
   // At most `wanted`; fewer only where there are no more.
   size_t take(const float** rows, size_t wanted) {
     size_t taken = 0;
+    const auto list = [&](auto real) SIMDNORM_LAMBDA {
+      while (taken < wanted && run_.first < end_) {
+        const size_t most = run_.first + (wanted - taken);
+        const size_t stop = most < end_ ? most : end_;
+        const float* row = x_ + static_cast<ptrdiff_t>(run_.first) * stride_;
+        for (; run_.first < stop; ++run_.first, row += stride_) {
+          rows[taken] = row;
+          taken += real(run_.first);
+        }
+      }
+    };
+    if (with_row_mask(padding_, list)) return taken;
     while (taken < wanted && run_.first < end_) {
       const size_t rest = run_.last - run_.first;
       const size_t count = wanted - taken < rest ? wanted - taken : rest;
@@ -100,6 +113,7 @@ SIMDNORM_INLINE void for_column_groups(size_t first, size_t last, Work work) {
 enum class mark_form { none, bytes, bits };
 template <class L, mark_form Form, bool Numbers>
 struct real_elements {
+  static constexpr mark_form form = Form;
   static constexpr bool all = Form == mark_form::none && !Numbers;
   // The element's value of `v`, else `otherwise`; x is what the element holds.
   template <class Access>

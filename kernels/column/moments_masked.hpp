@@ -18,12 +18,17 @@ struct masked_rows {
   const uint8_t* const* marks;
   const float* weights;  // null: ones
   size_t count;
-  ptrdiff_t fetch;
+  ptrdiff_t fetch;    // how far below x is fetched ahead (0: not),
+  size_t mark_fetch;  // and below its marks
 };
 
 SIMDNORM_INLINE masked_rows part_of(const masked_rows& all, size_t first, size_t most) {
-  return {all.x + first, all.marks + first, all.weights ? all.weights + first : nullptr,
-          all.count - first < most ? all.count - first : most, all.fetch};
+  return {all.x + first,
+          all.marks + first,
+          all.weights ? all.weights + first : nullptr,
+          all.count - first < most ? all.count - first : most,
+          all.fetch,
+          all.mark_fetch};
 }
 
 struct masked_span {
@@ -159,6 +164,9 @@ SIMDNORM_INLINE void add_masked_rows(Access access, const masked_rows& g, size_t
     const float* row = g.x[r];
     if (g.fetch != 0) {
       repeat<(V * L::width + 15) / 16>([&](auto k) SIMDNORM_LAMBDA { L::prefetch(row + g.fetch + j + k * 16); });
+      if constexpr (Real::form == mark_form::bytes) {
+        L::prefetch(reinterpret_cast<const float*>(g.marks[r] + g.mark_fetch + j));
+      }
     }
     if constexpr (Weighted) {
       if (g.weights[r] == 0.0f) return;
@@ -442,7 +450,7 @@ SIMDNORM_INLINE void masked_moments(const column_moments_masked_arguments& m, co
     const size_t n = source.take(x, marks, weights, left < rows_per_block ? left : rows_per_block);
     if (n == 0) break;
     const ptrdiff_t fetch = a.far && left > n ? ptrdiff_t{rows_per_flush} * a.x_stride : 0;
-    const masked_rows g{x, marks, Weighted ? weights : nullptr, n, fetch};
+    const masked_rows g{x, marks, Weighted ? weights : nullptr, n, fetch, rows_per_flush * m.gaps.cols};
     add_masked_block<L, Real, Weighted>(g, cols, span);
     if (a.total->min) extremes_of_masked_block<L, Real>(x, marks, g.weights, n, cols, a.total->min, a.total->max);
     if (span.count == rows_per_span) {

@@ -63,6 +63,16 @@ void merge_folds(column_fold& a, const column_fold& b, size_t cols) noexcept {
 
 real_span find_real_rows(const column_source& source, size_t row, size_t wanted) noexcept {
   size_t count = 0;
+  const auto listed = with_row_mask(source.padding, [&](auto real) {
+    while (count < wanted && row < source.rows) {
+      const size_t stop = source.rows - row < wanted - count ? source.rows : row + (wanted - count);
+      size_t here = 0;
+      for (size_t i = row; i < stop; ++i) here += real(i);
+      count += here;
+      row = stop;
+    }
+  });
+  if (listed) return {row, count};
   while (count < wanted && row < source.rows) {
     const row_run run = next_real_run(source.padding, row, source.rows);
     const size_t here = run.last - run.first;
