@@ -27,9 +27,13 @@ struct use {
   std::string_view family, dtype, benchmark;
 };
 constexpr use uses[] = {
-    {"layer_norm", "f32", "layer_norm"},         {"rms_norm", "f32", "rms_norm"},
-    {"column_moments", "f32", "column_moments"}, {"column_extremes", "f32", "min_max"},
-    {"column_affine", "f32", "standardize"},     {"column_normalizer", "f32", "batch_norm_training"},
+    {"layer_norm", "f32", "layer_norm"},
+    {"rms_norm", "f32", "rms_norm"},
+    {"l2_norm", "f32", "l2_norm"},
+    {"column_moments", "f32", "column_moments"},
+    {"column_extremes", "f32", "min_max"},
+    {"column_affine", "f32", "standardize"},
+    {"column_normalizer", "f32", "batch_norm_training"},
 };
 constexpr bool used(std::string_view family, std::string_view dtype) {
   for (const use& u : uses) {
@@ -224,6 +228,9 @@ std::function<double()> row_check(contest& c, const shared_work& w, row_oracle::
   auto oracle = std::make_shared<row_oracle>();
   c.oracles.push_back([=] { oracle->fit(kind, w->x.data(), w->rows, w->cols, w->epsilon, w->limit, length); });
   const bool has_beta = kind == row_oracle::norm::layer;
+  if (kind == row_oracle::norm::l2) {
+    return [=] { return oracle->error(w->x.data(), w->y.data(), nullptr, nullptr); };
+  }
   return [=] { return oracle->error(w->x.data(), w->y.data(), w->gamma.data(), has_beta ? w->beta.data() : nullptr); };
 }
 
@@ -253,6 +260,14 @@ void rms_norm(contest& c, const setup& s, const shared_work& w) {
     require(simdnorm::rms_norm(w->input(), w->output(),
                                {.epsilon = w->epsilon, .weight = params(w->gamma), .exec = s.exec}));
   });
+}
+
+void l2_norm(contest& c, const setup& s, const shared_work& w) {
+  kernel_entry e = entry(c, s, "l2_norm", w->rows, w->cols, 2 * w->bytes(), row_check(c, w, row_oracle::norm::l2));
+  e.baselines([w](const baselines::table& t) {
+    return [w, f = t.l2_norm] { f(w->x.data(), w->y.data(), w->rows, w->cols, 1e-12f); };
+  });
+  e.library([w, s] { require(simdnorm::l2_norm(w->input(), w->output(), {.exec = s.exec})); });
 }
 
 // Rows of which only a prefix is real.
@@ -512,6 +527,7 @@ struct kernel_row {
 };
 constexpr const char* layer_norm_section = "LayerNorm: rows, with gamma and beta";
 constexpr const char* rms_norm_section = "RMSNorm: rows, with weight";
+constexpr const char* l2_norm_section = "L2 norm: rows become unit vectors; ulps of y";
 constexpr const char* training_section = "Batch norm, training: columns of [N, C], running statistics updated";
 constexpr const char* inference_section = "Batch norm, inference: columns of [N, C] by given statistics";
 constexpr const char* moments_section = "Column moments: count, mean, m2, min, max (reads only)";
@@ -523,6 +539,7 @@ constexpr const char* statistics_section = "Statistics algorithms: speed beside 
 constexpr kernel_row kernel_rows[] = {
     {"layer_norm", layer_norm_section, layer_norm_shapes, layer_norm, true},
     {"rms_norm", rms_norm_section, rms_norm_shapes, rms_norm, true},
+    {"l2_norm", l2_norm_section, l2_norm_shapes, l2_norm, true},
     {"batch_norm_training", training_section, batch_norm_training_shapes, batch_norm_training, true},
     {"batch_norm_inference", inference_section, batch_norm_inference_shapes, batch_norm_inference, true},
     {"column_moments", moments_section, column_moments_shapes, column_moments, true},

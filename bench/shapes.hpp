@@ -50,6 +50,12 @@ inline constexpr shape rms_norm_shapes[] = {
     {128, 4096, "Llama, 128 tokens"},     {2048, 4096, "Llama, 2048 tokens", true},
 };
 
+inline constexpr shape l2_norm_shapes[] = {
+    {128, 768, "128 sentence embeddings", true},
+    {4096, 384, "4096 MiniLM embeddings"},
+    {2048, 64, "queries of 64"},
+};
+
 inline constexpr shape batch_norm_training_shapes[] = {
     {32, 128, "a batch of 32, 128 features", true},
     {224, 27, "benchdnn, 32 x 27 x 7"},

@@ -38,7 +38,7 @@ struct row_norm_arguments {
   const void* gamma;  // weight of rms_norm; null: ones
   const void* beta;   // null: zeros
   float* mean;        // null: not wanted
-  float* rstd;        // null: not wanted
+  float* rstd;        // null: not wanted; of l2_norm, where norms go
   double epsilon;
   simdnorm_padding padding;
   bool stream;           // y is too large for the caches

@@ -42,6 +42,7 @@ struct call {
   simdnorm_matrix y;
   simdnorm_layer_norm_options layer = simdnorm_layer_norm_defaults();
   simdnorm_rms_norm_options rms = simdnorm_rms_norm_defaults();
+  simdnorm_l2_norm_options l2 = simdnorm_l2_norm_defaults();
   simdnorm_batch_norm_options batch = simdnorm_batch_norm_defaults();
   simdnorm_column_options column = simdnorm_column_defaults();
   simdnorm_min_max_options range = simdnorm_min_max_defaults();
@@ -70,7 +71,7 @@ struct call {
     layer.gamma = batch.gamma = rms.weight = {a.gamma, cols, SIMDNORM_F32};
     layer.beta = batch.beta = {a.beta, cols, SIMDNORM_F32};
     layer.mean = {a.mean, rows, SIMDNORM_F32};
-    layer.rstd = rms.rstd = {a.rstd, rows, SIMDNORM_F32};
+    layer.rstd = rms.rstd = l2.norm = {a.rstd, rows, SIMDNORM_F32};
     batch.mean = {a.mean, cols, SIMDNORM_F32};
     batch.rstd = {a.rstd, cols, SIMDNORM_F32};
     batch.running_mean = {a.running_mean, cols, SIMDNORM_F32};
@@ -87,10 +88,10 @@ struct call {
   call& operator=(const call&) = delete;
 
   void pad(const simdnorm_padding& p) {
-    layer.padding = rms.padding = batch.padding = column.padding = range.padding = p;
+    layer.padding = rms.padding = l2.padding = batch.padding = column.padding = range.padding = p;
   }
   void execute(const simdnorm_executor* e) {
-    layer.executor = rms.executor = batch.executor = column.executor = range.executor = e;
+    layer.executor = rms.executor = l2.executor = batch.executor = column.executor = range.executor = e;
   }
 };
 
@@ -102,6 +103,7 @@ struct function {
 const function layer_norm_f{"layer_norm", true, true,
                             [](call& c) { return simdnorm_layer_norm(c.xp, c.yp, &c.layer); }};
 const function rms_norm_f{"rms_norm", true, true, [](call& c) { return simdnorm_rms_norm(c.xp, c.yp, &c.rms); }};
+const function l2_norm_f{"l2_norm", true, true, [](call& c) { return simdnorm_l2_norm(c.xp, c.yp, &c.l2); }};
 const function training_f{"batch_norm_training", false, true,
                           [](call& c) { return simdnorm_batch_norm_training(c.xp, c.yp, &c.batch); }};
 const function inference_f{"batch_norm_inference", false, true, [](call& c) {
@@ -126,7 +128,7 @@ const function update_f{"column_state_update", false, false,
                         [](call& c) { return simdnorm_column_state_update(c.state, c.xp, &c.column); }};
 
 std::vector<function> functions() {
-  std::vector<function> all = {layer_norm_f, rms_norm_f, training_f, inference_f, moments_f, update_f};
+  std::vector<function> all = {layer_norm_f, rms_norm_f, l2_norm_f, training_f, inference_f, moments_f, update_f};
   all.insert(all.end(), std::begin(transforms), std::end(transforms));
   all.insert(all.end(), std::begin(fits), std::end(fits));
   return all;
@@ -200,7 +202,7 @@ TEST_P(arguments_test, views) {
       expect(f, SIMDNORM_OK, "stride of y with one row", [&](call& c) {
         c.x.rows = c.y.rows = 1;
         c.y.row_stride = stride;
-        c.layer.mean.size = c.layer.rstd.size = c.rms.rstd.size = 1;
+        c.layer.mean.size = c.layer.rstd.size = c.rms.rstd.size = c.l2.norm.size = 1;
       });
     for (const std::ptrdiff_t stride : {0, 1, 9, 11, 64})
       expect(f, SIMDNORM_OK, "stride of x", [&](call& c) { c.x.row_stride = stride; });
@@ -295,6 +297,8 @@ TEST_P(arguments_test, overlap_of_other_arrays) {
   overlap(layer_norm_f, "rstd in beta", [&](call& c) { c.layer.rstd.data = c.a.beta; });
   overlap(rms_norm_f, "weight in y", [&](call& c) { c.rms.weight.data = c.a.y + 3; });
   overlap(rms_norm_f, "rstd in y", [&](call& c) { c.rms.rstd.data = c.a.y + 3; });
+  overlap(l2_norm_f, "norm in y", [&](call& c) { c.l2.norm.data = c.a.y + 3; });
+  overlap(l2_norm_f, "norm in x", [&](call& c) { c.l2.norm.data = c.a.x + 3; });
   overlap(rms_norm_f, "rstd in x", [&](call& c) { c.rms.rstd.data = c.a.x + 3; });
   overlap(rms_norm_f, "rstd in weight", [&](call& c) { c.rms.rstd.data = c.a.gamma + 9; });
   for (const function& f : {layer_norm_f, rms_norm_f, training_f, inference_f}) {
@@ -421,13 +425,13 @@ TEST_P(arguments_test, the_usual_check_agrees_with_the_thorough_one) {
 
 TEST_P(arguments_test, scalars) {
   const double nan = std::numeric_limits<double>::quiet_NaN(), infinity = std::numeric_limits<double>::infinity();
-  for (const function& f : {layer_norm_f, rms_norm_f, training_f, inference_f}) {
+  for (const function& f : {layer_norm_f, rms_norm_f, l2_norm_f, training_f, inference_f}) {
     for (const double epsilon : {-1e-5, -5e-324, nan, -nan, infinity, -infinity})
       expect(f, SIMDNORM_INVALID_EPSILON, "epsilon " + std::to_string(epsilon),
-             [&](call& c) { c.layer.epsilon = c.rms.epsilon = c.batch.epsilon = epsilon; });
+             [&](call& c) { c.layer.epsilon = c.rms.epsilon = c.l2.epsilon = c.batch.epsilon = epsilon; });
     for (const double epsilon : {0.0, -0.0, 5e-324, 1.0, 1e300})
       expect(f, SIMDNORM_OK, "epsilon " + std::to_string(epsilon),
-             [&](call& c) { c.layer.epsilon = c.rms.epsilon = c.batch.epsilon = epsilon; });
+             [&](call& c) { c.layer.epsilon = c.rms.epsilon = c.l2.epsilon = c.batch.epsilon = epsilon; });
   }
   for (const double momentum : {-0.1, -5e-324, 1.0000001, nan, infinity, -infinity})
     expect(training_f, SIMDNORM_INVALID_MOMENTUM, "momentum " + std::to_string(momentum),
@@ -485,6 +489,7 @@ TEST_P(arguments_test, vectors) {
          {"rstd", setter([](call & c) -> auto& { return c.layer.rstd; })}},
         rows);
   check(rms_norm_f, {{"weight", setter([](call & c) -> auto& { return c.rms.weight; })}}, cols);
+  check(l2_norm_f, {{"norm", setter([](call & c) -> auto& { return c.l2.norm; })}}, rows);
   check(rms_norm_f, {{"rstd", setter([](call & c) -> auto& { return c.rms.rstd; })}}, rows);
   check(training_f,
         {{"gamma", setter([](call & c) -> auto& { return c.batch.gamma; })},
@@ -657,6 +662,8 @@ TEST_P(arguments_test, struct_size) {
       &simdnorm_layer_norm_defaults);
   check_struct_size<simdnorm_rms_norm_options>(
       "rms_norm", [](call& c, const auto* o) { return simdnorm_rms_norm(c.xp, c.yp, o); }, &simdnorm_rms_norm_defaults);
+  check_struct_size<simdnorm_l2_norm_options>(
+      "l2_norm", [](call& c, const auto* o) { return simdnorm_l2_norm(c.xp, c.yp, o); }, &simdnorm_l2_norm_defaults);
   check_struct_size<simdnorm_batch_norm_options>(
       "batch_norm_training", [](call& c, const auto* o) { return simdnorm_batch_norm_training(c.xp, c.yp, o); },
       &simdnorm_batch_norm_defaults);
@@ -705,6 +712,7 @@ TEST_P(arguments_test, defaults) {
   simdnorm_layer_norm_options o = simdnorm_layer_norm_defaults();
   EXPECT_EQ(o.epsilon, 1e-5);
   EXPECT_EQ(simdnorm_rms_norm_defaults().epsilon, 1e-5);
+  EXPECT_EQ(simdnorm_l2_norm_defaults().epsilon, 1e-12);
   EXPECT_EQ(simdnorm_batch_norm_defaults().epsilon, 1e-5);
   EXPECT_EQ(simdnorm_batch_norm_defaults().momentum, 0.1);
   EXPECT_EQ(simdnorm_min_max_defaults().low, 0.0);

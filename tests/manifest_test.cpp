@@ -22,6 +22,7 @@ namespace {
 const std::map<std::string, std::vector<operation>> operations_of_kernel = {
     {"layer_norm_f32", {operation::layer_norm, operation::layer_norm_affine}},
     {"rms_norm_f32", {operation::rms_norm, operation::rms_norm_weighted}},
+    {"l2_norm_f32", {operation::l2_norm}},
     {"column_moments_f32", {operation::column_moments, operation::batch_norm_training}},
     {"column_extremes_f32", {operation::column_moments, operation::min_max_fit}},
     {"column_affine_f32", {operation::batch_norm_inference, operation::standardize_transform}},

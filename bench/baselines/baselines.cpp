@@ -70,6 +70,18 @@ void rms_norm(const float* x, float* y, size_t rows, size_t cols, const float* _
   }
 }
 
+void l2_norm(const float* x, float* y, size_t rows, size_t cols, float epsilon) {
+  for (size_t i = 0; i < rows; ++i) {
+    const float* __restrict in = x + i * cols;
+    float* __restrict out = y + i * cols;
+    float squares = 0;
+    for (size_t j = 0; j < cols; ++j) squares += in[j] * in[j];
+    const float norm = sqrtf(squares);
+    const float scale = 1.0f / (norm > epsilon ? norm : epsilon);
+    for (size_t j = 0; j < cols; ++j) out[j] = in[j] * scale;
+  }
+}
+
 // y = x * scale + shift, column by column.
 void scale_and_shift(const float* x, float* y, size_t rows, size_t cols, const float* __restrict scale,
                      const float* __restrict shift) {
@@ -247,6 +259,7 @@ const table functions = {
     layer_norm_row_mask,
     layer_norm_row_lengths,
     rms_norm,
+    l2_norm,
     batch_norm_training,
     batch_norm_training_row_mask,
     batch_norm_inference,

@@ -24,6 +24,7 @@ struct table {
   void (*layer_norm_row_lengths)(const float* x, float* y, size_t rows, size_t cols, const float* gamma,
                                  const float* beta, float epsilon, const int32_t* lengths);
   void (*rms_norm)(const float* x, float* y, size_t rows, size_t cols, const float* weight, float epsilon);
+  void (*l2_norm)(const float* x, float* y, size_t rows, size_t cols, float epsilon);
 
   // Columns. scratch has 2 * cols entries. Means and scales are f32 here.
   void (*batch_norm_training)(const float* x, float* y, size_t rows, size_t cols, const float* gamma, const float* beta,

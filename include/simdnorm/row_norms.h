@@ -61,6 +61,27 @@ static inline simdnorm_rms_norm_options simdnorm_rms_norm_defaults(void) {
 SIMDNORM_API simdnorm_status simdnorm_rms_norm(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
                                                const simdnorm_rms_norm_options* options);
 
+typedef struct simdnorm_l2_norm_options {
+  size_t struct_size;
+  double epsilon;       /* >= 0; default 1e-12: the least divisor */
+  simdnorm_vector norm; /* [rows], optional output: sqrt(sum(x^2)) */
+  simdnorm_padding padding;
+  const simdnorm_executor* executor;
+} simdnorm_l2_norm_options;
+
+static inline simdnorm_l2_norm_options simdnorm_l2_norm_defaults(void) {
+  simdnorm_l2_norm_options options = SIMDNORM_ZEROS;
+  options.struct_size = sizeof options;
+  options.epsilon = 1e-12;
+  return options;
+}
+
+/* y = x / max(sqrt(sum(x^2)), epsilon) over the real elements of each row: unit vectors, of embeddings or of
+ * queries and keys; torch.nn.functional.normalize. A row of zeros gives +0, with epsilon 0 too; in a row
+ * with an infinity that is NaN and finite elements are 0; a row with NaN is NaN. */
+SIMDNORM_API simdnorm_status simdnorm_l2_norm(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
+                                              const simdnorm_l2_norm_options* options);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Norms whose statistics belong to one row: layer_norm, rms_norm.
+// Norms whose statistics belong to one row: layer_norm, rms_norm, l2_norm.
 #pragma once
 
 #include "simdnorm/types.hpp"
@@ -53,6 +53,27 @@ struct rms_norm_options {
   const simdnorm_const_matrix cx = detail::c_view(x);
   const simdnorm_matrix cy = detail::c_view(y);
   return static_cast<status>(simdnorm_rms_norm(&cx, &cy, &c));
+}
+
+/// See simdnorm_l2_norm_options.
+struct l2_norm_options {
+  double epsilon = 1e-12;
+  std::span<float> norm_out{};
+  padding pad{};
+  const executor* exec = nullptr;
+};
+
+/// y = x / max(sqrt(sum(x^2)), epsilon), row by row; y may be x.
+[[nodiscard]] inline status l2_norm(matrix_view<const float> x, matrix_view<float> y,
+                                    const l2_norm_options& options = {}) noexcept {
+  simdnorm_l2_norm_options c = simdnorm_l2_norm_defaults();
+  c.epsilon = options.epsilon;
+  c.norm = detail::c_vector(options.norm_out);
+  c.padding = options.pad.c;
+  c.executor = options.exec;
+  const simdnorm_const_matrix cx = detail::c_view(x);
+  const simdnorm_matrix cy = detail::c_view(y);
+  return static_cast<status>(simdnorm_l2_norm(&cx, &cy, &c));
 }
 
 }  // namespace simdnorm

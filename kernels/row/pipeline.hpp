@@ -20,8 +20,8 @@
 //   save, restore  a chunk's sums, save_parameters, restore_parameters: what parts of a split row share
 //   column_sums(v, n, batch)  sums of `width` rows of n <= 16 elements, v[j] element j of each
 //   column_outputs(batch)     returns f(v, j), the outputs of element j of these rows
-//   mend(batch, k) whether a row that was not to be trusted can be done in f32 after all
-//   hostile(batch, k)    does it in doubles
+//   mend(batch, k, row)  whether a row that was not to be trusted can be done in f32 after all
+//   hostile(batch, k, row)  does it in doubles; `row` says what its elements are (whole_row of row.hpp)
 // A row's bits do not depend on the rows beside it, nor on which of the loops below does it.
 #pragma once
 
@@ -251,16 +251,17 @@ SIMDNORM_INLINE void finish_all(const Norm& norm, typename Norm::batch& batch) {
   norm.tell(batch);
 }
 
-template <class Norm>
-SIMDNORM_INLINE bool is_safe(const Norm& norm, typename Norm::batch& batch, size_t k) {
-  return batch.safe || norm.template finish<single>(batch, k) || norm.mend(batch, k);
+template <class Norm, class Row>
+SIMDNORM_INLINE bool is_safe(const Norm& norm, typename Norm::batch& batch, size_t k, const Row& row) {
+  return batch.safe || norm.template finish<single>(batch, k) || norm.mend(batch, k, row);
 }
 
 template <class L, affine A, stores S, class Norm>
 SIMDNORM_INLINE void write_row_inline(const Norm& norm, typename Norm::batch& batch, size_t k,
                                       parameter_check<L, A>& parameters) {
-  if (!is_safe(norm, batch, k)) [[unlikely]] {
-    norm.hostile(batch, k);
+  const whole_row<L> row = {batch.x[k], batch.y[k], batch.n[k]};
+  if (!is_safe(norm, batch, k, row)) [[unlikely]] {
+    norm.hostile(batch, k, row);
     return;
   }
   const auto f = norm.outputs(batch, k);
@@ -338,6 +339,46 @@ SIMDNORM_INLINE T sum_of_lanes(T (&v)[16], size_t n) {
     n = n < half ? n : half;
   }
   return v[0];
+}
+
+// Lanes of squares, of norms without a shift; into square_lanes of their batch.
+template <class L, class Batch>
+class square_sums {
+ public:
+  using f32 = typename L::f32;
+  SIMDNORM_INLINE square_sums(const Batch&, size_t) {
+    s2_.clear();
+    t2_.clear();
+  }
+  SIMDNORM_INLINE f32 fill() const { return L::broadcast(0.0f); }
+  template <class G>
+  SIMDNORM_INLINE void add(G g, f32 v) {
+    s2_.v[g] = L::fma(v, v, s2_.v[g]);
+  }
+  SIMDNORM_INLINE void flush() {
+    t2_.add(s2_);
+    s2_.clear();
+  }
+  SIMDNORM_INLINE void done_at_once(Batch& b, size_t k) const {
+    repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { b.square_lanes[k].v[g] = s2_.v[g]; });
+  }
+  SIMDNORM_INLINE void done(Batch& b, size_t k) const {
+    repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { b.square_lanes[k].v[g] = t2_.v[g]; });
+  }
+
+ private:
+  row_lanes<L> s2_, t2_;
+};
+template <class L>
+SIMDNORM_INLINE void sum_column_squares(const typename L::f32 (&v)[16], size_t n, double* squares) {
+  using wide = typename L::wide;
+  constexpr size_t parts = sizeof(wide) / sizeof(typename L::f64);
+  typename L::f64 lanes[parts][16];
+  for (size_t j = 0; j < n; ++j) {
+    const wide s2 = L::widen(v[j] * v[j]);
+    for (size_t p = 0; p < parts; ++p) lanes[p][j] = s2.part[p];
+  }
+  for (size_t p = 0; p < parts; ++p) L::store64(squares + p * L::width64, sum_of_lanes(lanes[p], n));
 }
 
 // Rows of at most 16 elements: a lane is a row. What a row costs beside its elements is then shared by
@@ -480,17 +521,19 @@ template <class L, affine A, stores S, class Norm>
         norm.save(batch, split, from / chunk_elements);
       }
       break;
-    case row_split::finish:
+    case row_split::finish: {
+      const whole_row<L> row = {batch.x[0], batch.y[0], batch.n[0]};
       for (size_t i = 0; i * chunk_elements < a.cols; ++i) norm.restore(batch, split, i);
       batch.safe = norm.template finish<single>(batch, 0);
       norm.tell(batch);
-      split.written = !is_safe(norm, batch, 0);
+      split.written = !is_safe(norm, batch, 0, row);
       if (split.written) {
-        norm.hostile(batch, 0);
+        norm.hostile(batch, 0, row);
       } else {
         norm.save_parameters(batch, split);
       }
       break;
+    }
     case row_split::write: {
       norm.restore_parameters(batch, split);
       const size_t n = b.col_last - b.col_first;

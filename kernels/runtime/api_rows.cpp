@@ -168,4 +168,13 @@ simdnorm_status simdnorm_rms_norm(const simdnorm_const_matrix* x, const simdnorm
              &kernel_table::rms_norm_f32);
 }
 
+simdnorm_status simdnorm_l2_norm(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
+                                 const simdnorm_l2_norm_options* options) {
+  simdnorm_l2_norm_options storage;
+  const simdnorm_l2_norm_options* o = read_options(options, storage, simdnorm_l2_norm_defaults);
+  if (o == nullptr) return SIMDNORM_INVALID_STRUCT;
+  return run({x, y, o->epsilon, no_input, no_input, no_output, o->norm, o->padding, o->executor},
+             &kernel_table::l2_norm_f32);
+}
+
 }  // extern "C"

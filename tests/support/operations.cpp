@@ -9,12 +9,22 @@
 namespace simdnorm::test {
 
 const char* name_of(operation op) {
-  static const char* const names[operation_count] = {
-      "layer_norm",           "layer_norm_affine",     "rms_norm",
-      "rms_norm_weighted",    "batch_norm_training",   "batch_norm_training_affine",
-      "batch_norm_inference", "standardize_transform", "standardize_inverse",
-      "min_max_transform",    "min_max_inverse",       "column_moments",
-      "column_state",         "standardize_fit",       "min_max_fit"};
+  static const char* const names[operation_count] = {"layer_norm",
+                                                     "layer_norm_affine",
+                                                     "rms_norm",
+                                                     "rms_norm_weighted",
+                                                     "l2_norm",
+                                                     "batch_norm_training",
+                                                     "batch_norm_training_affine",
+                                                     "batch_norm_inference",
+                                                     "standardize_transform",
+                                                     "standardize_inverse",
+                                                     "min_max_transform",
+                                                     "min_max_inverse",
+                                                     "column_moments",
+                                                     "column_state",
+                                                     "standardize_fit",
+                                                     "min_max_fit"};
   return names[static_cast<std::size_t>(op)];
 }
 
@@ -283,6 +293,16 @@ result run(operation op, const problem& p, const setup& s, arena& memory) {
       append(r.f32, o.rstd);
       break;
     }
+    case operation::l2_norm: {
+      simdnorm_l2_norm_options o = simdnorm_l2_norm_defaults();
+      o.epsilon = p.epsilon;
+      o.norm = place.out(p.rows);
+      o.padding = padding;
+      o.executor = s.executor;
+      r.status = simdnorm_l2_norm(&x, &y, &o);
+      append(r.f32, o.norm);
+      break;
+    }
     case operation::batch_norm_training:
     case operation::batch_norm_training_affine: {
       simdnorm_batch_norm_options o = batch_options();
@@ -445,7 +465,7 @@ std::vector<operation_hash> hash_operations(std::uint64_t outputs) {
   for (const operation op : all_operations()) {
     // An operation with y gives an output per element, a fit a few per column: equal shares of the
     // outputs to the former, a tenth of such a share to the latter, costs about the same each.
-    const std::uint64_t share = outputs / 11 + 1;
+    const std::uint64_t share = outputs / static_cast<std::uint64_t>(operation::column_moments) + 1;
     const std::uint64_t target = has_y(op) ? share : share / 10 + 1;
     generator g(0x51 + static_cast<std::uint64_t>(op));
     hash h;

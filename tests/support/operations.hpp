@@ -20,6 +20,7 @@ enum class operation {
   layer_norm_affine,  // gamma, beta, mean out, rstd out
   rms_norm,
   rms_norm_weighted,  // weight, rstd out
+  l2_norm,            // norm out
   batch_norm_training,
   batch_norm_training_affine,  // gamma, beta, running statistics, mean out, rstd out
   batch_norm_inference,
@@ -43,7 +44,7 @@ inline std::vector<operation> all_operations() {
 }
 const char* name_of(operation op);
 inline bool is_row_wise(operation op) {
-  return op <= operation::rms_norm_weighted;
+  return op < operation::batch_norm_training;
 }
 inline bool has_y(operation op) {
   return op < operation::column_moments;
