@@ -82,6 +82,23 @@ static inline simdnorm_l2_norm_options simdnorm_l2_norm_defaults(void) {
 SIMDNORM_API simdnorm_status simdnorm_l2_norm(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
                                               const simdnorm_l2_norm_options* options);
 
+/* ---- with a residual: Add & Norm ----------------------------------------------------------------
+ *
+ * h = (x + bias) + residual, in f32; y = norm(h). With sum = residual (or x), y and the new residual stream come of
+ * one pass (pre-norm); with sum = NULL h is not kept (post-norm: y is the next input). x, residual, sum and y
+ * have one shape. bias: [cols], or empty. sum may be x or residual itself, y may be x or residual itself
+ * (same data and stride); else outputs share no element with inputs or with each other. Padding is that of
+ * the norm, and what it says of y's padded elements holds for those of sum. Vaswani et al.: Attention Is All You
+ * Need, 2017, arXiv 1706.03762; Xiong et al., 2020, arXiv 2002.04745 (pre-norm). */
+SIMDNORM_API simdnorm_status simdnorm_add_layer_norm(const simdnorm_const_matrix* x,
+                                                     const simdnorm_const_matrix* residual, simdnorm_const_vector bias,
+                                                     const simdnorm_matrix* sum, const simdnorm_matrix* y,
+                                                     const simdnorm_layer_norm_options* options);
+SIMDNORM_API simdnorm_status simdnorm_add_rms_norm(const simdnorm_const_matrix* x,
+                                                   const simdnorm_const_matrix* residual, simdnorm_const_vector bias,
+                                                   const simdnorm_matrix* sum, const simdnorm_matrix* y,
+                                                   const simdnorm_rms_norm_options* options);
+
 #ifdef __cplusplus
 }
 #endif

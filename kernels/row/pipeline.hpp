@@ -66,16 +66,20 @@ class real_row_views {
   real_row_views(const row_norm_arguments& a, const block& b)
       : a_(a),
         next_(b.row_first),
+        run_end_(b.row_last),
         last_(b.row_last),
         plain_(a.padding.kind == SIMDNORM_PADDING_NONE),
         x_(static_cast<const float*>(a.x) + static_cast<ptrdiff_t>(b.row_first) * a.x_stride),
-        y_(static_cast<float*>(a.y) + static_cast<ptrdiff_t>(b.row_first) * a.y_stride) {}
+        y_(static_cast<float*>(a.y) + static_cast<ptrdiff_t>(b.row_first) * a.y_stride) {
+    if (a.walk != nullptr) [[unlikely]]
+      start_walk();
+  }
 
   // Up to `most` rows; false if there are none. Where nothing is padded, lengths are as they were set.
   template <class Batch>
   SIMDNORM_INLINE bool take(Batch& batch, size_t most) {
     batch.count = 0;
-    while (batch.count < most && next_ < last_) {
+    while (batch.count < most && (next_ < run_end_ || next_run())) {
       const size_t k = batch.count;
       if (plain_ || is_real(batch, k)) [[likely]] {
         batch.index[k] = next_;
@@ -96,8 +100,36 @@ class real_row_views {
   [[gnu::noinline]] static void leave_out_rest(Batch& batch) {
     for (size_t k = batch.count; k % 4 != 0; ++k) batch.leave_out(k);
   }
+  // A run: rows that are a stride apart.
+  [[gnu::noinline]] void start_walk() {
+    const row_walk& w = *a_.walk;
+    size_t rest = next_;
+    for (size_t d = w.dimensions; d-- > 0; rest /= w.sizes[d]) digits_[d] = rest % w.sizes[d];
+    place();
+  }
+  [[gnu::noinline]] bool next_run() {
+    if (next_ >= last_) return false;
+    const row_walk& w = *a_.walk;
+    size_t d = w.dimensions - 1;
+    digits_[d] = 0;
+    for (--d; ++digits_[d] == w.sizes[d]; --d) digits_[d] = 0;
+    place();
+    return true;
+  }
+  void place() {
+    const row_walk& w = *a_.walk;
+    x_ = static_cast<const float*>(a_.x);
+    y_ = static_cast<float*>(a_.y);
+    for (size_t d = 0; d < w.dimensions; ++d) {
+      x_ += static_cast<ptrdiff_t>(digits_[d]) * w.x_strides[d];
+      y_ += static_cast<ptrdiff_t>(digits_[d]) * w.y_strides[d];
+    }
+    const size_t run = w.sizes[w.dimensions - 1] - digits_[w.dimensions - 1];
+    run_end_ = last_ - next_ < run ? last_ : next_ + run;
+  }
   [[gnu::noinline]] bool is_real(row_batch<L>& batch, size_t k) {
-    const size_t n = real_columns(a_.padding, next_, a_.cols);
+    const bool tokens = a_.walk != nullptr && a_.padding.kind != SIMDNORM_PADDING_ROW_LENGTHS;
+    const size_t n = real_columns(a_.padding, tokens ? next_ / a_.walk->rows_per_token : next_, a_.cols);
     if (n < a_.cols && a_.padding.fill == SIMDNORM_FILL_ZERO) fill_row<L>(y_ + n, a_.cols - n, 0.0f);
     if (n > 0) {
       batch.n[k] = n;
@@ -110,7 +142,8 @@ class real_row_views {
   }
 
   const row_norm_arguments& a_;
-  size_t next_, last_;
+  size_t next_, run_end_, last_;
+  size_t digits_[4];
   bool plain_;
   const float* x_;
   float* y_;
@@ -563,13 +596,14 @@ SIMDNORM_INLINE void write_rows(const Norm& norm, const row_norm_arguments& a, c
     split_row<L, A, S>(norm, a, b);
   } else if (b.row_last - b.row_first == 1) {
     write_one_row<L, A, S>(norm, a, b);
-  } else if (L::width > 1 && a.cols <= 16 && a.padding.kind == SIMDNORM_PADDING_NONE &&
+  } else if (L::width > 1 && a.cols <= 16 && a.padding.kind == SIMDNORM_PADDING_NONE && a.walk == nullptr &&
              b.row_last - b.row_first >= L::width && rows_fit<L>(a.x_stride) && rows_fit<L>(a.y_stride)) {
     write_tiny_rows<L, A>(norm, a, b);
   } else if (a.rows_together > 0) {
     constexpr size_t bytes = L::width * sizeof(float);
     const bool exact = a.padding.kind == SIMDNORM_PADDING_NONE && a.cols % virtual_lanes == 0 &&
-                       reinterpret_cast<uintptr_t>(a.y) % bytes == 0 && a.y_stride % ptrdiff_t{L::width} == 0;
+                       reinterpret_cast<uintptr_t>(a.y) % bytes == 0 &&
+                       (a.walk == nullptr ? a.y_stride % ptrdiff_t{L::width} == 0 : a.walk->aligned);
     if (exact) {
       write_short_rows<L, A, S, rows::exact>(norm, a, b);
     } else if (S == stores::cached && a.padding.kind == SIMDNORM_PADDING_NONE) {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The C entries of the row-wise norms: check, dispatch, split.
+#include "padding.hpp"
 #include "runtime/caches.hpp"
 #include "runtime/checks.hpp"
 #include "runtime/dispatch.hpp"
+#include "runtime/rows.hpp"
 #include "runtime/split.hpp"
 
 using namespace simdnorm;
@@ -11,22 +13,6 @@ using namespace simdnorm;
 namespace {
 
 using row_kernel = void (*)(const row_norm_arguments&, const block&) noexcept;
-
-// What layer_norm and rms_norm have in common; the parts that one lacks are empty vectors.
-struct row_norm_call {
-  const simdnorm_const_matrix* x;
-  const simdnorm_matrix* y;
-  double epsilon;
-  const simdnorm_const_vector& gamma;
-  const simdnorm_const_vector& beta;
-  const simdnorm_vector& mean;
-  const simdnorm_vector& rstd;
-  const simdnorm_padding& padding;
-  const simdnorm_executor* executor;
-};
-
-constexpr simdnorm_const_vector no_input = {};
-constexpr simdnorm_vector no_output = {};
 
 [[gnu::noinline]] simdnorm_status check(const row_norm_call& c) noexcept {
   region x, written[3], read[3];
@@ -107,9 +93,11 @@ inline bool is_usual(const row_norm_call& c) noexcept {
   return SIMDNORM_OK;
 }
 
-inline simdnorm_status run(const row_norm_call& c, row_kernel kernel_table::*slot) noexcept {
+// `fused` does masks of elements.
+inline simdnorm_status run(const row_norm_call& c, row_kernel kernel_table::*slot, fused_row_kernel fused) noexcept {
   const bool usual = is_usual(c);
   if (!usual) [[unlikely]] {
+    if (masks_elements(c.padding)) return run_fused(c, {}, fused);
     if (const simdnorm_status s = check(c)) return s;
   }
   const kernel_table* table = active_table();
@@ -130,6 +118,7 @@ inline simdnorm_status run(const row_norm_call& c, row_kernel kernel_table::*slo
   a.padding = c.padding;
   a.rows_together = rows_together_of(c.x->rows, a.cols);
   a.split = nullptr;
+  a.walk = nullptr;
   a.stream = c.x->rows * a.cols * sizeof(float) >= simdnorm_stream_border();
   const row_kernel kernel = table->*slot;
   if (usual) [[likely]] {
@@ -156,7 +145,7 @@ simdnorm_status simdnorm_layer_norm(const simdnorm_const_matrix* x, const simdno
   const simdnorm_layer_norm_options* o = read_options(options, storage, simdnorm_layer_norm_defaults);
   if (o == nullptr) return SIMDNORM_INVALID_STRUCT;
   return run({x, y, o->epsilon, o->gamma, o->beta, o->mean, o->rstd, o->padding, o->executor},
-             &kernel_table::layer_norm_f32);
+             &kernel_table::layer_norm_f32, &kernel_table::layer_norm_fused_f32);
 }
 
 simdnorm_status simdnorm_rms_norm(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
@@ -165,7 +154,7 @@ simdnorm_status simdnorm_rms_norm(const simdnorm_const_matrix* x, const simdnorm
   const simdnorm_rms_norm_options* o = read_options(options, storage, simdnorm_rms_norm_defaults);
   if (o == nullptr) return SIMDNORM_INVALID_STRUCT;
   return run({x, y, o->epsilon, o->weight, no_input, no_output, o->rstd, o->padding, o->executor},
-             &kernel_table::rms_norm_f32);
+             &kernel_table::rms_norm_f32, &kernel_table::rms_norm_fused_f32);
 }
 
 simdnorm_status simdnorm_l2_norm(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
@@ -174,7 +163,7 @@ simdnorm_status simdnorm_l2_norm(const simdnorm_const_matrix* x, const simdnorm_
   const simdnorm_l2_norm_options* o = read_options(options, storage, simdnorm_l2_norm_defaults);
   if (o == nullptr) return SIMDNORM_INVALID_STRUCT;
   return run({x, y, o->epsilon, no_input, no_input, no_output, o->norm, o->padding, o->executor},
-             &kernel_table::l2_norm_f32);
+             &kernel_table::l2_norm_f32, &kernel_table::l2_norm_fused_f32);
 }
 
 }  // extern "C"

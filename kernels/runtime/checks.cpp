@@ -29,6 +29,15 @@ simdnorm_status check_mask(const simdnorm_padding& p, size_t rows, size_t cols, 
       if (p.size == 0) return SIMDNORM_INVALID_PADDING;
       most = rows;
       break;
+    case SIMDNORM_PADDING_ELEMENT_MASK:
+    case SIMDNORM_PADDING_ELEMENT_MASK_BITS: {
+      size_t elements = 0;
+      if (over != axis::row || __builtin_mul_overflow(rows, cols, &elements) || p.size != elements) {
+        return SIMDNORM_INVALID_PADDING;
+      }
+      bytes = p.kind == SIMDNORM_PADDING_ELEMENT_MASK ? elements : rows * (cols / 8 + (cols % 8 != 0));
+      break;
+    }
     default:
       return SIMDNORM_INVALID_PADDING;
   }

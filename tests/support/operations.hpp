@@ -19,8 +19,11 @@ enum class operation {
   layer_norm,
   layer_norm_affine,  // gamma, beta, mean out, rstd out
   rms_norm,
-  rms_norm_weighted,  // weight, rstd out
-  l2_norm,            // norm out
+  rms_norm_weighted,   // weight, rstd out
+  l2_norm,             // norm out
+  add_layer_norm,      // residual, gamma, beta
+  add_layer_norm_sum,  // bias, residual, gamma, beta, sum, mean and rstd out
+  add_rms_norm_sum,    // residual, which is where the sum goes; weight, rstd out
   batch_norm_training,
   batch_norm_training_affine,  // gamma, beta, running statistics, mean out, rstd out
   batch_norm_inference,
@@ -104,7 +107,7 @@ struct result {
   simdnorm_status status = -1;
   bool intact = false;      // nothing around the arrays or between the rows was written
   std::vector<float> y;     // rows * cols
-  std::vector<float> f32;   // per-line outputs in f32, one after another
+  std::vector<float> f32;   // per-line outputs in f32, one after another; the columns of `sum`, padding as +0, last
   std::vector<double> f64;  // per-column outputs in f64 and moments
 
   [[nodiscard]] std::size_t outputs() const { return y.size() + f32.size() + f64.size(); }
