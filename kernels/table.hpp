@@ -166,6 +166,16 @@ struct column_normalizer_arguments {
   column_parameters* parameters;
 };
 
+// docs/numerics.md, "Activations". exp and erf are no activations; the table has them so that tests reach them.
+enum class activation { none, relu, gelu_erf, gelu_tanh, silu, sigmoid, tanh, erf, exp };
+
+// y[j] = function(x[j]) for the columns of the block; y may be x.
+struct elementwise_arguments {
+  const float* x;
+  float* y;
+  activation function;
+};
+
 struct kernel_table {
 #define SIMDNORM_KERNEL(family, dtype, arguments) void (*family##_##dtype)(const arguments&, const block&) noexcept;
 #include "kernel_list.inc"

@@ -79,6 +79,17 @@ struct lanes : four_doubles {
   SIMDNORM_INLINE static void prefetch(const float* p) { _mm_prefetch(p, _MM_HINT_T1); }
 
   SIMDNORM_INLINE static f32 fma(f32 a, f32 b, f32 c) { return _mm256_fmadd_ps(a, b, c); }
+  SIMDNORM_INLINE static f32 fnma(f32 a, f32 b, f32 c) { return _mm256_fnmadd_ps(a, b, c); }
+  using u32 = xsimd::batch<uint32_t, xsimd::fma3<xsimd::avx2>>;
+  using octet = u32;
+  SIMDNORM_INLINE static u32 bits(f32 v) { return _mm256_castps_si256(v); }
+  SIMDNORM_INLINE static f32 floats(u32 u) { return _mm256_castsi256_ps(u); }
+  SIMDNORM_INLINE static octet octet_of(u32 u) { return u; }  // vpermps takes the low three bits
+  SIMDNORM_INLINE static f32 look_up(const float* table, octet o) {
+    return _mm256_permutevar8x32_ps(_mm256_loadu_ps(table), o);
+  }
+  using four_doubles::div;
+  SIMDNORM_INLINE static f32 div(f32 a, f32 b) { return _mm256_div_ps(a, b); }
   SIMDNORM_INLINE static f32 min(f32 a, f32 b) { return _mm256_min_ps(a, b); }
   SIMDNORM_INLINE static f32 max(f32 a, f32 b) { return _mm256_max_ps(a, b); }
   SIMDNORM_INLINE static f32 canonical(f32 v) {

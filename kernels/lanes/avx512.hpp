@@ -49,6 +49,16 @@ struct lanes {
 
   // xsimd 8.1 has no AVX-512 fma: its generic one rounds twice.
   SIMDNORM_INLINE static f32 fma(f32 a, f32 b, f32 c) { return _mm512_fmadd_ps(a, b, c); }
+  SIMDNORM_INLINE static f32 fnma(f32 a, f32 b, f32 c) { return _mm512_fnmadd_ps(a, b, c); }
+  using u32 = xsimd::batch<uint32_t, xsimd::avx512bw>;
+  using octet = u32;
+  SIMDNORM_INLINE static u32 bits(f32 v) { return _mm512_castps_si512(v); }
+  SIMDNORM_INLINE static f32 floats(u32 u) { return _mm512_castsi512_ps(u); }
+  SIMDNORM_INLINE static octet octet_of(u32 u) { return u; }  // vpermps takes the low four bits of a table twice
+  SIMDNORM_INLINE static f32 look_up(const float* table, octet o) {
+    return _mm512_permutexvar_ps(o, _mm512_broadcast_f32x8(_mm256_loadu_ps(table)));
+  }
+  SIMDNORM_INLINE static f32 div(f32 a, f32 b) { return _mm512_div_ps(a, b); }
   SIMDNORM_INLINE static f32 min(f32 a, f32 b) { return _mm512_min_ps(a, b); }
   SIMDNORM_INLINE static f32 max(f32 a, f32 b) { return _mm512_max_ps(a, b); }
   SIMDNORM_INLINE static f32 canonical(f32 v) {

@@ -63,6 +63,20 @@ struct lanes {
   SIMDNORM_INLINE static void prefetch(const float* p) { __builtin_prefetch(p, 0, 2); }
 
   SIMDNORM_INLINE static f32 fma(f32 a, f32 b, f32 c) { return vfmaq_f32(c, a, b); }
+  SIMDNORM_INLINE static f32 fnma(f32 a, f32 b, f32 c) { return vfmsq_f32(c, a, b); }
+  using u32 = xsimd::batch<uint32_t, xsimd::neon64>;
+  using octet = uint8x16_t;  // the places of four bytes for each element
+  SIMDNORM_INLINE static u32 bits(f32 v) { return vreinterpretq_u32_f32(v); }
+  SIMDNORM_INLINE static f32 floats(u32 u) { return vreinterpretq_f32_u32(u); }
+  SIMDNORM_INLINE static octet octet_of(u32 u) {
+    const uint32x4_t place = vandq_u32(u, vdupq_n_u32(7));
+    return vreinterpretq_u8_u32(vmlaq_u32(vdupq_n_u32(0x03020100), place, vdupq_n_u32(0x04040404)));
+  }
+  SIMDNORM_INLINE static f32 look_up(const float* table, octet o) {
+    const uint8_t* bytes = reinterpret_cast<const uint8_t*>(table);
+    return vreinterpretq_f32_u8(vqtbl2q_u8({{vld1q_u8(bytes), vld1q_u8(bytes + 16)}}, o));
+  }
+  SIMDNORM_INLINE static f32 div(f32 a, f32 b) { return vdivq_f32(a, b); }
   // vminq would propagate NaN and order zeros: the words take the second operand, as x86 does.
   SIMDNORM_INLINE static f32 min(f32 a, f32 b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
   SIMDNORM_INLINE static f32 max(f32 a, f32 b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }

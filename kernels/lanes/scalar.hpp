@@ -12,7 +12,9 @@
 //   stream(p, v)      a store past the caches; p is aligned to the register. fence: before whoever waits
 //                     for these stores is told that they are done. prefetch: the line of p into L2
 //   rows_at(stride)   where `width` rows lie; load_column(p, rows): an element of each of them, store_column
-//   fma(a, b, c)      a * b + c, rounded once
+//   fma(a, b, c)      a * b + c, rounded once; fnma(a, b, c): c - a * b, rounded once
+//   u32               the bits of `width` floats: bits(v), floats(u); + - & | and shifts << >>, element by element
+//   octet_of(u)       places in tables of eight, u mod 8; look_up(table, octet): what stands there
 //   min(a, b)         a < b ? a : b        (so b where one is NaN or both are zero)
 //   max(a, b)         a > b ? a : b
 //   canonical         NaN becomes 0x7fc00000
@@ -91,6 +93,23 @@ struct lanes {
     return static_cast<float>(s);
 #endif
   }
+  SIMDNORM_INLINE static f32 fnma(f32 a, f32 b, f32 c) {
+    return fma(-a, b, c);
+  }
+  using u32 = uint32_t;
+  using octet = uint32_t;
+  SIMDNORM_INLINE static u32 bits(f32 v) {
+    return __builtin_bit_cast(u32, v);
+  }
+  SIMDNORM_INLINE static f32 floats(u32 u) {
+    return __builtin_bit_cast(f32, u);
+  }
+  SIMDNORM_INLINE static octet octet_of(u32 u) {
+    return u & 7;
+  }
+  SIMDNORM_INLINE static f32 look_up(const float* table, octet o) {
+    return table[o];
+  }
   SIMDNORM_INLINE static f32 min(f32 a, f32 b) {
     return a < b ? a : b;
   }
@@ -154,6 +173,9 @@ struct lanes {
     return static_cast<double>(*p);
   }
   SIMDNORM_INLINE static f64 div(f64 a, f64 b) {
+    return a / b;
+  }
+  SIMDNORM_INLINE static f32 div(f32 a, f32 b) {
     return a / b;
   }
   SIMDNORM_INLINE static f64 sqrt(f64 v) {

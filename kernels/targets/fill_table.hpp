@@ -7,6 +7,7 @@
 #include "column/affine.hpp"
 #include "column/extremes.hpp"
 #include "column/moments.hpp"
+#include "math/activation.hpp"
 #include "row/fused.hpp"
 #include "row/l2_norm.hpp"
 #include "row/layer_norm.hpp"

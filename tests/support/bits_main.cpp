@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// simdnorm_bits [--isa NAME] [--outputs N]: one line `operation hash count` for each operation, over
+// simdnorm_bits [--isa NAME] [--outputs N]: one line `operation hash count` for each operation and activation, over
 // inputs that are the same on every machine. Two machines agree in every bit when diff is silent.
 
 #include <cinttypes>
@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "simdnorm/simdnorm.h"
+#include "support/activations.hpp"
 #include "support/operations.hpp"
 
 int main(int argc, char** argv) {
@@ -38,6 +39,9 @@ int main(int argc, char** argv) {
   for (const auto& h : simdnorm::test::hash_operations(outputs)) {
     std::printf("%s %016" PRIx64 " %" PRIu64 "\n", simdnorm::test::name_of(h.op), h.hash, h.outputs);
     total += h.outputs;
+  }
+  for (const auto& h : simdnorm::test::hash_activations(outputs < 1'000'000 ? 1 : 8)) {
+    std::printf("%s %016" PRIx64 " %" PRIu64 "\n", h.name, h.hash, h.outputs);
   }
   std::fprintf(stderr, "%" PRIu64 " outputs\n", total);
   return total >= outputs ? 0 : 1;
