@@ -56,12 +56,17 @@ struct row_norm_arguments {
   const row_walk* walk;  // null: rows are a stride apart; else the strides are those of its last dimension
 };
 
+// docs/numerics.md, "Activations". exp and erf are no activations; the table has them so that tests reach them.
+enum class activation { none, relu, gelu_erf, gelu_tanh, silu, sigmoid, tanh, erf, exp };
+
 // A row norm with more before and behind it: y = function(norm(x + bias + residual)) * silu(gate).
 struct fused_row_arguments : row_norm_arguments {
   const void* residual;  // null: none, and no bias
   const void* bias;      // [cols]; null: none
   void* sum;             // where x + bias + residual goes; null: not wanted
-  ptrdiff_t residual_stride, sum_stride;
+  const void* gate;      // null: none
+  ptrdiff_t residual_stride, sum_stride, gate_stride;
+  activation function;
   bool unit_offset;  // of rms_norm: gamma is 1 + weight
 };
 
@@ -165,9 +170,6 @@ struct column_normalizer_arguments {
   bool biased;  // the running variance is divided by n, not n - 1
   column_parameters* parameters;
 };
-
-// docs/numerics.md, "Activations". exp and erf are no activations; the table has them so that tests reach them.
-enum class activation { none, relu, gelu_erf, gelu_tanh, silu, sigmoid, tanh, erf, exp };
 
 // y[j] = function(x[j]) for the columns of the block; y may be x.
 struct elementwise_arguments {

@@ -23,6 +23,7 @@ typedef struct simdnorm_layer_norm_options {
   simdnorm_vector rstd;              /* [rows], optional output: 1 / sqrt(variance + epsilon) */
   simdnorm_padding padding;          /* default: none */
   const simdnorm_executor* executor; /* default: the calling thread */
+  simdnorm_activation activation;    /* default: none; y = activation(norm) */
 } simdnorm_layer_norm_options;
 
 static inline simdnorm_layer_norm_options simdnorm_layer_norm_defaults(void) {
@@ -39,6 +40,11 @@ static inline simdnorm_layer_norm_options simdnorm_layer_norm_defaults(void) {
 SIMDNORM_API simdnorm_status simdnorm_layer_norm(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
                                                  const simdnorm_layer_norm_options* options);
 
+/* When an element of a half type is rounded: once, with its weight, or to the type of x before the weight
+ * multiplies it, as Llama does. For f32, whose elements are not rounded in between, both are the same. */
+typedef int32_t simdnorm_rounding;
+enum { SIMDNORM_ROUND_ONCE = 0, SIMDNORM_ROUND_BEFORE_WEIGHT = 1 };
+
 typedef struct simdnorm_rms_norm_options {
   size_t struct_size;
   double epsilon;               /* >= 0; default 1e-5 */
@@ -46,6 +52,10 @@ typedef struct simdnorm_rms_norm_options {
   simdnorm_vector rstd;         /* [rows], optional output: 1 / sqrt(mean(x^2) + epsilon) */
   simdnorm_padding padding;
   const simdnorm_executor* executor;
+  simdnorm_activation activation; /* default: none; y = activation(norm) */
+  simdnorm_rounding rounding;     /* default: once */
+  int32_t add_unit_offset;        /* not 0: x_hat * (1 + weight), as Gemma; x_hat + x_hat * weight, rounded once */
+  int32_t reserved;               /* 0 */
 } simdnorm_rms_norm_options;
 
 static inline simdnorm_rms_norm_options simdnorm_rms_norm_defaults(void) {
@@ -98,6 +108,34 @@ SIMDNORM_API simdnorm_status simdnorm_add_rms_norm(const simdnorm_const_matrix* 
                                                    const simdnorm_const_matrix* residual, simdnorm_const_vector bias,
                                                    const simdnorm_matrix* sum, const simdnorm_matrix* y,
                                                    const simdnorm_rms_norm_options* options);
+
+/* ---- with a gate --------------------------------------------------------------------------------
+ *
+ * y = rms_norm(x) * silu(z), silu(z) = z / (1 + exp(-z)): Mamba-2's gated norm, with the norm before the gate (Dao, Gu,
+ * 2024, arXiv 2405.21060; norm_before_gate of its code). z has the shape of x, y may be x or z itself (same
+ * data and stride). The options' activation comes between the norm and the gate. */
+SIMDNORM_API simdnorm_status simdnorm_gated_rms_norm(const simdnorm_const_matrix* x, const simdnorm_const_matrix* z,
+                                                     const simdnorm_matrix* y,
+                                                     const simdnorm_rms_norm_options* options);
+
+/* ---- of tensors ----------------------------------------------------------------------------------
+ *
+ * The norms over the last of 2 to 5 dimensions, which must be contiguous (stride 1; SIMDNORM_INVALID_STRIDE);
+ * the others lie as they like, nothing is copied: QK norm of a packed [batch, tokens, 3, heads, features] buffer is
+ * a call for the view of q and one for that of k. y has the sizes of x; it is x itself (same data, same
+ * strides), or shares no element with it: interleaved views, as q, k and v, do not. y's rows must not run into
+ * each other, dimension within dimension (SIMDNORM_INVALID_STRIDE). Rows are counted as the tensor's
+ * indices run, the last but one fastest; mean, rstd and norm are [rows].
+ *
+ * Padding: the first two dimensions are batch and tokens, where there are three or more, else the first is the
+ * tokens. Masks of rows, sequence lengths and offsets are those of tokens, batch * tokens of them, and hold for
+ * all rows (heads) of a token; row lengths and element masks are of every row. */
+SIMDNORM_API simdnorm_status simdnorm_layer_norm_nd(const simdnorm_const_tensor* x, const simdnorm_tensor* y,
+                                                    const simdnorm_layer_norm_options* options);
+SIMDNORM_API simdnorm_status simdnorm_rms_norm_nd(const simdnorm_const_tensor* x, const simdnorm_tensor* y,
+                                                  const simdnorm_rms_norm_options* options);
+SIMDNORM_API simdnorm_status simdnorm_l2_norm_nd(const simdnorm_const_tensor* x, const simdnorm_tensor* y,
+                                                 const simdnorm_l2_norm_options* options);
 
 #ifdef __cplusplus
 }

@@ -14,6 +14,7 @@ struct layer_norm_options {
   std::span<float> mean_out{}, rstd_out{};
   padding pad{};
   const executor* exec = nullptr;
+  activation_function activation = activation_function::none;
 };
 
 namespace detail {
@@ -27,6 +28,7 @@ inline simdnorm_layer_norm_options c_options(const layer_norm_options& options) 
   c.rstd = c_vector(options.rstd_out);
   c.padding = options.pad.c;
   c.executor = options.exec;
+  c.activation = static_cast<simdnorm_activation>(options.activation);
   return c;
 }
 
@@ -41,6 +43,12 @@ inline simdnorm_layer_norm_options c_options(const layer_norm_options& options) 
   return static_cast<status>(simdnorm_layer_norm(&cx, &cy, &c));
 }
 
+/// When an element of a half type is rounded; for f32 both are the same.
+enum class rounding : simdnorm_rounding {
+  once = SIMDNORM_ROUND_ONCE,
+  before_weight = SIMDNORM_ROUND_BEFORE_WEIGHT,
+};
+
 /// See simdnorm_rms_norm_options.
 struct rms_norm_options {
   double epsilon = 1e-5;
@@ -48,6 +56,9 @@ struct rms_norm_options {
   std::span<float> rstd_out{};
   padding pad{};
   const executor* exec = nullptr;
+  activation_function activation = activation_function::none;
+  rounding round = rounding::once;
+  bool add_unit_offset = false;  ///< x_hat * (1 + weight), as Gemma
 };
 
 namespace detail {
@@ -59,6 +70,9 @@ inline simdnorm_rms_norm_options c_options(const rms_norm_options& options) noex
   c.rstd = c_vector(options.rstd_out);
   c.padding = options.pad.c;
   c.executor = options.exec;
+  c.activation = static_cast<simdnorm_activation>(options.activation);
+  c.rounding = static_cast<simdnorm_rounding>(options.round);
+  c.add_unit_offset = options.add_unit_offset;
   return c;
 }
 
@@ -128,6 +142,38 @@ struct addend {
   const simdnorm_matrix cs = detail::c_view(with.sum), cy = detail::c_view(y);
   return static_cast<status>(
       simdnorm_add_rms_norm(&cx, &cr, detail::c_vector(with.bias), with.sum.data ? &cs : nullptr, &cy, &c));
+}
+
+/// y = rms_norm(x) * silu(z); y may be x or z.
+[[nodiscard]] inline status gated_rms_norm(matrix_view<const float> x, matrix_view<const float> z, matrix_view<float> y,
+                                           const rms_norm_options& options = {}) noexcept {
+  const simdnorm_rms_norm_options c = detail::c_options(options);
+  const simdnorm_const_matrix cx = detail::c_view(x), cz = detail::c_view(z);
+  const simdnorm_matrix cy = detail::c_view(y);
+  return static_cast<status>(simdnorm_gated_rms_norm(&cx, &cz, &cy, &c));
+}
+
+/// Over the last dimension of a tensor, whose stride is 1; the others lie as they like. y may be x.
+[[nodiscard]] inline status layer_norm(const tensor_view<const float>& x, const tensor_view<float>& y,
+                                       const layer_norm_options& options = {}) noexcept {
+  const simdnorm_layer_norm_options c = detail::c_options(options);
+  const simdnorm_const_tensor cx = detail::c_view(x);
+  const simdnorm_tensor cy = detail::c_view(y);
+  return static_cast<status>(simdnorm_layer_norm_nd(&cx, &cy, &c));
+}
+[[nodiscard]] inline status rms_norm(const tensor_view<const float>& x, const tensor_view<float>& y,
+                                     const rms_norm_options& options = {}) noexcept {
+  const simdnorm_rms_norm_options c = detail::c_options(options);
+  const simdnorm_const_tensor cx = detail::c_view(x);
+  const simdnorm_tensor cy = detail::c_view(y);
+  return static_cast<status>(simdnorm_rms_norm_nd(&cx, &cy, &c));
+}
+[[nodiscard]] inline status l2_norm(const tensor_view<const float>& x, const tensor_view<float>& y,
+                                    const l2_norm_options& options = {}) noexcept {
+  const simdnorm_l2_norm_options c = detail::c_options(options);
+  const simdnorm_const_tensor cx = detail::c_view(x);
+  const simdnorm_tensor cy = detail::c_view(y);
+  return static_cast<status>(simdnorm_l2_norm_nd(&cx, &cy, &c));
 }
 
 }  // namespace simdnorm

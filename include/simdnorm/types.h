@@ -52,7 +52,8 @@ enum {
   SIMDNORM_EXECUTOR_FAILED = 14,  /* run() of the caller's executor reported failure */
   SIMDNORM_UNKNOWN_ISA = 15,      /* SIMDNORM_MAX_ISA or an argument names no instruction set */
   SIMDNORM_ISA_UNAVAILABLE = 16,  /* not compiled in, or this CPU or operating system lacks it */
-  SIMDNORM_MISALIGNED = 17        /* a pointer is not aligned to its element type */
+  SIMDNORM_MISALIGNED = 17,       /* a pointer is not aligned to its element type */
+  SIMDNORM_INVALID_OPTION = 18    /* an option is none of its values (activation, rounding) */
 };
 
 /* A short English sentence for a status; never null. */
@@ -114,6 +115,17 @@ typedef struct simdnorm_vector {
   size_t size;
   simdnorm_type type;
 } simdnorm_vector;
+
+/* What may be done to a norm's outputs on the way out; NaN stays NaN. GELU: x * Phi(x), of the error
+ * function. GELU_TANH: its approximation by tanh. SILU (swish): x / (1 + exp(-x)). */
+typedef int32_t simdnorm_activation;
+enum {
+  SIMDNORM_ACTIVATION_NONE = 0,
+  SIMDNORM_ACTIVATION_RELU = 1,
+  SIMDNORM_ACTIVATION_GELU = 2,
+  SIMDNORM_ACTIVATION_GELU_TANH = 3,
+  SIMDNORM_ACTIVATION_SILU = 4
+};
 
 /* ---- padding: which elements are real ---------------------------------------------------------
  *

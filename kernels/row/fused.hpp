@@ -11,6 +11,7 @@
 //   outputs(batch, k, from, elements)    outputs of elements that lie elsewhere
 #pragma once
 
+#include "math/activation.hpp"
 #include "row/l2_norm.hpp"
 #include "row/layer_norm.hpp"
 #include "row/rms_norm.hpp"
@@ -120,12 +121,47 @@ SIMDNORM_INLINE size_t make(const row_source& s, size_t first, size_t m, float f
 
 // ---- what is done with outputs ------------------------------------------------------------------------------
 
+template <class L>
+SIMDNORM_INLINE void activate_tile(activation function, const float* from, float* to, size_t m) {
+  switch (function) {
+    case activation::relu:
+      return activate_all<L, activation::relu>(from, to, m);
+    case activation::gelu_erf:
+      return activate_all<L, activation::gelu_erf>(from, to, m);
+    case activation::gelu_tanh:
+      return activate_all<L, activation::gelu_tanh>(from, to, m);
+    default:
+      return activate_all<L, activation::silu>(from, to, m);
+  }
+}
+// tile *= silu(gate)
+template <class L>
+[[gnu::noinline]] void gate_tile(float* tile, const float* gate, size_t m) {
+  size_t i = 0;
+  for (; i + L::width <= m; i += L::width) {
+    L::store(tile + i, L::load(tile + i) * activate<L, activation::silu>(L::load(gate + i)));
+  }
+  if (i < m) {
+    const typename L::f32 g = activate<L, activation::silu>(L::load_n(gate + i, m - i));
+    L::store_n(tile + i, L::load_n(tile + i, m - i) * g, m - i);
+  }
+}
+
 // y[first, first + m) from a tile that holds the norm's outputs, and may be used up.
 template <class L>
 [[gnu::noinline]] void write_tile(const fused_row_arguments& a, const row_source& s, size_t index, size_t first,
                                   size_t m, float* tile, float* y) {
-  (void)index;
   float* const to = y + first;
+  // Where nothing else is done to them, outputs go through the function to y.
+  const bool last = a.gate == nullptr && s.mask == nullptr && !(L::streams && a.stream);
+  if (a.function != activation::none) {
+    activate_tile<L>(a.function, tile, last ? to : tile, m);
+    if (last) return;
+  }
+  if (a.gate != nullptr) {
+    const float* const gate = static_cast<const float*>(a.gate) + static_cast<ptrdiff_t>(index) * a.gate_stride;
+    gate_tile<L>(tile, gate + first, m);
+  }
   if (s.mask != nullptr) {
     const bool keep = a.padding.fill == SIMDNORM_FILL_KEEP;
     if (s.bits) return write_masked<L>(tile, to, m, bit_mask<L>{s.mask}, first, keep);
@@ -268,7 +304,7 @@ template <class L, affine A, class Norm>
   const bool added = a.residual != nullptr;
   const bool stream = L::streams && a.stream;
   const bool keep = a.padding.fill == SIMDNORM_FILL_KEEP;
-  const bool direct = !masked;
+  const bool direct = !masked && a.function == activation::none && a.gate == nullptr;
   // Where h goes while it is summed: into `sum` where that may be written as it is made.
   const bool into_sum = a.sum != nullptr && !masked && !(stream && a.cols <= kept_elements);
   const size_t pitch = (a.cols + 15) / 16 * 16;

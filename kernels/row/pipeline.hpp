@@ -346,7 +346,8 @@ template <class L, affine A, stores S, rows Rows, class Norm>
       if (fused && fits) [[likely]] {
         const float* ahead = in->x[k];
         if constexpr (S == stores::streamed) {
-          if (b.row_last - in->index[k] > rows_ahead) ahead += static_cast<ptrdiff_t>(rows_ahead) * a.x_stride;
+          if (a.walk == nullptr && b.row_last - in->index[k] > rows_ahead)
+            ahead += static_cast<ptrdiff_t>(rows_ahead) * a.x_stride;
         }
         sum_and_write<L, S, Rows>(norm, *out, k, *in, k, ahead);
       } else {
@@ -516,7 +517,7 @@ template <class L, affine A, stores S, class Norm>
         if (at[k] >= stop) continue;
         const auto f = norm.outputs(batch, k);
         if (S == stores::streamed && can_stream<L>(batch.y[k], batch.n[k])) {
-          const bool more = b.row_last - batch.index[k] > together;
+          const bool more = a.walk == nullptr && b.row_last - batch.index[k] > together;
           const float* ahead = batch.x[k] + (more ? static_cast<ptrdiff_t>(together) * a.x_stride : 0);
           at[k] = transform_registers<L, S>(batch.y[k], at[k], stop, [&](auto load) SIMDNORM_LAMBDA {
             L::prefetch(ahead + load.i);
@@ -525,7 +526,10 @@ template <class L, affine A, stores S, class Norm>
         } else {
           at[k] = transform_registers<L, stores::cached>(batch.y[k], at[k], stop, f);
         }
-        if (stop == batch.n[k]) transform_tail<L>(batch.y[k], at[k], stop, f);
+        if (stop == batch.n[k]) {
+          transform_tail<L>(batch.y[k], at[k], stop, f);
+          at[k] = stop;  // once: longer rows go on, and y may be x
+        }
       }
     }
   }

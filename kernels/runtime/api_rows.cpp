@@ -12,8 +12,6 @@ using namespace simdnorm;
 
 namespace {
 
-using row_kernel = void (*)(const row_norm_arguments&, const block&) noexcept;
-
 [[gnu::noinline]] simdnorm_status check(const row_norm_call& c) noexcept {
   region x, written[3], read[3];
   if (const simdnorm_status s = check_pair(c.x, c.y, x, written[0])) return s;
@@ -69,7 +67,8 @@ inline bool is_usual(const row_norm_call& c) noexcept {
 }
 
 // Fewer rows than threads, and long ones: each row over all threads.
-[[gnu::noinline]] simdnorm_status split_rows(const row_norm_call& c, row_norm_arguments a, row_kernel kernel) noexcept {
+template <class Kernel>
+[[gnu::noinline]] simdnorm_status split_rows(const row_norm_call& c, row_norm_arguments a, Kernel kernel) noexcept {
   const size_t chunks = (a.cols + chunk_elements - 1) / chunk_elements;
   const size_t parts = chunks < c.executor->threads ? chunks : c.executor->threads;
   row_split split;
@@ -94,7 +93,7 @@ inline bool is_usual(const row_norm_call& c) noexcept {
 }
 
 // `fused` does masks of elements.
-inline simdnorm_status run(const row_norm_call& c, row_kernel kernel_table::*slot, fused_row_kernel fused) noexcept {
+inline simdnorm_status run(const row_norm_call& c, row_kernel slot, fused_row_kernel fused) noexcept {
   const bool usual = is_usual(c);
   if (!usual) [[unlikely]] {
     if (masks_elements(c.padding)) return run_fused(c, {}, fused);
@@ -120,7 +119,7 @@ inline simdnorm_status run(const row_norm_call& c, row_kernel kernel_table::*slo
   a.split = nullptr;
   a.walk = nullptr;
   a.stream = c.x->rows * a.cols * sizeof(float) >= simdnorm_stream_border();
-  const row_kernel kernel = table->*slot;
+  const auto kernel = table->*slot;
   if (usual) [[likely]] {
     const control_word_scope ieee;
     kernel(a, block{0, c.x->rows, 0, a.cols});
@@ -137,13 +136,21 @@ inline simdnorm_status run(const row_norm_call& c, row_kernel kernel_table::*slo
 
 }  // namespace
 
+simdnorm_status simdnorm::run_plain(const row_norm_call& c, row_kernel slot, fused_row_kernel fused) noexcept {
+  return run(c, slot, fused);
+}
+
 extern "C" {
 
 simdnorm_status simdnorm_layer_norm(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
                                     const simdnorm_layer_norm_options* options) {
   simdnorm_layer_norm_options storage;
-  const simdnorm_layer_norm_options* o = read_options(options, storage, simdnorm_layer_norm_defaults);
+  const simdnorm_layer_norm_options* o = read_layer_norm(options, storage);
   if (o == nullptr) return SIMDNORM_INVALID_STRUCT;
+  if (o->activation != SIMDNORM_ACTIVATION_NONE) [[unlikely]] {
+    return run_fused({x, y, o->epsilon, o->gamma, o->beta, o->mean, o->rstd, o->padding, o->executor},
+                     {.activation = o->activation}, &kernel_table::layer_norm_fused_f32);
+  }
   return run({x, y, o->epsilon, o->gamma, o->beta, o->mean, o->rstd, o->padding, o->executor},
              &kernel_table::layer_norm_f32, &kernel_table::layer_norm_fused_f32);
 }
@@ -151,8 +158,13 @@ simdnorm_status simdnorm_layer_norm(const simdnorm_const_matrix* x, const simdno
 simdnorm_status simdnorm_rms_norm(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
                                   const simdnorm_rms_norm_options* options) {
   simdnorm_rms_norm_options storage;
-  const simdnorm_rms_norm_options* o = read_options(options, storage, simdnorm_rms_norm_defaults);
+  const simdnorm_rms_norm_options* o = read_rms_norm(options, storage);
   if (o == nullptr) return SIMDNORM_INVALID_STRUCT;
+  if ((o->activation | o->rounding | o->add_unit_offset) != 0) [[unlikely]] {
+    return run_fused({x, y, o->epsilon, o->weight, no_input, no_output, o->rstd, o->padding, o->executor},
+                     {.activation = o->activation, .rounding = o->rounding, .unit_offset = o->add_unit_offset != 0},
+                     &kernel_table::rms_norm_fused_f32);
+  }
   return run({x, y, o->epsilon, o->weight, no_input, no_output, o->rstd, o->padding, o->executor},
              &kernel_table::rms_norm_f32, &kernel_table::rms_norm_fused_f32);
 }

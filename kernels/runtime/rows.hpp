@@ -9,6 +9,7 @@
 
 namespace simdnorm {
 
+using row_kernel = void (*kernel_table::*)(const row_norm_arguments&, const block&) noexcept;
 using fused_row_kernel = void (*kernel_table::*)(const fused_row_arguments&, const block&) noexcept;
 
 // What layer_norm, rms_norm and l2_norm have in common; the parts that one lacks are empty vectors.
@@ -29,13 +30,32 @@ struct fused_row_call {
   const simdnorm_const_matrix* residual = nullptr;
   simdnorm_const_vector bias = {};
   const simdnorm_matrix* sum = nullptr;
+  const simdnorm_const_matrix* gate = nullptr;
+  simdnorm_activation activation = SIMDNORM_ACTIVATION_NONE;
+  simdnorm_rounding rounding = SIMDNORM_ROUND_ONCE;
   bool unit_offset = false;
+
+  // Whether the plain kernels cannot do it.
+  bool any() const noexcept {
+    return residual != nullptr || gate != nullptr || activation != SIMDNORM_ACTIVATION_NONE || unit_offset;
+  }
 };
 
 inline constexpr simdnorm_const_vector no_input = {};
 inline constexpr simdnorm_vector no_output = {};
 
-// Checks and runs.
+// The options of the first release end before `activation`.
+inline const simdnorm_layer_norm_options* read_layer_norm(const simdnorm_layer_norm_options* in,
+                                                          simdnorm_layer_norm_options& storage) noexcept {
+  return read_options(in, storage, simdnorm_layer_norm_defaults, offsetof(simdnorm_layer_norm_options, activation));
+}
+inline const simdnorm_rms_norm_options* read_rms_norm(const simdnorm_rms_norm_options* in,
+                                                      simdnorm_rms_norm_options& storage) noexcept {
+  return read_options(in, storage, simdnorm_rms_norm_defaults, offsetof(simdnorm_rms_norm_options, activation));
+}
+
+// Check and run: a plain call, which may have masks of elements; any call.
+simdnorm_status run_plain(const row_norm_call& c, row_kernel slot, fused_row_kernel fused) noexcept;
 simdnorm_status run_fused(const row_norm_call& c, const fused_row_call& f, fused_row_kernel slot) noexcept;
 
 }  // namespace simdnorm

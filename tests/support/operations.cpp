@@ -18,6 +18,9 @@ const char* name_of(operation op) {
                                                      "add_layer_norm",
                                                      "add_layer_norm_sum",
                                                      "add_rms_norm_sum",
+                                                     "layer_norm_silu",
+                                                     "rms_norm_offset_gelu",
+                                                     "gated_rms_norm",
                                                      "batch_norm_training",
                                                      "batch_norm_training_affine",
                                                      "batch_norm_inference",
@@ -314,6 +317,36 @@ result run(operation op, const problem& p, const setup& s, arena& memory) {
   };
 
   switch (op) {
+    case operation::layer_norm_silu: {
+      simdnorm_layer_norm_options o = simdnorm_layer_norm_defaults();
+      o.epsilon = p.epsilon;
+      o.padding = padding;
+      o.executor = s.executor;
+      o.gamma = place.in(p.gamma);
+      o.beta = place.in(p.beta);
+      o.activation = SIMDNORM_ACTIVATION_SILU;
+      r.status = simdnorm_layer_norm(&x, &y, &o);
+      break;
+    }
+    case operation::rms_norm_offset_gelu:
+    case operation::gated_rms_norm: {
+      simdnorm_rms_norm_options o = simdnorm_rms_norm_defaults();
+      o.epsilon = p.epsilon;
+      o.padding = padding;
+      o.executor = s.executor;
+      o.weight = place.in(p.gamma);
+      o.rstd = place.out(p.rows);
+      if (op == operation::gated_rms_norm) {
+        const simdnorm_const_matrix z = const_view(beside_view(beside(-0.5f, 1.0f)));
+        r.status = simdnorm_gated_rms_norm(&x, &z, &y, &o);
+      } else {
+        o.add_unit_offset = 1;
+        o.activation = SIMDNORM_ACTIVATION_GELU;
+        r.status = simdnorm_rms_norm(&x, &y, &o);
+      }
+      append(r.f32, o.rstd);
+      break;
+    }
     case operation::add_layer_norm:
     case operation::add_layer_norm_sum: {
       simdnorm_layer_norm_options o = simdnorm_layer_norm_defaults();
@@ -583,6 +616,12 @@ std::vector<operation_hash> hash_operations(std::uint64_t outputs) {
       if (kind == 0) {
         s.pad.kind = SIMDNORM_PADDING_ROW_MASK;
         for (std::size_t i = 0; i < rows; ++i) s.pad.rows.push_back(static_cast<std::uint8_t>(g.below(4) != 0));
+      } else if ((kind == 2 || kind == 3) && is_row_wise(op)) {
+        s.pad.kind = kind == 2 ? SIMDNORM_PADDING_ELEMENT_MASK : SIMDNORM_PADDING_ELEMENT_MASK_BITS;
+        s.pad.cols = cols;
+        const std::size_t odds = g.between(1, 9);
+        for (std::size_t i = 0; i < rows * cols; ++i)
+          s.pad.elements.push_back(static_cast<std::uint8_t>(g.below(10) < odds));
       } else if (kind == 1 && is_row_wise(op)) {
         s.pad.kind = SIMDNORM_PADDING_ROW_LENGTHS;
         for (std::size_t i = 0; i < rows; ++i) s.pad.lengths.push_back(static_cast<std::int64_t>(g.between(0, cols)));

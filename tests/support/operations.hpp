@@ -19,11 +19,14 @@ enum class operation {
   layer_norm,
   layer_norm_affine,  // gamma, beta, mean out, rstd out
   rms_norm,
-  rms_norm_weighted,   // weight, rstd out
-  l2_norm,             // norm out
-  add_layer_norm,      // residual, gamma, beta
-  add_layer_norm_sum,  // bias, residual, gamma, beta, sum, mean and rstd out
-  add_rms_norm_sum,    // residual, which is where the sum goes; weight, rstd out
+  rms_norm_weighted,     // weight, rstd out
+  l2_norm,               // norm out
+  add_layer_norm,        // residual, gamma, beta
+  add_layer_norm_sum,    // bias, residual, gamma, beta, sum, mean and rstd out
+  add_rms_norm_sum,      // residual, which is where the sum goes; weight, rstd out
+  layer_norm_silu,       // gamma, beta, silu
+  rms_norm_offset_gelu,  // 1 + weight, gelu, rstd out
+  gated_rms_norm,        // weight, z; rstd out
   batch_norm_training,
   batch_norm_training_affine,  // gamma, beta, running statistics, mean out, rstd out
   batch_norm_inference,
