@@ -28,12 +28,14 @@ constexpr size_t tile_elements = 1024;
 
 template <class L>
 struct byte_mask {
+  static constexpr bool bits = false;
   const uint8_t* p;  // of the row
   SIMDNORM_INLINE typename L::mask at(size_t i) const { return L::mask_bytes(p + i); }
   SIMDNORM_INLINE typename L::mask at(size_t i, size_t n) const { return L::mask_bytes_n(p + i, n); }
 };
 template <class L>
 struct bit_mask {
+  static constexpr bool bits = true;
   const uint8_t* p;
   SIMDNORM_INLINE typename L::mask at(size_t i) const { return L::mask_bits(p, i); }
   SIMDNORM_INLINE typename L::mask at(size_t i, size_t n) const { return L::mask_bits_n(p, i, n); }
@@ -113,7 +115,7 @@ SIMDNORM_INLINE size_t make_by(const row_source& s, Mask mask, size_t first, siz
   return make_as<L, false, false>(s, mask, first, m, fill, to);
 }
 template <class L>
-SIMDNORM_INLINE size_t make(const row_source& s, size_t first, size_t m, float fill, float* to) {
+[[gnu::noinline]] size_t make(const row_source& s, size_t first, size_t m, float fill, float* to) {
   if (s.mask == nullptr) return make_by<L>(s, no_mask{}, first, m, fill, to);
   if (s.bits) return make_by<L>(s, bit_mask<L>{s.mask}, first, m, fill, to);
   return make_by<L>(s, byte_mask<L>{s.mask}, first, m, fill, to);
@@ -227,7 +229,7 @@ struct made_row {
 // Where the mask's first real elements are: a window of 64 columns that begins at a multiple of 64. False
 // where there are none.
 template <class L>
-SIMDNORM_INLINE bool first_window(const row_source& s, size_t n, size_t& first) {
+[[gnu::noinline]] bool first_window(const row_source& s, size_t n, size_t& first) {
   if (s.mask == nullptr) {
     first = 0;
     return true;
@@ -417,33 +419,394 @@ template <class L, affine A, class Norm>
   }
 }
 
+// ---- the usual cases -----------------------------------------------------------------------------------------
+//
+// As write_short_rows does, one loop writes a row of one batch and sums a row of the next: rows that a residual is
+// added to, and rows under a mask, of one chunk at most.
+
+template <class L>
+SIMDNORM_INLINE void fill_lanes(float (&out)[virtual_lanes], float fill) {
+  repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { L::store(out + g * L::width, L::broadcast(fill)); });
+}
+
+// What a row's elements are in the sums, register by register.
+template <class L, bool Bias>
+struct added_elements {
+  const float* x;
+  const float* residual;
+  const float* bias;
+  float* to;  // where h is kept
+  SIMDNORM_INLINE typename L::f32 at(size_t i) const {
+    typename L::f32 h = L::load(x + i);
+    if constexpr (Bias) h = h + L::load(bias + i);
+    h = h + L::load(residual + i);
+    L::store(to + i, h);
+    return h;
+  }
+  // The last n < 32 elements, from i on, and `fill` after them.
+  [[gnu::noinline]] void tail(size_t i, size_t n, float fill, float (&out)[virtual_lanes]) const {
+    const row_source s = {x, residual, Bias ? bias : nullptr, nullptr, false};
+    fill_lanes<L>(out, fill);
+    make<L>(s, i, n, fill, to + i);
+    for (size_t k = 0; k < n; ++k) out[k] = to[i + k];
+  }
+  SIMDNORM_INLINE void fetch(size_t i, ptrdiff_t ahead, ptrdiff_t residual_ahead) const {
+    L::prefetch(x + ahead + i);
+    L::prefetch(x + ahead + i + 16);
+    L::prefetch(residual + residual_ahead + i);
+    L::prefetch(residual + residual_ahead + i + 16);
+  }
+  SIMDNORM_INLINE size_t real(size_t n) const { return n; }
+};
+template <class L, class Mask>
+struct masked_elements {
+  const float* x;
+  Mask mask;
+  float fill;
+  size_t count = 0;
+  SIMDNORM_INLINE typename L::f32 at(size_t i) {
+    const auto counts = mask.at(i);
+    count += L::count(counts);
+    return L::select(counts, L::load(x + i), L::broadcast(fill));
+  }
+  [[gnu::noinline]] void tail(size_t i, size_t n, float, float (&out)[virtual_lanes]) {
+    const row_source s = {x, nullptr, nullptr, mask.p, Mask::bits};
+    fill_lanes<L>(out, fill);
+    count += make<L>(s, i, n, fill, out);
+  }
+  SIMDNORM_INLINE void fetch(size_t i, ptrdiff_t ahead, ptrdiff_t) const {
+    L::prefetch(x + ahead + i);
+    L::prefetch(x + ahead + i + 16);
+  }
+  SIMDNORM_INLINE size_t real(size_t) const { return count; }
+};
+
+// Where outputs go.
+template <class L, stores S>
+struct plain_outputs {
+  float* y;
+  SIMDNORM_INLINE void put_at(size_t i, typename L::f32 v) const { put<L, S>(y + i, v); }
+  void tail(size_t i, size_t n, const float* v) const {
+    for (size_t k = 0; k < n; ++k) y[i + k] = v[k];
+  }
+};
+template <class L, stores S, class Mask>
+struct masked_outputs {
+  float* y;
+  Mask mask;
+  bool keep;
+  SIMDNORM_INLINE void put_at(size_t i, typename L::f32 v) const {
+    const typename L::f32 rest = keep ? L::load(y + i) : L::broadcast(0.0f);
+    put<L, S>(y + i, L::select(mask.at(i), L::canonical(v), rest));
+  }
+  void tail(size_t i, size_t n, const float* v) const { write_masked<L>(v, y + i, n, mask, i, keep); }
+};
+
+// each(g, i) for the registers of the whole groups of [0, n); flush() every 256 elements, but not at the end.
+// Returns how far it came.
+template <class L, class Each, class Flush>
+SIMDNORM_INLINE size_t walk_groups(size_t n, Each each, Flush flush) {
+  const size_t full = n - n % virtual_lanes;
+  for (size_t i = 0;;) {
+    const size_t stop = full - i < flush_every ? full : i + flush_every;
+    for (; i < stop; i += virtual_lanes) {
+      repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { each(g, i + g * L::width); });
+    }
+    if (i == n || i % flush_every != 0 || n < flush_every) return i;
+    flush();
+    if (i == full) return i;
+  }
+}
+template <class L, class Sums, class Elements>
+SIMDNORM_INLINE void add_tail(Sums& sums, Elements& elements, size_t i, size_t n, float fill) {
+  if (i < n) {
+    alignas(64) float last[virtual_lanes];
+    elements.tail(i, n - i, fill, last);
+    repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { sums.add(g, L::load(last + g * L::width)); });
+  }
+  sums.flush();
+}
+
+// The outputs of the last n - i < 32 elements.
+template <class L, class Norm, class Outputs>
+[[gnu::noinline]] void write_last(const Norm& norm, const typename Norm::batch& out, size_t k, Outputs outputs,
+                                  size_t i) {
+  const size_t n = out.n[k];
+  const auto f = norm.outputs(out, k, i);
+  alignas(64) float last[virtual_lanes];
+  size_t j = 0;
+  for (; j + L::width <= n - i; j += L::width) L::store(last + j, f(load_at<L>{j}));
+  if (j < n - i) L::store_n(last + j, f(load_tail_at<L>{j, n - i - j}), n - i - j);
+  outputs.tail(i, n - i, last);
+}
+
+template <class L, class Norm, class Elements>
+[[gnu::noinline]] size_t sum_elements(const Norm& norm, typename Norm::batch& in, size_t k, Elements elements) {
+  typename Norm::sums sums(in, k);
+  const auto each = [&](auto g, size_t i) SIMDNORM_LAMBDA { sums.add(g, elements.at(i)); };
+  const size_t i = walk_groups<L>(in.n[k], each, [&]() SIMDNORM_LAMBDA { sums.flush(); });
+  add_tail<L>(sums, elements, i, in.n[k], norm.filler(in, k));
+  sums.done(in, k);
+  return elements.real(in.n[k]);
+}
+
+template <class L, class Norm, class Outputs>
+[[gnu::noinline]] void write_elements(const Norm& norm, const typename Norm::batch& out, size_t k, Outputs outputs) {
+  const auto f = norm.outputs(out, k);
+  const auto each = [&](auto, size_t i) SIMDNORM_LAMBDA { outputs.put_at(i, f(load_at<L>{i})); };
+  const size_t i = walk_groups<L>(out.n[k], each, []() SIMDNORM_LAMBDA {});
+  if (i < out.n[k]) write_last<L>(norm, out, k, outputs, i);
+}
+
+// Both rows are of n elements.
+template <class L, stores S, class Norm, class Elements, class Outputs>
+[[gnu::noinline]] size_t sum_and_write_elements(const Norm& norm, const typename Norm::batch& out, size_t k,
+                                                Outputs outputs, typename Norm::batch& in, size_t j, Elements elements,
+                                                size_t n, ptrdiff_t ahead, ptrdiff_t residual_ahead) {
+  const auto f = norm.outputs(out, k);
+  typename Norm::sums sums(in, j);
+  const auto each = [&](auto g, size_t i) SIMDNORM_LAMBDA {
+    if (S == stores::streamed && g == 0) elements.fetch(i, ahead, residual_ahead);
+    sums.add(g, elements.at(i));
+    outputs.put_at(i, f(load_at<L>{i}));
+  };
+  const size_t i = walk_groups<L>(n, each, [&]() SIMDNORM_LAMBDA { sums.flush(); });
+  add_tail<L>(sums, elements, i, n, norm.filler(in, j));
+  sums.done(in, j);
+  if (i < n) write_last<L>(norm, out, k, outputs, i);
+  return elements.real(n);
+}
+
+// make(source, index, place) and put(batch, k, source) give the elements and outputs of a row; `buffer`: where rows
+// are kept, `room` elements for each of two batches of `most` rows, or null.
+template <class L, affine A, stores S, bool Joined, class Norm, class Make, class Put>
+SIMDNORM_INLINE void write_joined_rows(const Norm& norm, const fused_row_arguments& a, const block& b, size_t most,
+                                       float* buffer, Make make_elements, Put outputs_of) {
+  constexpr bool masked = !__is_same(decltype(outputs_of(nullptr, row_source{})), plain_outputs<L, S>);
+  constexpr size_t ahead_elements = 4096;
+  const size_t rows_ahead = ahead_elements / a.cols + 1;
+  const bool keep = a.padding.fill == SIMDNORM_FILL_KEEP;
+  const bool bits = a.padding.kind == SIMDNORM_PADDING_ELEMENT_MASK_BITS;
+  const size_t mask_pitch = bits ? (a.cols + 7) / 8 : a.cols;
+  const size_t pitch = (a.cols + 15) / 16 * 16;
+  alignas(64) float tile[masked ? tile_elements : 16];
+  struct turn {
+    typename Norm::batch batch;
+    row_source sources[8];
+    size_t real[8];
+  };
+  turn ring[2];
+  turn* out = ring;
+  turn* in = ring + 1;
+  real_row_views<L> views(a, b);
+  parameter_check<L, A> parameters;
+  for (auto& each : ring) {
+    prepare(each.batch, a.cols, most);
+    each.batch.count = 0;
+  }
+  for (;;) {
+    typename Norm::batch& next = in->batch;
+    typename Norm::batch& last = out->batch;
+    while (views.take(next, most)) {
+      size_t k = 0;
+      for (size_t t = 0; t < next.count; ++t) {
+        const size_t i = next.index[t];
+        const auto at = [i](const void* p, ptrdiff_t stride) SIMDNORM_LAMBDA {
+          return p ? static_cast<const float*>(p) + static_cast<ptrdiff_t>(i) * stride : nullptr;
+        };
+        row_source& s = in->sources[k];
+        s = {next.x[t], at(a.residual, a.residual_stride), static_cast<const float*>(a.bias),
+             masked ? static_cast<const uint8_t*>(a.padding.data) + i * mask_pitch : nullptr, bits};
+        if constexpr (masked) {
+          size_t first = 0;
+          if (!first_window<L>(s, a.cols, first)) {
+            if (!keep) fill_row<L>(next.y[t], a.cols, 0.0f);
+            if (a.mean) a.mean[i] = 0.0f;
+            if (a.rstd) a.rstd[i] = 0.0f;
+            continue;
+          }
+          next.index[k] = i;
+          next.x[k] = next.x[t];
+          next.y[k] = next.y[t];
+        }
+        ++k;
+      }
+      next.count = k;
+      if (k > 0) break;
+    }
+    if (last.count + next.count == 0) break;
+    if constexpr (masked) {
+      for (size_t j = next.count; j % 4 != 0; ++j) next.leave_out(j);
+    }
+    const bool joined = Joined && last.count > 0 && last.safe && (masked || parameters.passed(last));
+    const size_t count = last.count > next.count ? last.count : next.count;
+    for (size_t k = 0; k < count; ++k) {
+      if (k < next.count) {
+        const row_source& s = in->sources[k];
+        if constexpr (Norm::shifted) {
+          size_t first = 0;
+          first_window<L>(s, next.n[k], first);
+          alignas(64) float window[shift_elements];
+          const size_t m = next.n[k] - first < shift_elements ? next.n[k] - first : shift_elements;
+          const size_t real = make<L>(s, first, m, 0.0f, window);
+          norm.start_row(next, k, window, m, real);
+        } else {
+          norm.start_row(next, k);
+        }
+        float* const place = buffer != nullptr ? buffer + ((in == ring ? 0 : most) + k) * pitch : nullptr;
+        auto elements = make_elements(s, next.index[k], place, norm.filler(next, k));
+        const bool fits =
+            S == stores::cached || reinterpret_cast<uintptr_t>(last.y[k]) % (L::width * sizeof(float)) == 0;
+        if constexpr (Joined) {
+          if (joined && k < last.count && fits && last.n[k] == next.n[k]) [[likely]] {
+            const bool more = S == stores::streamed && a.walk == nullptr && b.row_last - next.index[k] > rows_ahead;
+            const auto way = static_cast<ptrdiff_t>(more ? rows_ahead : 0);
+            in->real[k] = sum_and_write_elements<L, S>(norm, last, k, outputs_of(last.y[k], out->sources[k]), next, k,
+                                                       elements, next.n[k], way * a.x_stride, way * a.residual_stride);
+            if constexpr (!masked) next.x[k] = elements.to;
+            continue;
+          }
+        }
+        in->real[k] = sum_elements<L>(norm, next, k, elements);
+        if constexpr (!masked) next.x[k] = elements.to;
+      }
+      if (k >= last.count) continue;
+      if constexpr (masked) {
+        const row_source& s = out->sources[k];
+        const made_row<L> row = {a, s, last.index[k], last.n[k], out->real[k], last.y[k], tile};
+        const bool aligned = reinterpret_cast<uintptr_t>(last.y[k]) % (L::width * sizeof(float)) == 0;
+        if (!is_safe(norm, last, k, row)) [[unlikely]] {
+          norm.hostile(last, k, row);
+        } else if (S == stores::cached || aligned) {
+          write_elements<L>(norm, last, k, outputs_of(last.y[k], s));
+        } else {
+          for (size_t first = 0; first < last.n[k]; first += tile_elements) {
+            const size_t m = last.n[k] - first < tile_elements ? last.n[k] - first : tile_elements;
+            transform<L>(tile, m, norm.outputs(last, k, first, last.x[k] + first));
+            write_tile<L>(a, s, last.index[k], first, m, tile, last.y[k]);
+          }
+        }
+      } else {
+        const bool safe = last.safe;
+        write_row<L, A, S>(norm, last, k, parameters);
+        // NaN in h makes the row's sums NaN: where all are to be trusted there is none.
+        if (a.sum != nullptr && !safe) {
+          canonicalize_row<L>(static_cast<float*>(a.sum) + static_cast<ptrdiff_t>(last.index[k]) * a.sum_stride,
+                              last.n[k]);
+        }
+      }
+    }
+    if constexpr (masked) {
+      for (size_t k = 0; k < next.count; ++k) next.inverse[k] = 1.0 / static_cast<double>(in->real[k]);
+    }
+    for (size_t k = 0; k < next.count; k += 2) norm.fold2(next, k);
+    for (size_t k = 0; k < next.count; k += 4) finish_rows(norm, next, k);
+    last.count = 0;
+    turn* const done = out;
+    out = in;
+    in = done;
+  }
+}
+
+// Rows with a residual: h is kept in `sum`, or in a buffer until it is written.
+template <class L, affine A, stores S, bool Bias, class Norm>
+[[gnu::noinline]] void write_added_rows(const Norm& norm, const fused_row_arguments& a, const block& b, size_t most) {
+  // Half a page away from x: rows of x and of the buffer often keep pace, and a load that follows a store to the
+  // same place of another page waits for it.
+  constexpr size_t page = 4096;
+  alignas(64) float memory[kept_elements + page / sizeof(float)];
+  const uintptr_t off = (reinterpret_cast<uintptr_t>(a.x) + page / 2 - reinterpret_cast<uintptr_t>(memory)) % page;
+  float* const buffer = memory + off / 64 * 64 / sizeof(float);
+  const auto make_elements = [&a](const row_source& s, size_t index, float* place, float) SIMDNORM_LAMBDA {
+    float* const sum = static_cast<float*>(a.sum);
+    return added_elements<L, Bias>{s.x, s.residual, s.bias,
+                                   sum != nullptr ? sum + static_cast<ptrdiff_t>(index) * a.sum_stride : place};
+  };
+  const auto outputs = [](float* y, const row_source&) SIMDNORM_LAMBDA { return plain_outputs<L, S>{y}; };
+  if (a.sum != nullptr) fill_sums<L>(a, b);
+  write_joined_rows<L, A, S, L::fused>(norm, a, b, most, buffer, make_elements, outputs);
+}
+
+template <class L, affine A, stores S, class Mask, class Norm>
+[[gnu::noinline]] void write_masked_rows(const Norm& norm, const fused_row_arguments& a, const block& b, size_t most) {
+  const auto make_elements = [](const row_source& s, size_t, float*, float fill) SIMDNORM_LAMBDA {
+    return masked_elements<L, Mask>{s.x, Mask{s.mask}, fill};
+  };
+  const auto outputs = [keep = a.padding.fill == SIMDNORM_FILL_KEEP](float* y, const row_source& s) SIMDNORM_LAMBDA {
+    return masked_outputs<L, S, Mask>{y, Mask{s.mask}, keep};
+  };
+  write_joined_rows<L, A, S, L::fused && !Mask::bits>(norm, a, b, most, nullptr, make_elements, outputs);
+}
+
+template <class L, affine A, stores S, class Norm>
+SIMDNORM_INLINE void write_usual_rows(const Norm& norm, const fused_row_arguments& a, const block& b, size_t most) {
+  if (a.residual == nullptr) {
+    if (a.padding.kind == SIMDNORM_PADDING_ELEMENT_MASK_BITS) {
+      return write_masked_rows<L, A, S, bit_mask<L>>(norm, a, b, most);
+    }
+    return write_masked_rows<L, A, S, byte_mask<L>>(norm, a, b, most);
+  }
+  if constexpr (Norm::adds) {
+    if (a.bias != nullptr) return write_added_rows<L, A, S, true>(norm, a, b, most);
+    write_added_rows<L, A, S, false>(norm, a, b, most);
+  }
+}
+
+template <class L, affine A, class Norm>
+SIMDNORM_INLINE void write_common_rows(const Norm& norm, const fused_row_arguments& a, const block& b) {
+  // Rows of a batch: as many as are for plain rows, and as fit into what is kept.
+  const size_t pitch = (a.cols + 15) / 16 * 16;
+  const size_t fit = kept_elements / 2 / pitch;
+  const size_t wanted = a.cols <= 256 ? 8 : 4;
+  const size_t most = fit < wanted ? fit : wanted;
+  if constexpr (L::streams) {
+    if (a.stream) {
+      write_usual_rows<L, A, stores::streamed>(norm, a, b, most);
+      L::fence();
+      return;
+    }
+  }
+  write_usual_rows<L, A, stores::cached>(norm, a, b, most);
+}
+
+template <class L, affine A, class Norm>
+SIMDNORM_INLINE void for_fused_rows(const Norm& norm, const fused_row_arguments& a, const block& b) {
+  const bool masked = masks_elements(a.padding);
+  const bool added = a.residual != nullptr;
+  const bool usual = added != masked && a.function == activation::none && a.gate == nullptr;
+  // gamma or beta alone, or a weight of ones, are not worth loops of their own.
+  constexpr bool common = A == affine::both || A == affine::unit_offset ||
+                          (A == affine::none ? Norm::shifted || !Norm::adds : !Norm::shifted);
+  if (!common || !usual || a.cols > chunk_elements) return write_fused_rows<L, A>(norm, a, b);
+  if constexpr (common) write_common_rows<L, A>(norm, a, b);
+}
 template <class L>
 SIMDNORM_INLINE void layer_norm_fused(const fused_row_arguments& a, const block& b) {
   if (a.gamma && a.beta) {
-    write_fused_rows<L, affine::both>(layer_norm_body<L, affine::both>(a), a, b);
+    for_fused_rows<L, affine::both>(layer_norm_body<L, affine::both>(a), a, b);
   } else if (a.gamma) {
-    write_fused_rows<L, affine::gamma>(layer_norm_body<L, affine::gamma>(a), a, b);
+    for_fused_rows<L, affine::gamma>(layer_norm_body<L, affine::gamma>(a), a, b);
   } else if (a.beta) {
-    write_fused_rows<L, affine::beta>(layer_norm_body<L, affine::beta>(a), a, b);
+    for_fused_rows<L, affine::beta>(layer_norm_body<L, affine::beta>(a), a, b);
   } else {
-    write_fused_rows<L, affine::none>(layer_norm_body<L, affine::none>(a), a, b);
+    for_fused_rows<L, affine::none>(layer_norm_body<L, affine::none>(a), a, b);
   }
 }
 
 template <class L>
 SIMDNORM_INLINE void rms_norm_fused(const fused_row_arguments& a, const block& b) {
   if (a.gamma && a.unit_offset) {
-    write_fused_rows<L, affine::unit_offset>(rms_norm_body<L, affine::unit_offset>(a), a, b);
+    for_fused_rows<L, affine::unit_offset>(rms_norm_body<L, affine::unit_offset>(a), a, b);
   } else if (a.gamma) {
-    write_fused_rows<L, affine::gamma>(rms_norm_body<L, affine::gamma>(a), a, b);
+    for_fused_rows<L, affine::gamma>(rms_norm_body<L, affine::gamma>(a), a, b);
   } else {
-    write_fused_rows<L, affine::none>(rms_norm_body<L, affine::none>(a), a, b);
+    for_fused_rows<L, affine::none>(rms_norm_body<L, affine::none>(a), a, b);
   }
 }
 
 template <class L>
 SIMDNORM_INLINE void l2_norm_fused(const fused_row_arguments& a, const block& b) {
-  write_fused_rows<L, affine::none>(l2_norm_body<L>(a), a, b);
+  for_fused_rows<L, affine::none>(l2_norm_body<L>(a), a, b);
 }
 
 }  // namespace

@@ -31,6 +31,7 @@ class l2_norm_body {
 
   SIMDNORM_INLINE void start_row(batch& b, size_t k) const { b.squares[k] = 0.0; }
   static constexpr bool shifted = false;
+  static constexpr bool adds = false;  // whether there is a norm with a residual
   SIMDNORM_INLINE static float filler(const batch&, size_t) { return 0.0f; }
 
   using sums = square_sums<L, batch>;

@@ -56,6 +56,7 @@ class layer_norm_body {
   // The same of a row that fused.hpp makes: of its first elements, 64 at most, `real` count and the others
   // are zeros.
   static constexpr bool shifted = true;
+  static constexpr bool adds = true;  // whether there is a norm with a residual
   SIMDNORM_INLINE void start_row(batch& b, size_t k, const float* first, size_t n, size_t real) const {
     const row_lanes<L> lanes = real == shift_elements ? first_lanes(first, n) : few_lanes(first, n);
     b.shift[k] = L::sum(lanes.v) * share(real);
