@@ -56,6 +56,13 @@ inline constexpr shape l2_norm_shapes[] = {
     {2048, 64, "queries of 64"},
 };
 
+inline constexpr shape add_norm_shapes[] = {
+    {128, 768, "BERT-base, 128 tokens", true},
+    {4096, 768, "BERT-base, 32 x 128 tokens"},
+};
+inline constexpr shape fused_norm_shapes[] = {{128, 768, "128 tokens of 768 features", true}};
+inline constexpr shape head_shapes[] = {{512 * 32, 128, "QK norm of 512 tokens, 32 heads of 128", true}};
+
 inline constexpr shape batch_norm_training_shapes[] = {
     {32, 128, "a batch of 32, 128 features", true},
     {224, 27, "benchdnn, 32 x 27 x 7"},

@@ -25,6 +25,13 @@ struct table {
                                  const float* beta, float epsilon, const int32_t* lengths);
   void (*rms_norm)(const float* x, float* y, size_t rows, size_t cols, const float* weight, float epsilon);
   void (*l2_norm)(const float* x, float* y, size_t rows, size_t cols, float epsilon);
+  // mask: a byte an element, rows * cols.
+  void (*layer_norm_element_mask)(const float* x, float* y, size_t rows, size_t cols, const float* gamma,
+                                  const float* beta, float epsilon, const uint8_t* mask);
+  // What stands before and behind a norm where it is not fused: h = x + residual; y = silu(y); y *= silu(z).
+  void (*add)(const float* x, const float* residual, float* h, size_t n);
+  void (*silu)(float* y, size_t n);
+  void (*gate)(float* y, const float* z, size_t n);
 
   // Columns. scratch has 2 * cols entries. Means and scales are f32 here.
   void (*batch_norm_training)(const float* x, float* y, size_t rows, size_t cols, const float* gamma, const float* beta,

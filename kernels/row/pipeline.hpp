@@ -132,8 +132,10 @@ class real_row_views {
     const size_t n = real_columns(a_.padding, tokens ? next_ / a_.walk->rows_per_token : next_, a_.cols);
     if (n < a_.cols && a_.padding.fill == SIMDNORM_FILL_ZERO) fill_row<L>(y_ + n, a_.cols - n, 0.0f);
     if (n > 0) {
-      batch.n[k] = n;
-      batch.inverse[k] = 1.0 / static_cast<double>(n);
+      if (n != batch.n[k]) {
+        batch.n[k] = n;
+        batch.inverse[k] = 1.0 / static_cast<double>(n);
+      }
       return true;
     }
     if (a_.mean) a_.mean[next_] = 0.0f;
@@ -318,7 +320,11 @@ template <class L, affine A, stores S, rows Rows, class Norm>
 [[gnu::noinline]] void write_short_rows(const Norm& norm, const row_norm_arguments& a, const block& b) {
   constexpr size_t ahead_elements = 4096;
   const size_t most = a.rows_together;
-  const size_t rows_ahead = ahead_elements / a.cols + 1;
+  // Of a tensor, the same row of the next run.
+  const bool runs = a.walk != nullptr && a.walk->dimensions > 1;
+  const size_t rows_ahead = runs ? a.walk->sizes[a.walk->dimensions - 1] : ahead_elements / a.cols + 1;
+  const ptrdiff_t way =
+      runs ? a.walk->x_strides[a.walk->dimensions - 2] : static_cast<ptrdiff_t>(rows_ahead) * a.x_stride;
   real_row_views<L> views(a, b);
   parameter_check<L, A> parameters;
   typename Norm::batch ring[3];
@@ -346,8 +352,7 @@ template <class L, affine A, stores S, rows Rows, class Norm>
       if (fused && fits) [[likely]] {
         const float* ahead = in->x[k];
         if constexpr (S == stores::streamed) {
-          if (a.walk == nullptr && b.row_last - in->index[k] > rows_ahead)
-            ahead += static_cast<ptrdiff_t>(rows_ahead) * a.x_stride;
+          if (b.row_last - in->index[k] > rows_ahead) ahead += way;
         }
         sum_and_write<L, S, Rows>(norm, *out, k, *in, k, ahead);
       } else {
@@ -605,12 +610,12 @@ SIMDNORM_INLINE void write_rows(const Norm& norm, const row_norm_arguments& a, c
     write_tiny_rows<L, A>(norm, a, b);
   } else if (a.rows_together > 0) {
     constexpr size_t bytes = L::width * sizeof(float);
-    const bool exact = a.padding.kind == SIMDNORM_PADDING_NONE && a.cols % virtual_lanes == 0 &&
-                       reinterpret_cast<uintptr_t>(a.y) % bytes == 0 &&
+    const bool whole = a.padding.kind != SIMDNORM_PADDING_ROW_LENGTHS;  // other padding leaves rows out
+    const bool exact = whole && a.cols % virtual_lanes == 0 && reinterpret_cast<uintptr_t>(a.y) % bytes == 0 &&
                        (a.walk == nullptr ? a.y_stride % ptrdiff_t{L::width} == 0 : a.walk->aligned);
     if (exact) {
       write_short_rows<L, A, S, rows::exact>(norm, a, b);
-    } else if (S == stores::cached && a.padding.kind == SIMDNORM_PADDING_NONE) {
+    } else if (S == stores::cached && whole) {
       write_short_rows<L, A, stores::cached, rows::even>(norm, a, b);
     } else {
       write_short_rows<L, A, S, rows::ragged>(norm, a, b);
