@@ -319,7 +319,8 @@ double silu_of(double v) {
   return v / (1 + std::exp(-v));
 }
 
-// The largest error of y against f(normalized and scaled element, k), in ulps of max(1, |y|).
+// The largest error of y against f(normalized and scaled element, k), in ulps of max(1, |that element|); 2 ulps of y
+// are the function's own (docs/numerics.md).
 template <class F>
 double function_error(const work& w, bool layer, F f) {
   double worst = 0;
@@ -333,10 +334,12 @@ double function_error(const work& w, bool layer, F f) {
     const real scale = 1 / std::sqrt(squares / n + w.epsilon);
     for (std::size_t j = 0; j < w.cols; ++j) {
       const std::size_t k = i * w.cols + j;
-      const double want = f(static_cast<double>((x[j] - mean) * scale * w.gamma[j] + (layer ? w.beta[j] : 0)), k);
-      const double unit = std::ldexp(1.0, std::max(0, std::ilogb(want)) - 23);
-      const double off = std::fabs(w.y[k] - want) / unit;
-      worst = std::isnan(off) ? std::numeric_limits<double>::infinity() : std::max(worst, off);
+      const auto v = static_cast<double>((x[j] - mean) * scale * w.gamma[j] + (layer ? w.beta[j] : 0));
+      const double want = f(v, k);
+      const double own = 2 * std::ldexp(1.0, std::max(-126, std::ilogb(want)) - 23);
+      const double off =
+          std::max(0.0, std::fabs(w.y[k] - want) - own) / std::ldexp(1.0, std::max(0, std::ilogb(v)) - 23);
+      worst = std::isnan(w.y[k]) ? std::numeric_limits<double>::infinity() : std::max(worst, off);
     }
   }
   return worst;
