@@ -64,9 +64,9 @@ bool is_reference(const contestant& c) {
 }
 
 const result* find(const std::vector<result>& all, const std::string& kernel, const std::string& variant,
-                   std::size_t rows, std::size_t cols) {
+                   const std::string& dtype, std::size_t rows, std::size_t cols) {
   for (const result& r : all) {
-    if (r.kernel == kernel && r.variant == variant && r.rows == rows && r.cols == cols) return &r;
+    if (r.kernel == kernel && r.variant == variant && r.dtype == dtype && r.rows == rows && r.cols == cols) return &r;
   }
   return nullptr;
 }
@@ -75,12 +75,12 @@ void compare(std::vector<result>& all) {
   for (result& r : all) {
     if (r.kernel == "copy") continue;
     const auto ratio = [&](const char* variant) -> std::optional<double> {
-      const result* other = find(all, r.reference, variant, r.rows, r.cols);
+      const result* other = find(all, r.reference, variant, r.dtype, r.rows, r.cols);
       if (!other) return {};
       return other->seconds / r.seconds;
     };
     const auto bandwidth = [&](const char* variant) -> std::optional<double> {
-      const result* other = find(all, "copy", variant, r.rows, r.cols);
+      const result* other = find(all, "copy", variant, "f32", r.rows, r.cols);
       if (!other) return {};
       return (r.bytes / r.seconds) / (other->bytes / other->seconds);
     };
@@ -101,7 +101,7 @@ void require(simdnorm::status s) {
 }
 
 std::string contestant::name() const {
-  return kernel + "/f32/" + variant + (in_place ? "_in_place/" : "/") + std::to_string(rows) + "x" +
+  return kernel + "/" + dtype + "/" + variant + (in_place ? "_in_place/" : "/") + std::to_string(rows) + "x" +
          std::to_string(cols);
 }
 
@@ -127,6 +127,7 @@ field enter(contest& c, const std::function<bool(const contestant&)>& wanted, bo
     f.running.push_back(&each);
     result r;
     r.kernel = each.kernel;
+    r.dtype = each.dtype;
     r.variant = each.variant;
     r.name = each.name();
     r.reference = each.reference;

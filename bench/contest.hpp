@@ -22,6 +22,7 @@ namespace bench {
 struct contestant {
   std::string kernel;   // layer_norm
   std::string variant;  // textbook, autovec, ..., avx512; of copies: regular, nontemporal
+  std::string dtype = "f32";
   std::size_t rows = 0, cols = 0;
   double rows_counted = 0;              // ns per row divides by this: real rows where there is padding
   double bytes = 0;                     // each input byte once, each output byte once
@@ -65,7 +66,7 @@ struct planned_contest {
 };
 
 struct result {
-  std::string kernel, variant, name, reference;
+  std::string kernel, variant, name, reference, dtype = "f32";
   std::size_t rows = 0, cols = 0;
   double rows_counted = 0, bytes = 0;
   bool library = false;

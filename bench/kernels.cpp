@@ -2,6 +2,7 @@
 #include "kernels.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -29,14 +30,20 @@ struct use {
 constexpr use uses[] = {
     {"layer_norm", "f32", "layer_norm"},
     {"rms_norm", "f32", "rms_norm"},
-    {"l2_norm", "f32", "l2_norm"},
-    {"layer_norm_fused", "f32", "add_layer_norm"},
-    {"rms_norm_fused", "f32", "gated_rms_norm"},
-    {"l2_norm_fused", "f32", "l2_norm_element_mask"},
+    {"layer_norm", "bf16", "layer_norm"},
+    {"rms_norm", "bf16", "rms_norm"},
+    {"layer_norm", "f16", "layer_norm"},
+    {"rms_norm", "f16", "rms_norm"},
     {"column_moments", "f32", "column_moments"},
     {"column_extremes", "f32", "min_max"},
     {"column_affine", "f32", "standardize"},
     {"column_normalizer", "f32", "batch_norm_training"},
+    {"channel_moments", "f32", "channels"},
+    {"channel_affine", "f32", "channels"},
+    {"l2_norm", "f32", "l2_norm"},
+    {"layer_norm_fused", "f32", "add_layer_norm"},
+    {"rms_norm_fused", "f32", "gated_rms_norm"},
+    {"l2_norm_fused", "f32", "l2_norm_element_mask"},
 };
 constexpr bool used(std::string_view family, std::string_view dtype) {
   for (const use& u : uses) {
@@ -44,9 +51,9 @@ constexpr bool used(std::string_view family, std::string_view dtype) {
   }
   return false;
 }
-// No function of the library calls it as it is: bench/activations.cpp measures it.
+// elementwise: bench/activations.cpp measures it. channel_rows_affine: column_affine with an addition and a maximum.
 constexpr bool measured_alone(std::string_view family) {
-  return family == "elementwise";
+  return family == "elementwise" || family == "convert" || family == "channel_rows_affine";
 }
 #define SIMDNORM_KERNEL(family, dtype, arguments)                 \
   static_assert(used(#family, #dtype) || measured_alone(#family), \
@@ -511,6 +518,113 @@ void layer_norm_masked(contest& c, const setup& s, const shared_work& w, mask_fo
   });
 }
 
+// ---- rows of two bytes an element -------------------------------------------------------------------------
+
+struct half_work {
+  shared_work floats;
+  simdnorm_type type;
+  buffer<std::uint16_t> x, y;
+
+  half_work(const shared_work& w, simdnorm_type t, bool dry)
+      : floats(w), type(t), x(dry ? 0 : w->rows * w->cols), y(dry ? 0 : w->rows * w->cols) {}
+
+  [[nodiscard]] double value(std::uint16_t half) const {
+    if (type == SIMDNORM_F16) return static_cast<double>(npy_detail::from_f16(half));
+    return static_cast<double>(std::bit_cast<float>(static_cast<std::uint32_t>(half) << 16));
+  }
+  [[nodiscard]] std::uint16_t truncated(float v) const {  // any half will do for an input
+    const auto bits = std::bit_cast<std::uint32_t>(v);
+    if (type == SIMDNORM_BF16) return static_cast<std::uint16_t>(bits >> 16);
+    const std::uint32_t size = bits & 0x7fffffff;
+    return static_cast<std::uint16_t>((bits >> 16 & 0x8000) | (size < 0x38800000 ? 0 : (size - 0x38000000) >> 13));
+  }
+};
+
+// The largest distance of an output from the exact value, in ulps of its type. gamma is 1, beta 0.
+double half_error(const half_work& h, bool layer) {
+  const work& w = *h.floats;
+  const int bits = h.type == SIMDNORM_BF16 ? 7 : 10;
+  const int least = h.type == SIMDNORM_BF16 ? -126 : -14;
+  const std::size_t step = std::max<std::size_t>(1, w.rows * w.cols / w.limit);
+  double worst = 0;
+  for (std::size_t i = 0; i < w.rows; i += step) {
+    const std::uint16_t* const x = h.x.data() + i * w.cols;
+    const std::uint16_t* const y = h.y.data() + i * w.cols;
+    const auto n = static_cast<real>(w.cols);
+    real mean = 0, squares = 0;
+    for (std::size_t j = 0; layer && j < w.cols; ++j) mean += static_cast<real>(h.value(x[j])) / n;
+    for (std::size_t j = 0; j < w.cols; ++j) {
+      const real d = static_cast<real>(h.value(x[j])) - mean;
+      squares += d * d;
+    }
+    const real scale = 1 / std::sqrt(squares / n + static_cast<real>(w.epsilon));
+    for (std::size_t j = 0; j < w.cols; ++j) {
+      const auto exact = static_cast<double>((static_cast<real>(h.value(x[j])) - mean) * scale);
+      const double ulp = std::ldexp(1.0, (exact == 0 ? least : std::max(least, std::ilogb(exact))) - bits);
+      worst = std::max(worst, std::fabs(h.value(y[j]) - exact) / ulp);
+    }
+  }
+  return worst;
+}
+
+void norm_of_halves(contest& c, const setup& s, const shared_work& w, simdnorm_type type, bool layer, bool dry) {
+  auto h = std::make_shared<half_work>(w, type, dry);
+  c.oracles.push_back([h] {
+    for (std::size_t k = 0; k < h->x.size(); ++k) h->x[k] = h->truncated(h->floats->x[k]);
+  });
+  c.poison = [h, before = c.poison] {
+    before();
+    std::memset(h->y.data(), 0xff, h->y.size() * sizeof(std::uint16_t));
+  };
+  kernel_entry e = entry(c, s, layer ? "layer_norm" : "rms_norm", w->rows, w->cols, w->bytes(),
+                         [=] { return half_error(*h, layer); });
+  e.common.dtype = type == SIMDNORM_BF16 ? "bf16" : "f16";
+  e.baselines([=](const baselines::table& t) {
+    const auto layer_f = type == SIMDNORM_BF16 ? t.layer_norm_bf16 : t.layer_norm_f16;
+    const auto rms_f = type == SIMDNORM_BF16 ? t.rms_norm_bf16 : t.rms_norm_f16;
+    return [=] {
+      const auto epsilon = static_cast<float>(w->epsilon);
+      if (layer) return layer_f(h->x.data(), h->y.data(), w->rows, w->cols, w->gamma.data(), w->beta.data(), epsilon);
+      rms_f(h->x.data(), h->y.data(), w->rows, w->cols, w->gamma.data(), epsilon);
+    };
+  });
+  e.library([=] {
+    const auto stride = static_cast<std::ptrdiff_t>(w->cols);
+    const simdnorm_const_matrix x{h->x.data(), w->rows, w->cols, stride, type};
+    const simdnorm_matrix y{h->y.data(), w->rows, w->cols, stride, type};
+    const simdnorm_const_vector gamma{w->gamma.data(), w->cols, SIMDNORM_F32};
+    simdnorm_status status = SIMDNORM_OK;
+    if (layer) {
+      simdnorm_layer_norm_options o = simdnorm_layer_norm_defaults();
+      o.epsilon = w->epsilon;
+      o.gamma = gamma;
+      o.beta = {w->beta.data(), w->cols, SIMDNORM_F32};
+      o.executor = s.exec;
+      status = simdnorm_layer_norm(&x, &y, &o);
+    } else {
+      simdnorm_rms_norm_options o = simdnorm_rms_norm_defaults();
+      o.epsilon = w->epsilon;
+      o.weight = gamma;
+      o.executor = s.exec;
+      status = simdnorm_rms_norm(&x, &y, &o);
+    }
+    require(static_cast<simdnorm::status>(status));
+  });
+}
+
+constexpr const char* half_section = "Two bytes an element, beside f32: errors in ulps of the type";
+
+// A norm of f32, bf16 and f16 over one shape.
+contest half_contest(const setup& s, const shape& sh, bool layer, bool dry) {
+  auto w = std::make_shared<work>(sh.rows, sh.cols, dry);
+  contest c = make_contest(w, sh.whose);
+  add_copies(c, s, w);
+  (layer ? layer_norm : rms_norm)(c, s, w);
+  std::erase_if(c.contestants, [](const contestant& each) { return each.kernel != "copy" && !each.forced; });
+  for (const simdnorm_type type : {SIMDNORM_BF16, SIMDNORM_F16}) norm_of_halves(c, s, w, type, layer, dry);
+  return c;
+}
+
 // ---- columns ----------------------------------------------------------------------------------------------
 
 std::shared_ptr<column_oracle> column_check(contest& c, const shared_work& w, column_oracle::norm kind, double epsilon,
@@ -708,6 +822,113 @@ void min_max(contest& c, const setup& s, const shared_work& w) {
   });
 }
 
+// ---- channels ----------------------------------------------------------------------------------------------
+
+// A work of batch * channels planes, whose parameters belong to channels.
+shared_work channel_work(const tensor_shape& sh, bool dry) {
+  auto w = std::make_shared<work>(sh.batch * sh.channels, sh.side * sh.side, dry);
+  for (buffer<float>* b : {&w->gamma, &w->beta, &w->mean, &w->variance, &w->running_mean, &w->running_variance}) {
+    *b = buffer<float>(sh.channels);
+  }
+  for (float& v : w->running_variance) v = 1;
+  fill_normal(w->mean, data_mean, 0.1, 5);
+  fill_normal(w->variance, 1.0, 0.1, 6);
+  return w;
+}
+
+// The error of y, in the unit of oracle.hpp, over some sets of `planes` planes: channels (over the batch) or groups.
+double channel_error(const work& w, const tensor_shape& sh, std::size_t groups, bool given) {
+  const std::size_t size = w.cols;
+  const std::size_t sets = groups == 0 ? sh.channels : sh.batch * groups;
+  const std::size_t planes = groups == 0 ? sh.batch : sh.channels / groups;
+  const std::size_t looked_at = std::min(sets, std::max<std::size_t>(1, w.limit / (planes * size)));
+  const auto plane_of = [&](std::size_t set, std::size_t k) {
+    return groups == 0 ? k * sh.channels + set : set * planes + k;
+  };
+  const auto ulp = [](real v) { return std::exp2(std::floor(std::log2(static_cast<double>(v))) - 23); };
+  double worst = 0;
+  for (std::size_t i = 0; i < looked_at; ++i) {
+    const std::size_t set = i * sets / looked_at;
+    real mean = 0, square = 0;
+    if (given) {
+      mean = w.mean[set];
+      square = w.variance[set];
+    } else {
+      const real count = static_cast<real>(planes * size);
+      for (std::size_t k = 0; k < planes; ++k) {
+        for (std::size_t j = 0; j < size; ++j) mean += w.x[plane_of(set, k) * size + j];
+      }
+      mean /= count;
+      for (std::size_t k = 0; k < planes; ++k) {
+        for (std::size_t j = 0; j < size; ++j) {
+          const real d = w.x[plane_of(set, k) * size + j] - mean;
+          square += d * d;
+        }
+      }
+      square /= count;
+    }
+    const real rstd = 1 / std::sqrt(square + static_cast<real>(w.epsilon));
+    for (std::size_t k = 0; k < planes; ++k) {
+      const std::size_t plane = plane_of(set, k);
+      const real gamma = w.gamma[plane % sh.channels], beta = w.beta[plane % sh.channels];
+      for (std::size_t j = 0; j < size; ++j) {
+        const real xhat = (w.x[plane * size + j] - mean) * rstd;
+        const real exact = xhat * gamma + beta;
+        const float y = w.y[plane * size + j];
+        if (y != y) return std::numeric_limits<double>::infinity();
+        const real slack = exact == 0 ? 0 : ulp(std::fabs(exact)) / 2;
+        const real off = std::max<real>(0, std::fabs(y - exact) - (gamma == 1 && beta == 0 ? 0 : slack));
+        worst = std::max(worst, static_cast<double>(off / std::fabs(gamma) / ulp(std::max<real>(1, std::fabs(xhat)))));
+      }
+    }
+  }
+  return worst;
+}
+
+enum class channel_norm { training, inference, group, instance };
+constexpr const char* channel_section = "Channels: [batch, channels, height, width], channels first";
+
+contest channel_contest(const setup& s, channel_norm norm, const tensor_shape& sh, bool dry) {
+  const shared_work w = channel_work(sh, dry);
+  contest c = make_contest(w, sh.whose);
+  add_copies(c, s, w);
+  const std::size_t groups = norm == channel_norm::group ? 32 : norm == channel_norm::instance ? sh.channels : 0;
+  const char* names[] = {"batch_norm_training_nchw", "batch_norm_inference_nchw", "group_norm", "instance_norm"};
+  kernel_entry e = entry(c, s, names[static_cast<int>(norm)], w->rows, w->cols, 2 * w->bytes(),
+                         [=] { return channel_error(*w, sh, groups, norm == channel_norm::inference); });
+  e.baselines([=](const baselines::table& t) {
+    return [=] {
+      const float epsilon = static_cast<float>(w->epsilon);
+      if (norm == channel_norm::training) {
+        t.batch_norm_training_nchw(w->x.data(), w->y.data(), sh.batch, sh.channels, w->cols, w->gamma.data(),
+                                   w->beta.data(), epsilon, 0.1f, w->running_mean.data(), w->running_variance.data());
+      } else if (norm == channel_norm::inference) {
+        t.batch_norm_inference_nchw(w->x.data(), w->y.data(), sh.batch, sh.channels, w->cols, w->mean.data(),
+                                    w->variance.data(), w->gamma.data(), w->beta.data(), epsilon);
+      } else {
+        t.group_norm(w->x.data(), w->y.data(), sh.batch, sh.channels, w->cols, groups, w->gamma.data(), w->beta.data(),
+                     epsilon);
+      }
+    };
+  });
+  e.library([=] {
+    const simdnorm::tensor_view<const float> x(w->x.data(), {sh.batch, sh.channels, sh.side, sh.side});
+    const simdnorm::tensor_view<float> y(w->y.data(), {sh.batch, sh.channels, sh.side, sh.side});
+    if (norm == channel_norm::training) return require(simdnorm::batch_norm_training(x, y, training_call(*w, s)));
+    if (norm == channel_norm::inference) {
+      return require(simdnorm::batch_norm_inference(
+          x, y, params(w->mean), params(w->variance),
+          {.epsilon = w->epsilon, .gamma = params(w->gamma), .beta = params(w->beta), .pad = {}, .exec = s.exec}));
+    }
+    simdnorm::group_norm_options o;
+    o.gamma = params(w->gamma);
+    o.beta = params(w->beta);
+    o.exec = s.exec;
+    require(simdnorm::group_norm(x, y, groups, o));
+  });
+  return c;
+}
+
 // ---- the table of kernels -----------------------------------------------------------------------------------
 
 struct kernel_row {
@@ -754,7 +975,8 @@ constexpr kernel_row kernel_rows[] = {
 
 // uses[] names benchmarks that exist.
 static_assert(std::ranges::all_of(uses, [](const use& u) {
-  return std::ranges::any_of(kernel_rows, [&](const kernel_row& k) { return k.name == u.benchmark; });
+  return u.benchmark == "channels" ||
+         std::ranges::any_of(kernel_rows, [&](const kernel_row& k) { return k.name == u.benchmark; });
 }));
 
 const kernel_row& row_of(std::string_view name) {
@@ -1061,6 +1283,21 @@ std::vector<planned_contest> synthetic_contests(const setup& s) {
                        k.add(c, s, w);
                        return c;
                      }});
+    }
+  }
+  for (const channel_norm norm : {channel_norm::training, channel_norm::inference}) {
+    for (const tensor_shape& sh : channel_shapes) {
+      all.push_back({channel_section, sh.quick, [=, &sh](bool dry) { return channel_contest(s, norm, sh, dry); }});
+    }
+  }
+  for (const channel_norm norm : {channel_norm::group, channel_norm::instance}) {
+    for (const tensor_shape& sh : group_shapes) {
+      all.push_back({channel_section, sh.quick, [=, &sh](bool dry) { return channel_contest(s, norm, sh, dry); }});
+    }
+  }
+  for (const bool layer : {true, false}) {
+    for (const shape& sh : half_shapes) {
+      all.push_back({half_section, sh.quick && layer, [=](bool dry) { return half_contest(s, sh, layer, dry); }});
     }
   }
   for (const char* kernel : {"layer_norm", "batch_norm_training"}) {

@@ -63,6 +63,15 @@ inline constexpr shape add_norm_shapes[] = {
 inline constexpr shape fused_norm_shapes[] = {{128, 768, "128 tokens of 768 features", true}};
 inline constexpr shape head_shapes[] = {{512 * 32, 128, "QK norm of 512 tokens, 32 heads of 128", true}};
 
+// Two bytes an element: beside f32 in L1, L2, L3 and memory.
+inline constexpr shape half_shapes[] = {
+    {16, 768, "BERT-base, 16 tokens"},
+    {128, 768, "BERT-base, 128 tokens", true},
+    {4096, 768, "BERT-base, 32 x 128 tokens"},
+    {2048, 4096, "Llama, 2048 tokens"},
+    {8192, 8192, "128 MiB in, 128 MiB out as halves", true},
+};
+
 inline constexpr shape batch_norm_training_shapes[] = {
     {32, 128, "a batch of 32, 128 features", true},
     {224, 27, "benchdnn, 32 x 27 x 7"},
@@ -146,6 +155,22 @@ inline constexpr shape peer_row_shapes[] = {
 inline constexpr shape peer_batch_norm_shapes[] = {
     {256, 64, "", true}, {4096, 256, "", true}, {65536, 64, ""}, {1024, 4096, "", true}};
 inline constexpr shape peer_scaling_shapes[] = {{65536, 64, "", true}, {1024, 4096, ""}};
+
+// [batch, channels, side, side]: ResNet-50's stages at a batch of 32, and one image.
+struct tensor_shape {
+  std::size_t batch, channels, side;
+  const char* whose;
+  bool quick = false;
+};
+inline constexpr tensor_shape channel_shapes[] = {
+    {32, 64, 56, "32x64x56x56: ResNet-50 stage 2, 32 images", true},
+    {32, 256, 14, "32x256x14x14: stage 4, 32 images"},
+    {32, 512, 7, "32x512x7x7: stage 5, 32 images"},
+};
+inline constexpr tensor_shape group_shapes[] = {
+    {8, 320, 32, "8x320x32x32 in 32 groups: a U-Net of Stable Diffusion", true},
+    {32, 256, 14, "32x256x14x14 in 32 groups"},
+};
 
 // The statistics algorithms side by side.
 inline constexpr shape row_statistics_shape{32, 4096, "LayerNorm built on each algorithm, rows of 4096", true};

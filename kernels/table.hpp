@@ -44,10 +44,11 @@ struct row_norm_arguments {
   void* y;
   ptrdiff_t x_stride, y_stride;
   size_t cols;
-  const void* gamma;  // weight of rms_norm; null: ones
-  const void* beta;   // null: zeros
-  float* mean;        // null: not wanted
-  float* rstd;        // null: not wanted; of l2_norm, where norms go
+  const void* gamma;                    // weight of rms_norm; null: ones
+  const void* beta;                     // null: zeros
+  simdnorm_type gamma_type, beta_type;  // f32, or that of x
+  float* mean;                          // null: not wanted
+  float* rstd;                          // null: not wanted; of l2_norm, where norms go
   double epsilon;
   simdnorm_padding padding;
   bool stream;           // y is too large for the caches
@@ -57,7 +58,7 @@ struct row_norm_arguments {
 };
 
 // docs/numerics.md, "Activations". exp and erf are no activations; the table has them so that tests reach them.
-enum class activation { none, relu, gelu_erf, gelu_tanh, silu, sigmoid, tanh, erf, exp };
+enum class elementwise_function { none, relu, gelu_erf, gelu_tanh, silu, sigmoid, tanh, erf, exp };
 
 // A row norm with more before and behind it: y = function(norm(x + bias + residual)) * silu(gate).
 struct fused_row_arguments : row_norm_arguments {
@@ -66,7 +67,7 @@ struct fused_row_arguments : row_norm_arguments {
   void* sum;             // where x + bias + residual goes; null: not wanted
   const void* gate;      // null: none
   ptrdiff_t residual_stride, sum_stride, gate_stride;
-  activation function;
+  elementwise_function function;
   bool unit_offset;  // of rms_norm: gamma is 1 + weight
 };
 
@@ -171,11 +172,71 @@ struct column_normalizer_arguments {
   column_parameters* parameters;
 };
 
+// to[i] = from[i] for n elements; one of the types is f32. Takes no notice of the block.
+struct convert_arguments {
+  const void* from;
+  void* to;
+  size_t n;
+  simdnorm_type from_type, to_type;
+};
+
 // y[j] = function(x[j]) for the columns of the block; y may be x.
 struct elementwise_arguments {
   const float* x;
   float* y;
-  activation function;
+  elementwise_function function;
+};
+
+// Which elements of [batch, channels, spatial] are real. Plane (set, plane) has the entry first + set * set_step +
+// plane * plane_step: of lengths (its leading real elements), or where its bytes or bits begin.
+struct channel_mask {
+  enum kind_of : int32_t { none, lengths, bytes, bits };
+  kind_of kind;
+  simdnorm_index_type index_type;
+  const void* data;
+  size_t first, set_step, plane_step;
+};
+
+// Of sets of planes of `size` contiguous elements, plane p of set s at x + s * set_stride + p * plane_stride; entry 0
+// of the outputs belongs to set block.row_first.
+struct channel_moments_arguments {
+  const void* x;
+  ptrdiff_t set_stride, plane_stride;
+  size_t planes, size;
+  channel_mask mask;
+  double* mean;
+  double* m2;
+  uint64_t* count;
+};
+
+struct channel_strides {
+  ptrdiff_t batch, channel;
+};
+
+// Planes of block.row_first to row_last of the batch and of channels block.col_first to col_last.
+struct channel_affine_arguments {
+  const void* x;
+  void* y;
+  const void* residual;  // null: none
+  channel_strides x_strides, y_strides, residual_strides;
+  size_t size;
+  const column_parameters* parameters;  // entry 0 belongs to block.col_first
+  channel_mask mask;                    // a set is a channel, a plane one of the batch
+  simdnorm_padding_fill fill;
+  bool relu;
+  bool stream;      // y goes past the caches where its lines allow it, and x is fetched this far ahead:
+  ptrdiff_t fetch;  // elements
+};
+
+// Channels last, rows and columns of a matrix: as column_affine_arguments, with what is fused.
+struct channel_rows_affine_arguments {
+  const void* x;
+  void* y;
+  const void* residual;  // null: none
+  ptrdiff_t x_stride, y_stride, residual_stride;
+  simdnorm_padding padding;
+  const column_parameters* parameters;
+  bool relu;
 };
 
 struct kernel_table {

@@ -30,7 +30,7 @@ struct findings {
   std::uint64_t wrong_nan = 0, wrong_sign = 0, hash = 0;
 };
 
-void sweep(activation f, std::uint64_t first, std::uint64_t last, std::uint64_t step, findings& found) {
+void sweep(elementwise_function f, std::uint64_t first, std::uint64_t last, std::uint64_t step, findings& found) {
   constexpr std::size_t piece = 4096;
   std::vector<float> x(piece), y(piece);
   for (std::uint64_t at = first; at < last;) {
@@ -43,7 +43,7 @@ void sweep(activation f, std::uint64_t first, std::uint64_t last, std::uint64_t 
       const std::uint32_t v = bits_of(y[i]);
       found.hash += (v ^ u) * 0x9e3779b97f4a7c15 >> 13;
       if (x[i] != x[i]) {
-        found.wrong_nan += f == activation::none ? v != u : v != canonical_nan;
+        found.wrong_nan += f == elementwise_function::none ? v != u : v != canonical_nan;
         continue;
       }
       const double exact = exact_in_doubles(f, x[i]);
@@ -54,7 +54,7 @@ void sweep(activation f, std::uint64_t first, std::uint64_t last, std::uint64_t 
   }
 }
 
-findings sweep(activation f, std::uint64_t step) {
+findings sweep(elementwise_function f, std::uint64_t step) {
   const unsigned threads = std::max(1u, std::thread::hardware_concurrency());
   std::vector<findings> parts(threads);
   std::vector<std::thread> workers;

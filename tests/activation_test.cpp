@@ -42,7 +42,7 @@ TEST_P(activation_test, nan_is_canonical) {
       if (x[i] == x[i]) {
         ASSERT_EQ(y[i], y[i]) << a.name << " of " << x[i];
       } else {
-        ASSERT_EQ(bits_of(y[i]), a.function == activation::none ? bits_of(x[i]) : canonical_nan) << a.name;
+        ASSERT_EQ(bits_of(y[i]), a.function == elementwise_function::none ? bits_of(x[i]) : canonical_nan) << a.name;
       }
     }
   }

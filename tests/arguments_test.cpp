@@ -246,8 +246,8 @@ TEST_P(arguments_test, views_beside_x) {
     });
     expect(f, SIMDNORM_OVERLAP, "rstd in the residual",
            [](call& c) { c.layer.rstd.data = c.rms.rstd.data = c.a.residual + 3; });
-    expect(f, SIMDNORM_INVALID_OPTION, "activation", [](call& c) { c.layer.activation = c.rms.activation = 5; });
-    expect(f, SIMDNORM_INVALID_OPTION, "activation", [](call& c) { c.layer.activation = c.rms.activation = -1; });
+    expect(f, SIMDNORM_INVALID_ACTIVATION, "activation", [](call& c) { c.layer.activation = c.rms.activation = 5; });
+    expect(f, SIMDNORM_INVALID_ACTIVATION, "activation", [](call& c) { c.layer.activation = c.rms.activation = -1; });
   }
   for (const function& f : {add_layer_norm_f, add_rms_norm_f}) {
     expect(f, SIMDNORM_OK, "no sum", [](call& c) { c.sp = nullptr; });
@@ -282,7 +282,7 @@ TEST_P(arguments_test, views_beside_x) {
     });
   }
   expect(rms_norm_f, SIMDNORM_INVALID_OPTION, "rounding", [](call& c) { c.rms.rounding = 2; });
-  expect(layer_norm_f, SIMDNORM_INVALID_OPTION, "activation", [](call& c) { c.layer.activation = 9; });
+  expect(layer_norm_f, SIMDNORM_INVALID_ACTIVATION, "activation", [](call& c) { c.layer.activation = 9; });
   for (const simdnorm_activation a : {1, 2, 3, 4}) {
     expect(layer_norm_f, SIMDNORM_OK, "activation", [&](call& c) { c.layer.activation = a; });
     expect(rms_norm_f, SIMDNORM_OK, "activation", [&](call& c) { c.rms.activation = a; });
@@ -768,13 +768,13 @@ TEST_P(arguments_test, struct_size) {
       "l2_norm", [](call& c, const auto* o) { return simdnorm_l2_norm(c.xp, c.yp, o); }, &simdnorm_l2_norm_defaults);
   check_struct_size<simdnorm_batch_norm_options>(
       "batch_norm_training", [](call& c, const auto* o) { return simdnorm_batch_norm_training(c.xp, c.yp, o); },
-      &simdnorm_batch_norm_defaults);
+      &simdnorm_batch_norm_defaults, offsetof(simdnorm_batch_norm_options, activation));
   check_struct_size<simdnorm_batch_norm_options>(
       "batch_norm_inference",
       [](call& c, const auto* o) {
         return simdnorm_batch_norm_inference(c.xp, c.yp, c.given_mean, c.given_variance, o);
       },
-      &simdnorm_batch_norm_defaults);
+      &simdnorm_batch_norm_defaults, offsetof(simdnorm_batch_norm_options, activation));
   check_struct_size<simdnorm_column_options>(
       "column_moments", [](call& c, const auto* o) { return simdnorm_column_moments(c.xp, c.out, o); },
       &simdnorm_column_defaults);

@@ -473,7 +473,7 @@ TEST_P(row_family_test, tensors_that_are_wrong) {
   EXPECT_EQ(with([](auto& x, auto& y, auto&) { x.sizes[0] = y.sizes[0] = SIZE_MAX / 2; }), status::invalid_shape);
   EXPECT_EQ(with([](auto&, auto&, auto& o) { o.epsilon = -1; }), status::invalid_epsilon);
   EXPECT_EQ(with([](auto&, auto&, auto& o) { o.activation = static_cast<activation_function>(5); }),
-            status::invalid_option);
+            status::invalid_activation);
   EXPECT_EQ(with([&](auto&, auto&, auto& o) { o.gamma = {y_memory.data() + 184, 8}; }), status::overlap);
   EXPECT_EQ(with([&](auto&, auto&, auto& o) { o.mean_out = {memory.data() + 180, 24}; }), status::overlap);
   EXPECT_EQ(with([&](auto&, auto&, auto& o) { o.mean_out = {memory.data() + 300, 23}; }), status::invalid_shape);

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# Tests that need more than this build: see tests/leakage, tests/inner_loops, tests/packaging and tests/emulation.
+# Tests that need more than this build: see tests/leakage, tests/inner_loops, tests/packaging, tests/emulation and
+# tests/references.
 # With SIMDNORM_TESTS_WHOLE (tests/run sets it) two more builds of this source are part of the build:
 #   SIMDNORM_DEBUG_SHARED_DIR  Debug, shared: objects at -O0 for the leakage test, and the shared
 #                              library that is installed and used from outside
 #   SIMDNORM_AARCH64_DIR       the tests cross-built for aarch64; empty without cross compiler or qemu
-option(SIMDNORM_TESTS_WHOLE "Also test packaging, leakage at -O0, NEON and old x86 CPUs under qemu" OFF)
+option(SIMDNORM_TESTS_WHOLE "Also test packaging, leakage at -O0, NEON and old x86 CPUs under qemu, and compare with other libraries" OFF)
 
 # A cross build is a part of another build's tests.
 if(CMAKE_CROSSCOMPILING)
@@ -55,6 +56,7 @@ if(SIMDNORM_TESTS_WHOLE)
 
   add_subdirectory(packaging)
   add_subdirectory(emulation)
+  add_subdirectory(references)
 endif()
 add_subdirectory(pages)
 add_subdirectory(leakage)

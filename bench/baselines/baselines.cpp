@@ -118,6 +118,64 @@ void gate(float* __restrict y, const float* __restrict z, size_t n) {
   for (size_t i = 0; i < n; ++i) y[i] *= z[i] / (1.0f + expf(-z[i]));
 }
 
+struct as_bf16 {
+  static float load(uint16_t h) {
+    const uint32_t bits = static_cast<uint32_t>(h) << 16;
+    float v;
+    __builtin_memcpy(&v, &bits, sizeof v);
+    return v;
+  }
+  static uint16_t store(float v) {  // finite
+    uint32_t bits;
+    __builtin_memcpy(&bits, &v, sizeof bits);
+    return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+  }
+};
+struct as_f16 {
+  static float load(uint16_t h) {
+    _Float16 v;
+    __builtin_memcpy(&v, &h, sizeof v);
+    return static_cast<float>(v);
+  }
+  static uint16_t store(float v) {
+    const auto h = static_cast<_Float16>(v);
+    uint16_t bits;
+    __builtin_memcpy(&bits, &h, sizeof bits);
+    return bits;
+  }
+};
+
+template <class T>
+void layer_norm_halves(const uint16_t* x, uint16_t* y, size_t rows, size_t cols, const float* gamma, const float* beta,
+                       float epsilon) {
+  for (size_t i = 0; i < rows; ++i) {
+    const uint16_t* __restrict in = x + i * cols;
+    uint16_t* __restrict out = y + i * cols;
+    float sum = 0;
+    for (size_t j = 0; j < cols; ++j) sum += T::load(in[j]);
+    const float mean = sum / static_cast<float>(cols);
+    float squares = 0;
+    for (size_t j = 0; j < cols; ++j) {
+      const float d = T::load(in[j]) - mean;
+      squares += d * d;
+    }
+    const float rstd = 1.0f / sqrtf(squares / static_cast<float>(cols) + epsilon);
+    for (size_t j = 0; j < cols; ++j) out[j] = T::store((T::load(in[j]) - mean) * rstd * gamma[j] + beta[j]);
+  }
+}
+
+template <class T>
+void rms_norm_halves(const uint16_t* x, uint16_t* y, size_t rows, size_t cols, const float* weight, float epsilon) {
+  for (size_t i = 0; i < rows; ++i) {
+    const uint16_t* __restrict in = x + i * cols;
+    uint16_t* __restrict out = y + i * cols;
+    float squares = 0;
+    for (size_t j = 0; j < cols; ++j) squares += T::load(in[j]) * T::load(in[j]);
+    const float rstd = 1.0f / sqrtf(squares / static_cast<float>(cols) + epsilon);
+    for (size_t j = 0; j < cols; ++j) out[j] = T::store(T::load(in[j]) * rstd * weight[j]);
+  }
+}
+
 // y = x * scale + shift, column by column.
 void scale_and_shift(const float* x, float* y, size_t rows, size_t cols, const float* __restrict scale,
                      const float* __restrict shift) {
@@ -288,6 +346,65 @@ void layer_norm_by(const float* x, float* y, size_t rows, size_t cols, const flo
   }
 }
 
+// A plane by one scale and offset.
+void scale_plane(const float* __restrict x, float* __restrict y, size_t size, float scale, float offset) {
+  for (size_t i = 0; i < size; ++i) y[i] = x[i] * scale + offset;
+}
+
+void batch_norm_training_nchw(const float* x, float* y, size_t batch, size_t channels, size_t size, const float* gamma,
+                              const float* beta, float epsilon, float momentum, float* running_mean,
+                              float* running_variance) {
+  const float count = static_cast<float>(batch * size);
+  for (size_t c = 0; c < channels; ++c) {
+    float sum = 0;
+    for (size_t n = 0; n < batch; ++n) {
+      const float* plane = x + (n * channels + c) * size;
+      for (size_t i = 0; i < size; ++i) sum += plane[i];
+    }
+    const float mean = sum / count;
+    float squares = 0;
+    for (size_t n = 0; n < batch; ++n) {
+      const float* plane = x + (n * channels + c) * size;
+      for (size_t i = 0; i < size; ++i) squares += (plane[i] - mean) * (plane[i] - mean);
+    }
+    running_mean[c] += momentum * (mean - running_mean[c]);
+    running_variance[c] += momentum * (squares / (count - 1) - running_variance[c]);
+    const float scale = gamma[c] / sqrtf(squares / count + epsilon);
+    for (size_t n = 0; n < batch; ++n) {
+      scale_plane(x + (n * channels + c) * size, y + (n * channels + c) * size, size, scale, beta[c] - mean * scale);
+    }
+  }
+}
+
+void batch_norm_inference_nchw(const float* x, float* y, size_t batch, size_t channels, size_t size, const float* mean,
+                               const float* variance, const float* gamma, const float* beta, float epsilon) {
+  for (size_t n = 0; n < batch; ++n) {
+    for (size_t c = 0; c < channels; ++c) {
+      const float scale = gamma[c] / sqrtf(variance[c] + epsilon);
+      scale_plane(x + (n * channels + c) * size, y + (n * channels + c) * size, size, scale, beta[c] - mean[c] * scale);
+    }
+  }
+}
+
+void group_norm(const float* x, float* y, size_t batch, size_t channels, size_t size, size_t groups, const float* gamma,
+                const float* beta, float epsilon) {
+  const size_t each = channels / groups;
+  for (size_t g = 0; g < batch * groups; ++g) {
+    const float* __restrict from = x + g * each * size;
+    float sum = 0;
+    for (size_t i = 0; i < each * size; ++i) sum += from[i];
+    const float mean = sum / static_cast<float>(each * size);
+    float squares = 0;
+    for (size_t i = 0; i < each * size; ++i) squares += (from[i] - mean) * (from[i] - mean);
+    const float rstd = 1.0f / sqrtf(squares / static_cast<float>(each * size) + epsilon);
+    for (size_t k = 0; k < each; ++k) {
+      const size_t c = g % groups * each + k;
+      const size_t at = (g * each + k) * size;
+      scale_plane(x + at, y + at, size, gamma[c] * rstd, beta[c] - mean * rstd * gamma[c]);
+    }
+  }
+}
+
 }  // namespace
 
 const table functions = {
@@ -300,6 +417,10 @@ const table functions = {
     add,
     silu,
     gate,
+    layer_norm_halves<as_bf16>,
+    layer_norm_halves<as_f16>,
+    rms_norm_halves<as_bf16>,
+    rms_norm_halves<as_f16>,
     batch_norm_training,
     batch_norm_training_row_mask,
     batch_norm_inference,
@@ -316,6 +437,9 @@ const table functions = {
     welford_columns<float>,
     welford_columns<double>,
     two_pass_columns<float>,
+    batch_norm_training_nchw,
+    batch_norm_inference_nchw,
+    group_norm,
 };
 
 }  // namespace simdnorm_baselines::SIMDNORM_BASELINE

@@ -33,6 +33,14 @@ struct table {
   void (*silu)(float* y, size_t n);
   void (*gate)(float* y, const float* z, size_t n);
 
+  // Of two bytes an element, converted to f32 where it is loaded and rounded where it is stored.
+  void (*layer_norm_bf16)(const uint16_t* x, uint16_t* y, size_t rows, size_t cols, const float* gamma,
+                          const float* beta, float epsilon);
+  void (*layer_norm_f16)(const uint16_t* x, uint16_t* y, size_t rows, size_t cols, const float* gamma,
+                         const float* beta, float epsilon);
+  void (*rms_norm_bf16)(const uint16_t* x, uint16_t* y, size_t rows, size_t cols, const float* weight, float epsilon);
+  void (*rms_norm_f16)(const uint16_t* x, uint16_t* y, size_t rows, size_t cols, const float* weight, float epsilon);
+
   // Columns. scratch has 2 * cols entries. Means and scales are f32 here.
   void (*batch_norm_training)(const float* x, float* y, size_t rows, size_t cols, const float* gamma, const float* beta,
                               float epsilon, float momentum, float* running_mean, float* running_variance,
@@ -64,6 +72,16 @@ struct table {
   void (*welford_f32_columns)(const float* x, size_t rows, size_t cols, float* mean, float* m2);
   void (*welford_f64_columns)(const float* x, size_t rows, size_t cols, double* mean, double* m2);
   void (*two_pass_columns)(const float* x, size_t rows, size_t cols, float* mean, float* m2);
+
+  // [batch, channels, size] in this order; gamma, beta, statistics have an entry a channel.
+  void (*batch_norm_training_nchw)(const float* x, float* y, size_t batch, size_t channels, size_t size,
+                                   const float* gamma, const float* beta, float epsilon, float momentum,
+                                   float* running_mean, float* running_variance);
+  void (*batch_norm_inference_nchw)(const float* x, float* y, size_t batch, size_t channels, size_t size,
+                                    const float* mean, const float* variance, const float* gamma, const float* beta,
+                                    float epsilon);
+  void (*group_norm)(const float* x, float* y, size_t batch, size_t channels, size_t size, size_t groups,
+                     const float* gamma, const float* beta, float epsilon);
 };
 
 namespace textbook {

@@ -76,6 +76,9 @@ typedef struct simdnorm_batch_norm_options {
   simdnorm_vector running_variance; /* [cols], optional, updated in place */
   simdnorm_vector mean;             /* [cols], optional output: batch mean */
   simdnorm_vector rstd;             /* [cols], optional output: 1 / sqrt(batch variance + epsilon) */
+  simdnorm_activation activation;   /* of tensors (channel_norms.h): none (default) or ReLU */
+  /* inference of tensors, optional: of x's shape and layout, added before the activation; may be y or x */
+  const simdnorm_const_tensor* residual;
 } simdnorm_batch_norm_options;
 
 static inline simdnorm_batch_norm_options simdnorm_batch_norm_defaults(void) {

@@ -2,6 +2,8 @@
  *
  * Norms whose statistics belong to one row.
  *
+ * f32, bf16 and f16: x and y have one type, gamma and beta (weight) it or f32, mean and rstd f32.
+ *
  * x and y have the same shape; y is x itself (same data and stride: in place), or shares no
  * element with it. Options may be null: defaults.
  */

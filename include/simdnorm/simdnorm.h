@@ -18,6 +18,7 @@
 #ifndef SIMDNORM_SIMDNORM_H
 #define SIMDNORM_SIMDNORM_H
 
+#include "simdnorm/channel_norms.h"
 #include "simdnorm/column_norms.h"
 #include "simdnorm/cpu.h"
 #include "simdnorm/row_norms.h"

@@ -4,6 +4,7 @@
 // what every function promises.
 #pragma once
 
+#include "simdnorm/channel_norms.hpp"
 #include "simdnorm/column_norms.hpp"
 #include "simdnorm/cpu.hpp"
 #include "simdnorm/row_norms.hpp"

@@ -53,7 +53,9 @@ enum {
   SIMDNORM_UNKNOWN_ISA = 15,      /* SIMDNORM_MAX_ISA or an argument names no instruction set */
   SIMDNORM_ISA_UNAVAILABLE = 16,  /* not compiled in, or this CPU or operating system lacks it */
   SIMDNORM_MISALIGNED = 17,       /* a pointer is not aligned to its element type */
-  SIMDNORM_INVALID_OPTION = 18    /* an option is none of its values (activation, rounding) */
+  SIMDNORM_INVALID_ACTIVATION =
+      18,                      /* an activation that this norm does not have, or a residual that it does not take */
+  SIMDNORM_INVALID_OPTION = 19 /* an option is none of its values (rounding) */
 };
 
 /* A short English sentence for a status; never null. */
@@ -116,7 +118,8 @@ typedef struct simdnorm_vector {
   simdnorm_type type;
 } simdnorm_vector;
 
-/* What may be done to a norm's outputs on the way out; NaN stays NaN. GELU: x * Phi(x), of the error
+/* What may be done to a norm's outputs on the way out; NaN stays, and ReLU keeps -0. Each norm says which it has.
+ * GELU: x * Phi(x), of the error
  * function. GELU_TANH: its approximation by tanh. SILU (swish): x / (1 + exp(-x)). */
 typedef int32_t simdnorm_activation;
 enum {

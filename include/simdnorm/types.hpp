@@ -37,6 +37,7 @@ enum class status : simdnorm_status {
   unknown_isa = SIMDNORM_UNKNOWN_ISA,
   isa_unavailable = SIMDNORM_ISA_UNAVAILABLE,
   misaligned = SIMDNORM_MISALIGNED,
+  invalid_activation = SIMDNORM_INVALID_ACTIVATION,
   invalid_option = SIMDNORM_INVALID_OPTION,
 };
 
@@ -44,6 +45,15 @@ enum class status : simdnorm_status {
 [[nodiscard]] inline std::string_view to_string(status s) noexcept {
   return simdnorm_status_string(static_cast<simdnorm_status>(s));
 }
+
+/// What a norm can end with; each says which it has.
+enum class activation_function : simdnorm_activation {
+  none = SIMDNORM_ACTIVATION_NONE,
+  relu = SIMDNORM_ACTIVATION_RELU,
+  gelu = SIMDNORM_ACTIVATION_GELU,
+  gelu_tanh = SIMDNORM_ACTIVATION_GELU_TANH,
+  silu = SIMDNORM_ACTIVATION_SILU,
+};
 
 /// The element types that have kernels.
 template <class T>
@@ -163,15 +173,6 @@ inline simdnorm_vector c_vector(std::span<float> v) noexcept {
 }
 
 }  // namespace detail
-
-/// What may be done to a norm's outputs on the way out.
-enum class activation_function : simdnorm_activation {
-  none = SIMDNORM_ACTIVATION_NONE,
-  relu = SIMDNORM_ACTIVATION_RELU,
-  gelu = SIMDNORM_ACTIVATION_GELU,
-  gelu_tanh = SIMDNORM_ACTIVATION_GELU_TANH,
-  silu = SIMDNORM_ACTIVATION_SILU,
-};
 
 /// What happens to outputs at padded places.
 enum class fill : simdnorm_padding_fill { zero = SIMDNORM_FILL_ZERO, keep = SIMDNORM_FILL_KEEP };

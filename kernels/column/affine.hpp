@@ -166,7 +166,7 @@ inline void affine_block(const column_affine_arguments& a, const block& b) {
   }
 }
 
-template <class L>
+template <class L, class>
 inline void column_affine(const column_affine_arguments& a, const block& b) {
   const bool stream = a.stream && !a.parameters->any_exact;
   const bool affine = a.parameters->affine;
@@ -184,7 +184,7 @@ inline void column_affine(const column_affine_arguments& a, const block& b) {
 //
 // Plain loops without a branch, an entry a column: the compiler vectorizes them, and no
 // vectorization can change a bit.
-template <class L>
+template <class L, class>
 inline void column_normalizer(const column_normalizer_arguments& a, const block& b) {
   column_parameters& p = *a.parameters;
   const size_t first = b.col_first;

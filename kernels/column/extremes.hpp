@@ -50,7 +50,7 @@ SIMDNORM_INLINE void extremes_of_block(const float* const* rows, size_t n, size_
   }
 }
 
-template <class L>
+template <class L, class>
 SIMDNORM_INLINE void column_extremes(const column_extremes_arguments& a, const block& b) {
   real_rows source(a.x, a.x_stride, a.padding, b);
   const float* rows[rows_per_block];

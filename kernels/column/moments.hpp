@@ -283,7 +283,7 @@ inline void close_span(const strip_span& span, size_t cols, column_fold& total) 
   total.count += span.count;
 }
 
-template <class L>
+template <class L, class>
 SIMDNORM_INLINE void column_moments(const column_moments_arguments& a, const block& b) {
   const size_t cols = b.col_last - b.col_first;
   strip_span span;

@@ -10,6 +10,7 @@
 
 #include <xsimd/xsimd.hpp>
 
+#include "element.hpp"
 #include "inline.hpp"
 #include "lanes/four_doubles.hpp"
 
@@ -21,6 +22,7 @@ struct lanes : four_doubles {
   static constexpr size_t width = 8;
   static constexpr size_t columns_together = 2;  // ten registers of sixteen
   static constexpr bool fused = true;
+  static constexpr bool fused_halves = false;  // rounding takes three registers of sixteen
   static constexpr bool streams = true;
   struct wide {
     f64 part[2];
@@ -37,9 +39,7 @@ struct lanes : four_doubles {
     return _mm256_zextps128_ps256(load_below_4(p, n));
   }
   SIMDNORM_INLINE static f32 load_n_or(const float* p, size_t n, f32 fill) {
-    const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    const __m256i inside = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), index);
-    return _mm256_blendv_ps(fill, load_n(p, n), _mm256_castsi256_ps(inside));
+    return _mm256_blendv_ps(fill, load_n(p, n), _mm256_castsi256_ps(first(n)));
   }
   SIMDNORM_INLINE static void store(float* p, f32 v) { _mm256_storeu_ps(p, v); }
   SIMDNORM_INLINE static void store_n(float* p, f32 v, size_t n) {
@@ -55,6 +55,21 @@ struct lanes : four_doubles {
       p += 2;
     }
     if (n & 1) _mm_store_ss(p, part);
+  }
+
+  SIMDNORM_INLINE static f32 load(const bf16* p) { return widened_bf16(halves(p)); }
+  SIMDNORM_INLINE static f32 load_n(const bf16* p, size_t n) { return widened_bf16(halves_n(p, n)); }
+  SIMDNORM_INLINE static void store(bf16* p, f32 v) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), as_bf16(v)); }
+  SIMDNORM_INLINE static void store_n(bf16* p, f32 v, size_t n) { store_halves_n(p, as_bf16(v), n); }
+  SIMDNORM_INLINE static void stream(bf16* p, f32 v) { _mm_stream_si128(reinterpret_cast<__m128i*>(p), as_bf16(v)); }
+  SIMDNORM_INLINE static f32 load(const f16* p) { return _mm256_cvtph_ps(halves(p)); }
+  SIMDNORM_INLINE static f32 load_n(const f16* p, size_t n) { return _mm256_cvtph_ps(halves_n(p, n)); }
+  SIMDNORM_INLINE static void store(f16* p, f32 v) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), as_f16(v)); }
+  SIMDNORM_INLINE static void store_n(f16* p, f32 v, size_t n) { store_halves_n(p, as_f16(v), n); }
+  SIMDNORM_INLINE static void stream(f16* p, f32 v) { _mm_stream_si128(reinterpret_cast<__m128i*>(p), as_f16(v)); }
+  template <class T>
+  SIMDNORM_INLINE static f32 load_n_or(const T* p, size_t n, f32 fill) {
+    return _mm256_blendv_ps(fill, load_n(p, n), _mm256_castsi256_ps(first(n)));
   }
 
   // Scalar loads and inserts: a gather of eight costs no less on Zen.
@@ -76,7 +91,7 @@ struct lanes : four_doubles {
   }
   SIMDNORM_INLINE static void stream(float* p, f32 v) { _mm256_stream_ps(p, v); }
   SIMDNORM_INLINE static void fence() { _mm_sfence(); }
-  SIMDNORM_INLINE static void prefetch(const float* p) { _mm_prefetch(p, _MM_HINT_T1); }
+  SIMDNORM_INLINE static void prefetch(const void* p) { _mm_prefetch(p, _MM_HINT_T1); }
 
   SIMDNORM_INLINE static f32 fma(f32 a, f32 b, f32 c) { return _mm256_fmadd_ps(a, b, c); }
   SIMDNORM_INLINE static f32 fnma(f32 a, f32 b, f32 c) { return _mm256_fnmadd_ps(a, b, c); }
@@ -150,6 +165,65 @@ struct lanes : four_doubles {
   }
 
  private:
+  SIMDNORM_INLINE static __m256i first(size_t n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+  }
+  SIMDNORM_INLINE static __m128i halves(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
+  SIMDNORM_INLINE static __m128i halves_n(const void* from, size_t n) {
+    const char* p = static_cast<const char*>(from);
+    __m128i four = _mm_setzero_si128();
+    if (n & 4) {
+      four = _mm_loadu_si64(p);
+      p += 8;
+    }
+    uint64_t rest = 0;
+    if (n & 2) {
+      uint32_t two;
+      __builtin_memcpy(&two, p, sizeof two);
+      rest = two;
+      p += 4;
+    }
+    if (n & 1) {
+      uint16_t one;
+      __builtin_memcpy(&one, p, sizeof one);
+      rest |= static_cast<uint64_t>(one) << (n & 2 ? 32 : 0);
+    }
+    const __m128i others = _mm_cvtsi64_si128(static_cast<long long>(rest));
+    return n & 4 ? _mm_unpacklo_epi64(four, others) : others;
+  }
+  SIMDNORM_INLINE static void store_halves_n(void* to, __m128i v, size_t n) {
+    char* p = static_cast<char*>(to);
+    if (n & 4) {
+      _mm_storeu_si64(p, v);
+      v = _mm_unpackhi_epi64(v, v);
+      p += 8;
+    }
+    if (n & 2) {
+      _mm_storeu_si32(p, v);
+      v = _mm_srli_si128(v, 4);
+      p += 4;
+    }
+    if (n & 1) _mm_storeu_si16(p, v);
+  }
+  SIMDNORM_INLINE static f32 widened_bf16(__m128i v) {
+    // All eight in both halves, which a load does, then one shuffle: each word to the upper half of its float.
+    const __m256i upper = _mm256_setr_epi8(-1, -1, 0, 1, -1, -1, 2, 3, -1, -1, 4, 5, -1, -1, 6, 7,  //
+                                           -1, -1, 8, 9, -1, -1, 10, 11, -1, -1, 12, 13, -1, -1, 14, 15);
+    return _mm256_castsi256_ps(_mm256_shuffle_epi8(_mm256_broadcastsi128_si256(v), upper));
+  }
+  SIMDNORM_INLINE static __m128i as_bf16(__m256 v) {
+    const __m256i bits = _mm256_castps_si256(v);
+    const __m256i last = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    const __m256i rounded = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), last);
+    // The upper words of each half, then both halves together.
+    const __m256i upper_words = _mm256_setr_epi8(2, 3, 6, 7, 10, 11, 14, 15, -1, -1, -1, -1, -1, -1, -1, -1,  //
+                                                 2, 3, 6, 7, 10, 11, 14, 15, -1, -1, -1, -1, -1, -1, -1, -1);
+    const __m256i words = _mm256_shuffle_epi8(rounded, upper_words);
+    return _mm256_castsi256_si128(_mm256_permute4x64_epi64(words, 0x08));
+  }
+  SIMDNORM_INLINE static __m128i as_f16(__m256 v) {
+    return _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  }
   SIMDNORM_INLINE static mask not_zero(__m128i bytes) {
     return mask(_mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_cvtepu8_epi32(bytes), _mm256_setzero_si256())));
   }

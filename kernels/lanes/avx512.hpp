@@ -10,6 +10,7 @@
 
 #include <xsimd/xsimd.hpp>
 
+#include "element.hpp"
 #include "inline.hpp"
 #include "lanes/four_doubles.hpp"
 
@@ -22,6 +23,7 @@ struct lanes {
   static constexpr size_t width = 16;
   static constexpr size_t columns_together = 4;  // four chains each, 20 registers
   static constexpr bool fused = true;
+  static constexpr bool fused_halves = true;
   static constexpr bool streams = true;
   struct wide {
     f64 part[2];
@@ -36,6 +38,21 @@ struct lanes {
   SIMDNORM_INLINE static void store(float* p, f32 v) { _mm512_storeu_ps(p, v); }
   SIMDNORM_INLINE static void store_n(float* p, f32 v, size_t n) { _mm512_mask_storeu_ps(p, first(n), v); }
 
+  SIMDNORM_INLINE static f32 load(const bf16* p) { return widened_bf16(halves(p)); }
+  SIMDNORM_INLINE static f32 load_n(const bf16* p, size_t n) { return widened_bf16(halves_n(p, n)); }
+  SIMDNORM_INLINE static void store(bf16* p, f32 v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), as_bf16(v)); }
+  SIMDNORM_INLINE static void store_n(bf16* p, f32 v, size_t n) { _mm256_mask_storeu_epi16(p, first(n), as_bf16(v)); }
+  SIMDNORM_INLINE static void stream(bf16* p, f32 v) { _mm256_stream_si256(reinterpret_cast<__m256i*>(p), as_bf16(v)); }
+  SIMDNORM_INLINE static f32 load(const f16* p) { return _mm512_cvtph_ps(halves(p)); }
+  SIMDNORM_INLINE static f32 load_n(const f16* p, size_t n) { return _mm512_cvtph_ps(halves_n(p, n)); }
+  SIMDNORM_INLINE static void store(f16* p, f32 v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), as_f16(v)); }
+  SIMDNORM_INLINE static void store_n(f16* p, f32 v, size_t n) { _mm256_mask_storeu_epi16(p, first(n), as_f16(v)); }
+  SIMDNORM_INLINE static void stream(f16* p, f32 v) { _mm256_stream_si256(reinterpret_cast<__m256i*>(p), as_f16(v)); }
+  template <class T>
+  SIMDNORM_INLINE static f32 load_n_or(const T* p, size_t n, f32 fill) {
+    return _mm512_mask_mov_ps(fill, first(n), load_n(p, n));
+  }
+
   using rows = __m512i;
   SIMDNORM_INLINE static rows rows_at(ptrdiff_t stride) {
     return _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
@@ -45,7 +62,7 @@ struct lanes {
   SIMDNORM_INLINE static void store_column(float* p, rows r, f32 v) { _mm512_i32scatter_ps(p, r, v, 4); }
   SIMDNORM_INLINE static void stream(float* p, f32 v) { _mm512_stream_ps(p, v); }
   SIMDNORM_INLINE static void fence() { _mm_sfence(); }
-  SIMDNORM_INLINE static void prefetch(const float* p) { _mm_prefetch(p, _MM_HINT_T1); }
+  SIMDNORM_INLINE static void prefetch(const void* p) { _mm_prefetch(p, _MM_HINT_T1); }
 
   // xsimd 8.1 has no AVX-512 fma: its generic one rounds twice.
   SIMDNORM_INLINE static f32 fma(f32 a, f32 b, f32 c) { return _mm512_fmadd_ps(a, b, c); }
@@ -128,6 +145,28 @@ struct lanes {
   }
 
  private:
+  SIMDNORM_INLINE static __m256i halves(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+  SIMDNORM_INLINE static __m256i halves_n(const void* p, size_t n) { return _mm256_maskz_loadu_epi16(first(n), p); }
+  SIMDNORM_INLINE static f32 widened_bf16(__m256i v) {
+    const __m512i words =
+        _mm512_setr_epi32(0 << 16, 1 << 16, 2 << 16, 3 << 16, 4 << 16, 5 << 16, 6 << 16, 7 << 16,  //
+                          8 << 16, 9 << 16, 10 << 16, 11 << 16, 12 << 16, 13 << 16, 14 << 16, 15 << 16);
+    return _mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(0xaaaaaaaa, words, _mm512_castsi256_si512(v)));
+  }
+  // In integers: AVX512_BF16's conversion takes subnormals for zeros.
+  SIMDNORM_INLINE static __m256i as_bf16(__m512 v) {
+    const __m512i bits = _mm512_castps_si512(v);
+    const __m512i below_half = _mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff));
+    const __mmask16 odd = _mm512_test_epi32_mask(bits, _mm512_set1_epi32(0x10000));
+    const __m512i rounded = _mm512_mask_add_epi32(below_half, odd, below_half, _mm512_set1_epi32(1));
+    // One shuffle of words; vpmovdw is two, and wants a shift before.
+    const __m512i upper_words =
+        _mm512_castsi256_si512(_mm256_setr_epi16(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31));
+    return _mm512_castsi512_si256(_mm512_permutexvar_epi16(upper_words, rounded));
+  }
+  SIMDNORM_INLINE static __m256i as_f16(__m512 v) {
+    return _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  }
   SIMDNORM_INLINE static __mmask16 first(size_t n) { return static_cast<__mmask16>((1u << n) - 1u); }  // n < 16
 
   SIMDNORM_INLINE static float fold(__m512 v) {

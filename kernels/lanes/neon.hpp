@@ -10,6 +10,7 @@
 
 #include <xsimd/xsimd.hpp>
 
+#include "element.hpp"
 #include "inline.hpp"
 
 namespace simdnorm::SIMDNORM_ISA {
@@ -21,6 +22,7 @@ struct lanes {
   static constexpr size_t width = 4;
   static constexpr size_t columns_together = 4;  // 20 registers of 32
   static constexpr bool fused = true;
+  static constexpr bool fused_halves = true;
   static constexpr bool streams = true;
   struct wide {
     f64 part[2];
@@ -43,6 +45,24 @@ struct lanes {
     if (n > 2) vst1q_lane_f32(p + 2, v, 2);
   }
 
+  SIMDNORM_INLINE static f32 load(const bf16* p) { return widened_bf16(vld1_u16(&p->bits)); }
+  SIMDNORM_INLINE static f32 load_n(const bf16* p, size_t n) { return widened_bf16(halves_n(&p->bits, n)); }
+  SIMDNORM_INLINE static void store(bf16* p, f32 v) { vst1_u16(&p->bits, as_bf16(v)); }
+  SIMDNORM_INLINE static void store_n(bf16* p, f32 v, size_t n) { store_halves_n(&p->bits, as_bf16(v), n); }
+  SIMDNORM_INLINE static f32 load(const f16* p) { return widened_f16(vld1_u16(&p->bits)); }
+  SIMDNORM_INLINE static f32 load_n(const f16* p, size_t n) { return widened_f16(halves_n(&p->bits, n)); }
+  SIMDNORM_INLINE static void store(f16* p, f32 v) { vst1_u16(&p->bits, as_f16(v)); }
+  SIMDNORM_INLINE static void store_n(f16* p, f32 v, size_t n) { store_halves_n(&p->bits, as_f16(v), n); }
+  template <class T>
+  SIMDNORM_INLINE static f32 load_n_or(const T* p, size_t n, f32 fill) {
+    const uint32x4_t index = {0, 1, 2, 3};
+    return vbslq_f32(vcltq_u32(index, vdupq_n_u32(static_cast<uint32_t>(n))), load_n(p, n), fill);
+  }
+  template <class T>
+  SIMDNORM_INLINE static void stream(T* p, f32 v) {
+    store(p, v);
+  }
+
   using rows = ptrdiff_t;
   SIMDNORM_INLINE static rows rows_at(ptrdiff_t stride) { return stride; }
   SIMDNORM_INLINE static f32 load_column(const float* p, rows stride) {
@@ -60,7 +80,7 @@ struct lanes {
   // AArch64 has non-temporal pair stores, a hint that cores are free to ignore; plain stores do.
   SIMDNORM_INLINE static void stream(float* p, f32 v) { vst1q_f32(p, v); }
   SIMDNORM_INLINE static void fence() {}
-  SIMDNORM_INLINE static void prefetch(const float* p) { __builtin_prefetch(p, 0, 2); }
+  SIMDNORM_INLINE static void prefetch(const void* p) { __builtin_prefetch(p, 0, 2); }
 
   SIMDNORM_INLINE static f32 fma(f32 a, f32 b, f32 c) { return vfmaq_f32(c, a, b); }
   SIMDNORM_INLINE static f32 fnma(f32 a, f32 b, f32 c) { return vfmsq_f32(c, a, b); }
@@ -160,6 +180,30 @@ struct lanes {
   SIMDNORM_INLINE static void sum64x4(const f32 (*v)[8], double* out) {
     for (size_t k = 0; k < 4; ++k) out[k] = sum64(v[k]);
   }
+
+ private:
+  SIMDNORM_INLINE static uint16x4_t halves_n(const uint16_t* p, size_t n) {
+    uint16x4_t v = vdup_n_u16(0);
+    if (n > 0) v = vld1_lane_u16(p, v, 0);
+    if (n > 1) v = vld1_lane_u16(p + 1, v, 1);
+    if (n > 2) v = vld1_lane_u16(p + 2, v, 2);
+    return v;
+  }
+  SIMDNORM_INLINE static void store_halves_n(uint16_t* p, uint16x4_t v, size_t n) {
+    if (n > 0) vst1_lane_u16(p, v, 0);
+    if (n > 1) vst1_lane_u16(p + 1, v, 1);
+    if (n > 2) vst1_lane_u16(p + 2, v, 2);
+  }
+  SIMDNORM_INLINE static f32 widened_bf16(uint16x4_t v) { return vreinterpretq_f32_u32(vshll_n_u16(v, 16)); }
+  SIMDNORM_INLINE static f32 widened_f16(uint16x4_t v) { return vcvt_f32_f16(vreinterpret_f16_u16(v)); }
+  // In integers: ARMv8.0 has no conversion to bf16.
+  SIMDNORM_INLINE static uint16x4_t as_bf16(float32x4_t v) {
+    const uint32x4_t bits = vreinterpretq_u32_f32(v);
+    const uint32x4_t last = vandq_u32(vshrq_n_u32(bits, 16), vdupq_n_u32(1));
+    const uint32x4_t rounded = vaddq_u32(vaddq_u32(bits, vdupq_n_u32(0x7fff)), last);
+    return vshrn_n_u32(rounded, 16);
+  }
+  SIMDNORM_INLINE static uint16x4_t as_f16(float32x4_t v) { return vreinterpret_u16_f16(vcvt_f16_f32(v)); }
 };
 using quad = lanes;
 

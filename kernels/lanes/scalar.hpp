@@ -8,6 +8,8 @@
 //   load, store       `width` elements; no alignment is asked for
 //   load_n, store_n   the first n < width elements; not a byte beyond them is touched; zeros, or
 //   load_n_or         `fill`, stand in the register's other places
+//                     the same words take bf16 and f16: elements become floats, exactly (of a NaN the payload is
+//                     kept, f16's made quiet), and are rounded to nearest even; a NaN to be stored is canonical
 //   streams           whether stream and prefetch do anything
 //   stream(p, v)      a store past the caches; p is aligned to the register. fence: before whoever waits
 //                     for these stores is told that they are done. prefetch: the line of p into L2
@@ -39,6 +41,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "element.hpp"
 #include "inline.hpp"
 
 namespace simdnorm::SIMDNORM_ISA {
@@ -50,6 +53,7 @@ struct lanes {
   static constexpr size_t width = 1;
   static constexpr size_t columns_together = 1;
   static constexpr bool fused = false;  // 32 emulated fma a turn do not fit
+  static constexpr bool fused_halves = false;
   static constexpr bool streams = false;
   struct wide {
     f64 part[1];
@@ -62,13 +66,56 @@ struct lanes {
   SIMDNORM_INLINE static void store(float* p, f32 v) { *p = v; }
   SIMDNORM_INLINE static void store_n(float*, f32, size_t) {}
 
+  SIMDNORM_INLINE static f32 load(const bf16* p) { return float_of(static_cast<uint32_t>(p->bits) << 16); }
+  SIMDNORM_INLINE static void store(bf16* p, f32 v) {
+    const uint32_t bits = bits_of(v);
+    const uint32_t rounded = bits + 0x7fff + ((bits >> 16) & 1);
+    p->bits = static_cast<uint16_t>(rounded >> 16);
+  }
+  SIMDNORM_INLINE static f32 load(const f16* p) {
+    const uint32_t sign = (p->bits & 0x8000u) << 16;
+    const uint32_t rest = p->bits & 0x7fffu;
+    if (rest >= 0x7c00) return float_of(sign | 0x7f800000 | ((rest & 0x3ff) << 13) | (rest > 0x7c00 ? 0x400000 : 0));
+    // Exponent 15 of f16 is 127 of f32; the product is exact, for subnormals, too.
+    return float_of(sign | bits_of(float_of(rest << 13) * 0x1p112f));
+  }
+  SIMDNORM_INLINE static void store(f16* p, f32 v) {
+    const uint32_t bits = bits_of(v);
+    const uint32_t sign = bits >> 16 & 0x8000;
+    const uint32_t size = bits & 0x7fffffff;
+    uint32_t half;
+    if (size > 0x7f800000) {
+      half = 0x7e00;
+    } else if (size < 0x38800000) {  // subnormal: a sum with 1/2, whose last bit is worth 2^-24, rounds it
+      half = bits_of(float_of(size) + 0.5f) - 0x3f000000;
+    } else {
+      half = (size + 0xfff + (size >> 13 & 1) - 0x38000000) >> 13;
+      half = half > 0x7c00 ? 0x7c00 : half;
+    }
+    p->bits = static_cast<uint16_t>(sign | half);
+  }
+  template <class T>
+  SIMDNORM_INLINE static f32 load_n(const T*, size_t) {
+    return 0.0f;
+  }
+  template <class T>
+  SIMDNORM_INLINE static f32 load_n_or(const T*, size_t, f32 fill) {
+    return fill;
+  }
+  template <class T>
+  SIMDNORM_INLINE static void store_n(T*, f32, size_t) {}
+  template <class T>
+  SIMDNORM_INLINE static void stream(T* p, f32 v) {
+    store(p, v);
+  }
+
   using rows = ptrdiff_t;
   SIMDNORM_INLINE static rows rows_at(ptrdiff_t stride) { return stride; }
   SIMDNORM_INLINE static f32 load_column(const float* p, rows) { return *p; }
   SIMDNORM_INLINE static void store_column(float* p, rows, f32 v) { *p = v; }
   SIMDNORM_INLINE static void stream(float* p, f32 v) { *p = v; }
   SIMDNORM_INLINE static void fence() {}
-  SIMDNORM_INLINE static void prefetch(const float*) {}
+  SIMDNORM_INLINE static void prefetch(const void*) {}
 
   SIMDNORM_INLINE static f32 fma(f32 a, f32 b, f32 c) {
 #if defined(__FMA__) || defined(__aarch64__)
@@ -224,6 +271,18 @@ struct lanes {
 
   SIMDNORM_INLINE static void sum64x4(const f32 (*v)[32], double* out) {
     for (size_t k = 0; k < 4; ++k) out[k] = sum64(v[k]);
+  }
+
+ private:
+  SIMDNORM_INLINE static uint32_t bits_of(float v) {
+    uint32_t bits;
+    __builtin_memcpy(&bits, &v, sizeof bits);
+    return bits;
+  }
+  SIMDNORM_INLINE static float float_of(uint32_t bits) {
+    float v;
+    __builtin_memcpy(&v, &bits, sizeof v);
+    return v;
   }
 };
 using quad = lanes;

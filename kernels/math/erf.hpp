@@ -20,7 +20,7 @@ struct eight_polynomials {
   float rows[9][8];
 };
 
-// What must be added to c0 = base.
+// f(a) = base + rest, base being c0.
 template <class L>
 struct value_in_parts {
   typename L::f32 base, rest;

@@ -124,16 +124,16 @@ template <class L>
 // ---- what is done with outputs ------------------------------------------------------------------------------
 
 template <class L>
-SIMDNORM_INLINE void activate_tile(activation function, const float* from, float* to, size_t m) {
+SIMDNORM_INLINE void activate_tile(elementwise_function function, const float* from, float* to, size_t m) {
   switch (function) {
-    case activation::relu:
-      return activate_all<L, activation::relu>(from, to, m);
-    case activation::gelu_erf:
-      return activate_all<L, activation::gelu_erf>(from, to, m);
-    case activation::gelu_tanh:
-      return activate_all<L, activation::gelu_tanh>(from, to, m);
+    case elementwise_function::relu:
+      return activate_all<L, elementwise_function::relu>(from, to, m);
+    case elementwise_function::gelu_erf:
+      return activate_all<L, elementwise_function::gelu_erf>(from, to, m);
+    case elementwise_function::gelu_tanh:
+      return activate_all<L, elementwise_function::gelu_tanh>(from, to, m);
     default:
-      return activate_all<L, activation::silu>(from, to, m);
+      return activate_all<L, elementwise_function::silu>(from, to, m);
   }
 }
 // tile *= silu(gate)
@@ -141,10 +141,10 @@ template <class L>
 [[gnu::noinline]] void gate_tile(float* tile, const float* gate, size_t m) {
   size_t i = 0;
   for (; i + L::width <= m; i += L::width) {
-    L::store(tile + i, L::load(tile + i) * activate<L, activation::silu>(L::load(gate + i)));
+    L::store(tile + i, L::load(tile + i) * activate<L, elementwise_function::silu>(L::load(gate + i)));
   }
   if (i < m) {
-    const typename L::f32 g = activate<L, activation::silu>(L::load_n(gate + i, m - i));
+    const typename L::f32 g = activate<L, elementwise_function::silu>(L::load_n(gate + i, m - i));
     L::store_n(tile + i, L::load_n(tile + i, m - i) * g, m - i);
   }
 }
@@ -156,7 +156,7 @@ template <class L>
   float* const to = y + first;
   // Where nothing else is done to them, outputs go through the function to y.
   const bool last = a.gate == nullptr && s.mask == nullptr && !(L::streams && a.stream);
-  if (a.function != activation::none) {
+  if (a.function != elementwise_function::none) {
     activate_tile<L>(a.function, tile, last ? to : tile, m);
     if (last) return;
   }
@@ -207,7 +207,7 @@ struct made_row {
   SIMDNORM_INLINE void write(F f) const {
     for_tiles(0.0f, [&](const float* elements, size_t first, size_t m) {
       transform<L>(tile, m, [&](auto load) SIMDNORM_LAMBDA {
-        return f(load(elements), [&](const float* p) SIMDNORM_LAMBDA { return load(p + first); });
+        return f(load(elements), [&](const auto* p) SIMDNORM_LAMBDA { return load(p + first); });
       });
       write_tile<L>(a, source, index, first, m, tile, y);
     });
@@ -306,7 +306,7 @@ template <class L, affine A, class Norm>
   const bool added = a.residual != nullptr;
   const bool stream = L::streams && a.stream;
   const bool keep = a.padding.fill == SIMDNORM_FILL_KEEP;
-  const bool direct = !masked && a.function == activation::none && a.gate == nullptr;
+  const bool direct = !masked && a.function == elementwise_function::none && a.gate == nullptr;
   // Where h goes while it is summed: into `sum` where that may be written as it is made.
   const bool into_sum = a.sum != nullptr && !masked && !(stream && a.cols <= kept_elements);
   const size_t pitch = (a.cols + 15) / 16 * 16;
@@ -316,7 +316,7 @@ template <class L, affine A, class Norm>
   const bool bits = a.padding.kind == SIMDNORM_PADDING_ELEMENT_MASK_BITS;
   const size_t mask_pitch = bits ? (a.cols + 7) / 8 : a.cols;
 
-  real_row_views<L> views(a, b);
+  row_views<L, Norm> views(a, b);
   parameter_check<L, A> parameters;
   typename Norm::batch batch;
   row_source sources[8];
@@ -615,7 +615,7 @@ SIMDNORM_INLINE void write_joined_rows(const Norm& norm, const fused_row_argumen
   turn ring[2];
   turn* out = ring;
   turn* in = ring + 1;
-  real_row_views<L> views(a, b);
+  row_views<L, Norm> views(a, b);
   parameter_check<L, A> parameters;
   for (auto& each : ring) {
     prepare(each.batch, a.cols, most);
@@ -794,14 +794,14 @@ template <class L, affine A, class Norm>
 SIMDNORM_INLINE void for_fused_rows(const Norm& norm, const fused_row_arguments& a, const block& b) {
   const bool masked = masks_elements(a.padding);
   const bool added = a.residual != nullptr;
-  const bool usual = added != masked && a.function == activation::none && a.gate == nullptr;
+  const bool usual = added != masked && a.function == elementwise_function::none && a.gate == nullptr;
   // gamma or beta alone, or a weight of ones, are not worth loops of their own.
   constexpr bool common = A == affine::both || A == affine::unit_offset ||
                           (A == affine::none ? Norm::shifted || !Norm::adds : !Norm::shifted);
   if (!common || !usual || a.cols > chunk_elements) return write_fused_rows<L, A>(norm, a, b);
   if constexpr (common) write_common_rows<L, A>(norm, a, b);
 }
-template <class L>
+template <class L, class T>
 SIMDNORM_INLINE void layer_norm_fused(const fused_row_arguments& a, const block& b) {
   if (a.gamma && a.beta) {
     for_fused_rows<L, affine::both>(layer_norm_body<L, affine::both>(a), a, b);
@@ -814,7 +814,7 @@ SIMDNORM_INLINE void layer_norm_fused(const fused_row_arguments& a, const block&
   }
 }
 
-template <class L>
+template <class L, class T>
 SIMDNORM_INLINE void rms_norm_fused(const fused_row_arguments& a, const block& b) {
   if (a.gamma && a.unit_offset) {
     for_fused_rows<L, affine::unit_offset>(rms_norm_body<L, affine::unit_offset>(a), a, b);
@@ -825,7 +825,7 @@ SIMDNORM_INLINE void rms_norm_fused(const fused_row_arguments& a, const block& b
   }
 }
 
-template <class L>
+template <class L, class T>
 SIMDNORM_INLINE void l2_norm_fused(const fused_row_arguments& a, const block& b) {
   for_fused_rows<L, affine::none>(l2_norm_body<L>(a), a, b);
 }

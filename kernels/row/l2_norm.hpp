@@ -15,7 +15,7 @@ class l2_norm_body {
  public:
   using f32 = typename L::f32;
 
-  struct batch : row_batch<L> {
+  struct batch : row_batch<L, float, float> {
     row_lanes<L> square_lanes[batch_rows];
     double squares[batch_rows];
     float norm[batch_rows], scale[batch_rows];
@@ -110,7 +110,7 @@ class l2_norm_body {
   const row_norm_arguments& a_;
 };
 
-template <class L>
+template <class L, class T>
 SIMDNORM_INLINE void l2_norm(const row_norm_arguments& a, const block& b) {
   for_rows<L, affine::none>(l2_norm_body<L>(a), a, b);
 }

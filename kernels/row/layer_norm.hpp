@@ -3,7 +3,7 @@
 // layer_norm: one body for every instruction set. docs/numerics.md, "A row".
 #pragma once
 
-#include "row/pipeline.hpp"
+#include "row/parameters.hpp"
 
 namespace simdnorm::SIMDNORM_ISA {
 namespace {
@@ -24,12 +24,12 @@ SIMDNORM_INLINE bool fits_f32(double squares) {
 // f32(mean), whose own rounding goes into the offset: without that every output is off by up to
 // 0.26 * |mean| / std ulp. Without `low` an output just below 2 may be off by 2.5 ulp before the
 // statistics have any error.
-template <class L, affine A>
+template <class L, affine A, class X = float, class Y = float>
 class layer_norm_body {
  public:
   using f32 = typename L::f32;
 
-  struct batch : row_batch<L> {
+  struct batch : row_batch<L, X, Y> {
     // Of d and of d^2, side by side: one sum64x4 does two rows.
     row_lanes<L> lanes[batch_rows][2];
     double sums[batch_rows][2];
@@ -166,7 +166,7 @@ class layer_norm_body {
   SIMDNORM_INLINE auto outputs(const batch& b, size_t k, size_t from = 0) const {
     return outputs(b, k, from, b.x[k] + from);
   }
-  SIMDNORM_INLINE auto outputs(const batch& b, size_t k, size_t from, const float* elements) const {
+  SIMDNORM_INLINE auto outputs(const batch& b, size_t k, size_t from, const X* elements) const {
     const auto at = [from](const void* p) SIMDNORM_LAMBDA { return p ? static_cast<const float*>(p) + from : nullptr; };
     return [x = elements, gamma = at(a_.gamma), beta = at(a_.beta), center = L::broadcast(b.center[k]),
             high = L::broadcast(b.rstd[k]), low = L::broadcast(b.rstd_low[k]),
@@ -233,8 +233,10 @@ class layer_norm_body {
     using f64 = typename L::f64;
     constexpr size_t parts = sizeof(typename L::wide) / sizeof(f64);
     const size_t index = b.index[k];
-    const auto* gamma = static_cast<const float*>(a_.gamma);
-    const auto* beta = static_cast<const float*>(a_.beta);
+    const auto gamma = [this](auto load)
+                           SIMDNORM_LAMBDA { return load_parameter<L, X>(load, a_.gamma, a_.gamma_type, no_gamma); };
+    const auto beta = [this](auto load)
+                          SIMDNORM_LAMBDA { return load_parameter<L, X>(load, a_.beta, a_.beta_type, no_beta); };
 
     // The mean in two parts: a float, and what is to be added to it.
     float center = 0.0f;
@@ -253,13 +255,11 @@ class layer_norm_body {
     if (a_.rstd) a_.rstd[index] = canonical_float(rstd);
 
     if (constant) {  // exactly beta, whatever epsilon and gamma are
-      row.write([beta](f32, auto load) SIMDNORM_LAMBDA {
-        if constexpr (has_beta<A>) {
-          return L::canonical(load(beta));
-        } else {
-          return L::broadcast(0.0f);
-        }
-      });
+      if (has_beta<A> && a_.beta != nullptr && a_.beta_type != filled_in) {
+        row.write([beta](f32, auto load) SIMDNORM_LAMBDA { return L::canonical(beta(load)); });
+      } else {
+        row.write([](f32, auto) SIMDNORM_LAMBDA { return L::broadcast(0.0f); });
+      }
       return;
     }
     const f64 mean = L::broadcast64(static_cast<double>(center));
@@ -269,11 +269,11 @@ class layer_norm_body {
       typename L::wide v = L::widen(x);
       for (size_t p = 0; p < parts; ++p) v.part[p] = ((v.part[p] - mean) - low_mean) * scale;
       if constexpr (has_gamma<A>) {
-        const typename L::wide g = L::widen(load(gamma));
+        const typename L::wide g = L::widen(gamma(load));
         for (size_t p = 0; p < parts; ++p) v.part[p] = v.part[p] * g.part[p];
       }
       if constexpr (has_beta<A>) {
-        const typename L::wide t = L::widen(load(beta));
+        const typename L::wide t = L::widen(beta(load));
         for (size_t p = 0; p < parts; ++p) v.part[p] = v.part[p] + t.part[p];
       }
       return L::canonical(L::narrow(v));
@@ -297,7 +297,7 @@ class layer_norm_body {
     return 1.0f / static_cast<float>(n < shift_elements ? n : shift_elements);
   }
   // Sums of the lanes of the first elements: of 64, or of all, if they are fewer.
-  SIMDNORM_INLINE static row_lanes<L> first_lanes(const float* x, size_t n) {
+  SIMDNORM_INLINE static row_lanes<L> first_lanes(const X* x, size_t n) {
     static_assert(shift_elements == 2 * virtual_lanes);
     if (n < shift_elements) [[unlikely]]
       return few_lanes(x, n);
@@ -307,7 +307,7 @@ class layer_norm_body {
     });
     return sum;
   }
-  SIMDNORM_INLINE static row_lanes<L> few_lanes(const float* x, size_t n) {
+  SIMDNORM_INLINE static row_lanes<L> few_lanes(const X* x, size_t n) {
     row_lanes<L> sum;
     sum.clear();
     for_lanes<L>(x, 0, n, L::broadcast(0.0f), [&](auto g, f32 v) SIMDNORM_LAMBDA { sum.v[g] = sum.v[g] + v; });
@@ -317,21 +317,16 @@ class layer_norm_body {
   const row_norm_arguments& a_;
 };
 
-template <class L, affine A>
-SIMDNORM_INLINE void layer_norm_rows(const row_norm_arguments& a, const block& b) {
-  for_rows<L, A>(layer_norm_body<L, A>(a), a, b);
-}
-
-template <class L>
+template <class L, class T>
 SIMDNORM_INLINE void layer_norm(const row_norm_arguments& a, const block& b) {
   if (a.gamma && a.beta) {
-    layer_norm_rows<L, affine::both>(a, b);
+    normalize_rows<L, affine::both, affine::both, layer_norm_body, T>(a, b);
   } else if (a.gamma) {
-    layer_norm_rows<L, affine::gamma>(a, b);
+    normalize_rows<L, affine::both, affine::gamma, layer_norm_body, T>(a, b);
   } else if (a.beta) {
-    layer_norm_rows<L, affine::beta>(a, b);
+    normalize_rows<L, affine::both, affine::beta, layer_norm_body, T>(a, b);
   } else {
-    layer_norm_rows<L, affine::none>(a, b);
+    normalize_rows<L, affine::both, affine::none, layer_norm_body, T>(a, b);
   }
 }
 

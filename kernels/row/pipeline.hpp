@@ -34,15 +34,17 @@ namespace {
 constexpr size_t batch_rows = 16;
 
 // n and inverse hold what they held before where all rows are of one length.
-template <class L>
+template <class L, class X, class Y>
 struct row_batch {
+  using x_type = X;
+  using y_type = Y;
   size_t count;
   bool safe;                   // all rows are to be trusted
   size_t n[batch_rows];        // real columns
   double inverse[batch_rows];  // 1 / n
   size_t index[batch_rows];
-  const float* x[batch_rows];
-  float* y[batch_rows];
+  const X* x[batch_rows];
+  Y* y[batch_rows];
 
   void leave_out(size_t) {}
 };
@@ -60,7 +62,7 @@ SIMDNORM_INLINE void prepare(Batch& batch, size_t cols, size_t most) {
 }
 
 // Hands out the rows of a block that have real columns, and does what padding asks for with the rest.
-template <class L>
+template <class L, class X, class Y>
 class real_row_views {
  public:
   real_row_views(const row_norm_arguments& a, const block& b)
@@ -69,8 +71,8 @@ class real_row_views {
         run_end_(b.row_last),
         last_(b.row_last),
         plain_(a.padding.kind == SIMDNORM_PADDING_NONE),
-        x_(static_cast<const float*>(a.x) + static_cast<ptrdiff_t>(b.row_first) * a.x_stride),
-        y_(static_cast<float*>(a.y) + static_cast<ptrdiff_t>(b.row_first) * a.y_stride) {
+        x_(static_cast<const X*>(a.x) + static_cast<ptrdiff_t>(b.row_first) * a.x_stride),
+        y_(static_cast<Y*>(a.y) + static_cast<ptrdiff_t>(b.row_first) * a.y_stride) {
     if (a.walk != nullptr) [[unlikely]]
       start_walk();
   }
@@ -118,8 +120,8 @@ class real_row_views {
   }
   void place() {
     const row_walk& w = *a_.walk;
-    x_ = static_cast<const float*>(a_.x);
-    y_ = static_cast<float*>(a_.y);
+    x_ = static_cast<const X*>(a_.x);
+    y_ = static_cast<Y*>(a_.y);
     for (size_t d = 0; d < w.dimensions; ++d) {
       x_ += static_cast<ptrdiff_t>(digits_[d]) * w.x_strides[d];
       y_ += static_cast<ptrdiff_t>(digits_[d]) * w.y_strides[d];
@@ -127,7 +129,7 @@ class real_row_views {
     const size_t run = w.sizes[w.dimensions - 1] - digits_[w.dimensions - 1];
     run_end_ = last_ - next_ < run ? last_ : next_ + run;
   }
-  [[gnu::noinline]] bool is_real(row_batch<L>& batch, size_t k) {
+  [[gnu::noinline]] bool is_real(row_batch<L, X, Y>& batch, size_t k) {
     const bool tokens = a_.walk != nullptr && a_.padding.kind != SIMDNORM_PADDING_ROW_LENGTHS;
     const size_t n = real_columns(a_.padding, tokens ? next_ / a_.walk->rows_per_token : next_, a_.cols);
     if (n < a_.cols && a_.padding.fill == SIMDNORM_FILL_ZERO) fill_row<L>(y_ + n, a_.cols - n, 0.0f);
@@ -147,9 +149,12 @@ class real_row_views {
   size_t next_, run_end_, last_;
   size_t digits_[4];
   bool plain_;
-  const float* x_;
-  float* y_;
+  const X* x_;
+  Y* y_;
 };
+
+template <class L, class Norm>
+using row_views = real_row_views<L, typename Norm::batch::x_type, typename Norm::batch::y_type>;
 
 // exact: rows of whole groups of 32 elements, their outputs aligned to registers. even: rows of one
 // length, stored as they lie; tails, but no heads. ragged: any. Of 43 cycles of a ragged row of 65 columns,
@@ -158,8 +163,8 @@ class real_row_views {
 enum class rows { ragged, even, exact };
 
 // The sums of x[from, end), of one chunk at most.
-template <class L, class Sums>
-SIMDNORM_INLINE void sum_chunk(const float* x, size_t from, size_t end, Sums& sums) {
+template <class L, class X, class Sums>
+SIMDNORM_INLINE void sum_chunk(const X* x, size_t from, size_t end, Sums& sums) {
   for (size_t done = from; done < end; done += flush_every) {
     for_lanes<L>(x, done, end - done < flush_every ? end : done + flush_every, sums.fill(),
                  [&](auto g, typename L::f32 v) SIMDNORM_LAMBDA { sums.add(g, v); });
@@ -170,7 +175,7 @@ SIMDNORM_INLINE void sum_chunk(const float* x, size_t from, size_t end, Sums& su
 // The sums of row k, all of them.
 template <class L, class Norm>
 SIMDNORM_INLINE void sum_row_inline(const Norm& norm, typename Norm::batch& in, size_t k) {
-  const float* const x = in.x[k];
+  const auto* const x = in.x[k];
   const size_t n = in.n[k];
   for (size_t from = 0; from < n; from += chunk_elements) {
     const size_t end = n - from < chunk_elements ? n : from + chunk_elements;
@@ -189,14 +194,13 @@ template <class L, class Norm>
 // one loop. `ahead`: a row to be fetched into L2 meanwhile, where outputs go past the caches.
 template <class L, stores S, rows Rows, class Norm>
 SIMDNORM_INLINE void sum_and_write(const Norm& norm, const typename Norm::batch& out, size_t k,
-                                   typename Norm::batch& in, size_t j, const float* ahead) {
+                                   typename Norm::batch& in, size_t j, const typename Norm::batch::x_type* ahead) {
   const auto f = norm.outputs(out, k);
-  float* const y = out.y[k];
-  const float* const x = in.x[j];
+  auto* const y = out.y[k];
+  const auto* const x = in.x[j];
   const auto both = [&](auto& sums, size_t i, size_t at) SIMDNORM_LAMBDA {
     if constexpr (S == stores::streamed) {
-      L::prefetch(ahead + i);
-      L::prefetch(ahead + i + 16);
+      for (size_t line = 0; line < virtual_lanes; line += 64 / sizeof *ahead) L::prefetch(ahead + i + line);
     }
     repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
       sums.add(g, L::load(x + i + g * L::width));
@@ -286,6 +290,12 @@ SIMDNORM_INLINE void finish_all(const Norm& norm, typename Norm::batch& batch) {
   norm.tell(batch);
 }
 
+template <class L, class Norm>
+SIMDNORM_INLINE whole_row<L, typename Norm::batch::x_type, typename Norm::batch::y_type> whole_row_of(
+    const typename Norm::batch& batch, size_t k) {
+  return {batch.x[k], batch.y[k], batch.n[k]};
+}
+
 template <class Norm, class Row>
 SIMDNORM_INLINE bool is_safe(const Norm& norm, typename Norm::batch& batch, size_t k, const Row& row) {
   return batch.safe || norm.template finish<single>(batch, k) || norm.mend(batch, k, row);
@@ -294,18 +304,14 @@ SIMDNORM_INLINE bool is_safe(const Norm& norm, typename Norm::batch& batch, size
 template <class L, affine A, stores S, class Norm>
 SIMDNORM_INLINE void write_row_inline(const Norm& norm, typename Norm::batch& batch, size_t k,
                                       parameter_check<L, A>& parameters) {
-  const whole_row<L> row = {batch.x[k], batch.y[k], batch.n[k]};
+  const auto row = whole_row_of<L, Norm>(batch, k);
   if (!is_safe(norm, batch, k, row)) [[unlikely]] {
     norm.hostile(batch, k, row);
     return;
   }
   const auto f = norm.outputs(batch, k);
   parameters.write(batch.y[k], batch.n[k], [&](auto check) SIMDNORM_LAMBDA {
-    transform<L, S>(batch.y[k], batch.n[k], [&](auto load) SIMDNORM_LAMBDA {
-      const typename L::f32 v = f(load);
-      check(v);
-      return v;
-    });
+    transform<L, S>(batch.y[k], batch.n[k], [&](auto load) SIMDNORM_LAMBDA { return check(f(load)); });
   });
 }
 
@@ -319,13 +325,14 @@ template <class L, affine A, stores S, class Norm>
 template <class L, affine A, stores S, rows Rows, class Norm>
 [[gnu::noinline]] void write_short_rows(const Norm& norm, const row_norm_arguments& a, const block& b) {
   constexpr size_t ahead_elements = 4096;
+  constexpr bool fuses = sizeof(typename Norm::batch::x_type) == sizeof(float) ? L::fused : L::fused_halves;
   const size_t most = a.rows_together;
   // Of a tensor, the same row of the next run.
   const bool runs = a.walk != nullptr && a.walk->dimensions > 1;
   const size_t rows_ahead = runs ? a.walk->sizes[a.walk->dimensions - 1] : ahead_elements / a.cols + 1;
   const ptrdiff_t way =
       runs ? a.walk->x_strides[a.walk->dimensions - 2] : static_cast<ptrdiff_t>(rows_ahead) * a.x_stride;
-  real_row_views<L> views(a, b);
+  row_views<L, Norm> views(a, b);
   parameter_check<L, A> parameters;
   typename Norm::batch ring[3];
   typename Norm::batch* out = ring;
@@ -339,7 +346,7 @@ template <class L, affine A, stores S, rows Rows, class Norm>
   while (out->count + in->count > 0) {
     next->count = 0;
     if (in->count == most) views.take(*next, most);
-    const bool fused = L::fused && out->count > 0 && out->safe && in->count == out->count && parameters.passed(*out);
+    const bool fused = fuses && out->count > 0 && out->safe && in->count == out->count && parameters.passed(*out);
     const size_t count = out->count > in->count ? out->count : in->count;
     for (size_t k = 0; k < count; ++k) {
       // Just before its sums: earlier, and its first lines would be a stream of their own to the prefetchers.
@@ -349,8 +356,8 @@ template <class L, affine A, stores S, rows Rows, class Norm>
         norm.start_row(*next, 0);
       }
       const bool fits = S == stores::cached || Rows == rows::exact || can_stream<L>(out->y[k], out->n[k]);
-      if (fused && fits) [[likely]] {
-        const float* ahead = in->x[k];
+      if (fuses && fused && fits) [[likely]] {
+        const auto* ahead = in->x[k];
         if constexpr (S == stores::streamed) {
           if (b.row_last - in->index[k] > rows_ahead) ahead += way;
         }
@@ -425,7 +432,7 @@ SIMDNORM_INLINE void sum_column_squares(const typename L::f32 (&v)[16], size_t n
 template <class L, affine A, class Norm>
 [[gnu::noinline]] void write_tiny_rows(const Norm& norm, const row_norm_arguments& a, const block& b) {
   constexpr size_t width = L::width;
-  real_row_views<L> views(a, b);
+  row_views<L, Norm> views(a, b);
   parameter_check<L, A> parameters;
   typename Norm::batch batch;
   prepare(batch, a.cols, width);
@@ -460,12 +467,12 @@ template <class L, affine A, class Norm>
 // One row, whatever its length.
 template <class L, affine A, stores S, class Norm>
 [[gnu::noinline]] void write_one_row(const Norm& norm, const row_norm_arguments& a, const block& b) {
-  real_row_views<L> views(a, b);
+  row_views<L, Norm> views(a, b);
   parameter_check<L, A> parameters;
   typename Norm::batch batch;
   batch.n[0] = a.cols;
   batch.inverse[0] = 1.0 / static_cast<double>(a.cols);
-  if (!views.template take<row_batch<L>>(batch, 1)) return;
+  if (!views.take(batch, 1)) return;
   norm.start_row(batch, 0);
   const size_t n = batch.n[0];
   if (n <= flush_every) {  // a flush into zeros changes nothing
@@ -490,10 +497,10 @@ template <class L, affine A, stores S, class Norm>
   // Of L2: 256 KiB; 64 where the next rows are fetched meanwhile and outputs go past the caches. There
   // tiles lose from 4,096 columns on: 8192x8192 has 0.70 of a copy row by row, 0.54 with tiles of 8 rows;
   // 2048x4096 has 0.66 and 0.79.
-  constexpr size_t elements_together = S == stores::streamed ? 16384 : 65536;
+  constexpr size_t elements_together = (S == stores::streamed ? 65536 : 262144) / sizeof(typename Norm::batch::x_type);
   const size_t fit = elements_together / a.cols;
   const size_t together = fit < (S == stores::streamed ? 4 : 1) ? 1 : fit < 8 ? fit : 8;
-  real_row_views<L> views(a, b);
+  row_views<L, Norm> views(a, b);
   parameter_check<L, A> parameters;
   typename Norm::batch batch;
   prepare(batch, a.cols, together);
@@ -523,7 +530,7 @@ template <class L, affine A, stores S, class Norm>
         const auto f = norm.outputs(batch, k);
         if (S == stores::streamed && can_stream<L>(batch.y[k], batch.n[k])) {
           const bool more = a.walk == nullptr && b.row_last - batch.index[k] > together;
-          const float* ahead = batch.x[k] + (more ? static_cast<ptrdiff_t>(together) * a.x_stride : 0);
+          const auto* ahead = batch.x[k] + (more ? static_cast<ptrdiff_t>(together) * a.x_stride : 0);
           at[k] = transform_registers<L, S>(batch.y[k], at[k], stop, [&](auto load) SIMDNORM_LAMBDA {
             L::prefetch(ahead + load.i);
             return f(load);
@@ -545,12 +552,12 @@ template <class L, affine A, stores S, class Norm>
 template <class L, affine A, stores S, class Norm>
 [[gnu::noinline]] void split_row(const Norm& norm, const row_norm_arguments& a, const block& b) {
   row_split& split = *a.split;
-  real_row_views<L> views(a, b);
+  row_views<L, Norm> views(a, b);
   parameter_check<L, A> parameters;
   typename Norm::batch batch;
   batch.n[0] = a.cols;
   batch.inverse[0] = 1.0 / static_cast<double>(a.cols);
-  if (!views.template take<row_batch<L>>(batch, 1)) return;
+  if (!views.take(batch, 1)) return;
   // Others may be writing to the row's beginning in the last step.
   if (split.step != row_split::write) norm.start_row(batch, 0);
   switch (split.step) {
@@ -564,7 +571,7 @@ template <class L, affine A, stores S, class Norm>
       }
       break;
     case row_split::finish: {
-      const whole_row<L> row = {batch.x[0], batch.y[0], batch.n[0]};
+      const auto row = whole_row_of<L, Norm>(batch, 0);
       for (size_t i = 0; i * chunk_elements < a.cols; ++i) norm.restore(batch, split, i);
       batch.safe = norm.template finish<single>(batch, 0);
       norm.tell(batch);
@@ -581,11 +588,7 @@ template <class L, affine A, stores S, class Norm>
       const size_t n = b.col_last - b.col_first;
       const auto f = norm.outputs(batch, 0, b.col_first);
       parameters.write(batch.y[0] + b.col_first, n, [&](auto check) SIMDNORM_LAMBDA {
-        transform<L, S>(batch.y[0] + b.col_first, n, [&](auto load) SIMDNORM_LAMBDA {
-          const typename L::f32 v = f(load);
-          check(v);
-          return v;
-        });
+        transform<L, S>(batch.y[0] + b.col_first, n, [&](auto load) SIMDNORM_LAMBDA { return check(f(load)); });
       });
       break;
     }
@@ -601,25 +604,38 @@ SIMDNORM_INLINE bool rows_fit(ptrdiff_t stride) {
 
 template <class L, affine A, stores S, class Norm>
 SIMDNORM_INLINE void write_rows(const Norm& norm, const row_norm_arguments& a, const block& b) {
+  constexpr bool floats = sizeof(typename Norm::batch::x_type) == sizeof(float);
   if (a.split != nullptr) {
     split_row<L, A, S>(norm, a, b);
-  } else if (b.row_last - b.row_first == 1) {
+    return;
+  }
+  if (b.row_last - b.row_first == 1) {
     write_one_row<L, A, S>(norm, a, b);
-  } else if (L::width > 1 && a.cols <= 16 && a.padding.kind == SIMDNORM_PADDING_NONE && a.walk == nullptr &&
-             b.row_last - b.row_first >= L::width && rows_fit<L>(a.x_stride) && rows_fit<L>(a.y_stride)) {
-    write_tiny_rows<L, A>(norm, a, b);
-  } else if (a.rows_together > 0) {
-    constexpr size_t bytes = L::width * sizeof(float);
+    return;
+  }
+  if constexpr (L::width > 1 && floats) {
+    if (a.cols <= 16 && a.padding.kind == SIMDNORM_PADDING_NONE && a.walk == nullptr &&
+        b.row_last - b.row_first >= L::width && rows_fit<L>(a.x_stride) && rows_fit<L>(a.y_stride)) {
+      write_tiny_rows<L, A>(norm, a, b);
+      return;
+    }
+  }
+  if (a.rows_together > 0) {
+    constexpr size_t bytes = L::width * sizeof(typename Norm::batch::y_type);
     const bool whole = a.padding.kind != SIMDNORM_PADDING_ROW_LENGTHS;  // other padding leaves rows out
     const bool exact = whole && a.cols % virtual_lanes == 0 && reinterpret_cast<uintptr_t>(a.y) % bytes == 0 &&
                        (a.walk == nullptr ? a.y_stride % ptrdiff_t{L::width} == 0 : a.walk->aligned);
     if (exact) {
       write_short_rows<L, A, S, rows::exact>(norm, a, b);
-    } else if (S == stores::cached && whole) {
-      write_short_rows<L, A, stores::cached, rows::even>(norm, a, b);
-    } else {
-      write_short_rows<L, A, S, rows::ragged>(norm, a, b);
+      return;
     }
+    if constexpr (floats && S == stores::cached) {  // two-byte elements do without: 200 KiB of code
+      if (whole) {
+        write_short_rows<L, A, stores::cached, rows::even>(norm, a, b);
+        return;
+      }
+    }
+    write_short_rows<L, A, S, rows::ragged>(norm, a, b);
   } else {
     write_long_rows<L, A, S>(norm, a, b);
   }

@@ -3,18 +3,18 @@
 // rms_norm: one body for every instruction set. docs/numerics.md, "A row".
 #pragma once
 
-#include "row/pipeline.hpp"
+#include "row/parameters.hpp"
 
 namespace simdnorm::SIMDNORM_ISA {
 namespace {
 
 // y = (x * rstd) * weight, rstd = 1 / sqrt(sum(x^2) / n + epsilon).
-template <class L, affine A>
+template <class L, affine A, class X = float, class Y = float>
 class rms_norm_body {
  public:
   using f32 = typename L::f32;
 
-  struct batch : row_batch<L> {
+  struct batch : row_batch<L, X, Y> {
     row_lanes<L> square_lanes[batch_rows];
     double squares[batch_rows];
     float rstd[batch_rows];
@@ -68,7 +68,7 @@ class rms_norm_body {
   SIMDNORM_INLINE auto outputs(const batch& b, size_t k, size_t from = 0) const {
     return outputs(b, k, from, b.x[k] + from);
   }
-  SIMDNORM_INLINE auto outputs(const batch& b, size_t k, size_t from, const float* elements) const {
+  SIMDNORM_INLINE auto outputs(const batch& b, size_t k, size_t from, const X* elements) const {
     const float* const all = static_cast<const float*>(a_.gamma);
     return [x = elements, weight = all ? all + from : nullptr, rstd = L::broadcast(b.rstd[k])](auto load)
                SIMDNORM_LAMBDA {
@@ -107,7 +107,8 @@ class rms_norm_body {
   template <class Row>
   [[gnu::noinline]] void hostile(const batch& b, size_t k, const Row& row) const {
     constexpr size_t parts = sizeof(typename L::wide) / sizeof(typename L::f64);
-    const auto* weight = static_cast<const float*>(a_.gamma);
+    const auto weight = [this](auto load)
+                            SIMDNORM_LAMBDA { return load_parameter<L, X>(load, a_.gamma, a_.gamma_type, no_gamma); };
     const double s2 = row.sums(0.0f).squares;
     const double rstd = 1.0 / __builtin_sqrt(s2 / static_cast<double>(row.real()) + a_.epsilon);
     if (a_.rstd) a_.rstd[b.index[k]] = canonical_float(rstd);
@@ -120,7 +121,7 @@ class rms_norm_body {
       typename L::wide v = L::widen(x);
       for (size_t p = 0; p < parts; ++p) v.part[p] = v.part[p] * scale;
       if constexpr (has_gamma<A>) {
-        const typename L::wide w = L::widen(load(weight));
+        const typename L::wide w = L::widen(weight(load));
         for (size_t p = 0; p < parts; ++p) {
           v.part[p] = v.part[p] * (A == affine::unit_offset ? w.part[p] + L::broadcast64(1.0) : w.part[p]);
         }
@@ -133,12 +134,12 @@ class rms_norm_body {
   const row_norm_arguments& a_;
 };
 
-template <class L>
+template <class L, class T>
 SIMDNORM_INLINE void rms_norm(const row_norm_arguments& a, const block& b) {
   if (a.gamma) {
-    for_rows<L, affine::gamma>(rms_norm_body<L, affine::gamma>(a), a, b);
+    normalize_rows<L, affine::gamma, affine::gamma, rms_norm_body, T>(a, b);
   } else {
-    for_rows<L, affine::none>(rms_norm_body<L, affine::none>(a), a, b);
+    normalize_rows<L, affine::gamma, affine::none, rms_norm_body, T>(a, b);
   }
 }
 

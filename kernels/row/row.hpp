@@ -4,6 +4,7 @@
 // docs/numerics.md defines the arithmetic; pipeline.hpp is the loop over rows.
 #pragma once
 
+#include "element.hpp"
 #include "inline.hpp"
 #include "padding.hpp"
 #include "repeat.hpp"
@@ -40,8 +41,8 @@ struct row_lanes {
 
 // Calls step(register of the group, elements) for x[from, n), `from` a multiple of 32; the last register
 // is partial, and elements that are not there are `fill`.
-template <class L, class Step>
-SIMDNORM_INLINE void for_lanes(const float* x, size_t from, size_t n, typename L::f32 fill, Step step) {
+template <class L, class X, class Step>
+SIMDNORM_INLINE void for_lanes(const X* x, size_t from, size_t n, typename L::f32 fill, Step step) {
   size_t i = from;
   for (; i + virtual_lanes <= n; i += virtual_lanes) {
     repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { step(g, L::load(x + i + g * L::width)); });
@@ -60,8 +61,8 @@ SIMDNORM_INLINE void for_lanes(const float* x, size_t from, size_t n, typename L
 // How outputs are stored: through the caches, or past them.
 enum class stores { cached, streamed };
 
-template <class L, stores S>
-SIMDNORM_INLINE void put(float* p, typename L::f32 v) {
+template <class L, stores S, class Y>
+SIMDNORM_INLINE void put(Y* p, typename L::f32 v) {
   if constexpr (S == stores::streamed) {
     L::stream(p, v);
   } else {
@@ -72,12 +73,18 @@ SIMDNORM_INLINE void put(float* p, typename L::f32 v) {
 template <class L>
 struct load_at {
   size_t i;
-  SIMDNORM_INLINE typename L::f32 operator()(const float* p) const { return L::load(p + i); }
+  template <class T>
+  SIMDNORM_INLINE typename L::f32 operator()(const T* p) const {
+    return L::load(p + i);
+  }
 };
 template <class L>
 struct load_tail_at {
   size_t i, rest;
-  SIMDNORM_INLINE typename L::f32 operator()(const float* p) const { return L::load_n(p + i, rest); }
+  template <class T>
+  SIMDNORM_INLINE typename L::f32 operator()(const T* p) const {
+    return L::load_n(p + i, rest);
+  }
 };
 
 // The four parts of y[i] = f(load), where load(p) reads the register at p + i: up to the first register
@@ -86,12 +93,12 @@ struct load_tail_at {
 // Stores are aligned to registers: one that crosses a cache line costs two, and one past the caches
 // must be. The registers at 0 and at the first aligned place overlap; both are loaded before either
 // is stored, since y may be x.
-template <class L, class F>
-SIMDNORM_INLINE size_t transform_head(float* y, size_t n, F f) {
+template <class L, class Y, class F>
+SIMDNORM_INLINE size_t transform_head(Y* y, size_t n, F f) {
   if constexpr (L::width > 1) {
-    const size_t off = reinterpret_cast<uintptr_t>(y) % (L::width * sizeof(float));
+    const size_t off = reinterpret_cast<uintptr_t>(y) % (L::width * sizeof(Y));
     if (off != 0 && n >= 8 * L::width) {
-      const size_t head = L::width - off / sizeof(float);
+      const size_t head = L::width - off / sizeof(Y);
       const typename L::f32 first = f(load_at<L>{0});
       const typename L::f32 second = f(load_at<L>{head});
       L::store(y, first);
@@ -103,29 +110,29 @@ SIMDNORM_INLINE size_t transform_head(float* y, size_t n, F f) {
 }
 // Whether stores from where transform_head stops are aligned: rows too short for a head are not, and may
 // not be streamed.
-template <class L>
-SIMDNORM_INLINE bool can_stream(const float* y, size_t n) {
-  return n >= 8 * L::width || reinterpret_cast<uintptr_t>(y) % (L::width * sizeof(float)) == 0;
+template <class L, class Y>
+SIMDNORM_INLINE bool can_stream(const Y* y, size_t n) {
+  return n >= 8 * L::width || reinterpret_cast<uintptr_t>(y) % (L::width * sizeof(Y)) == 0;
 }
 // Four registers a turn: one is latency-bound on AVX2.
-template <class L, stores S, class F>
-SIMDNORM_INLINE size_t transform_registers(float* y, size_t i, size_t n, F f) {
+template <class L, stores S, class Y, class F>
+SIMDNORM_INLINE size_t transform_registers(Y* y, size_t i, size_t n, F f) {
   for (; i + 4 * L::width <= n; i += 4 * L::width) {
     repeat<4>([&](auto k) SIMDNORM_LAMBDA { put<L, S>(y + i + k * L::width, f(load_at<L>{i + k * L::width})); });
   }
   for (; i + L::width <= n; i += L::width) put<L, S>(y + i, f(load_at<L>{i}));
   return i;
 }
-template <class L, class F>
-SIMDNORM_INLINE void transform_tail(float* y, size_t i, size_t n, F f) {
+template <class L, class Y, class F>
+SIMDNORM_INLINE void transform_tail(Y* y, size_t i, size_t n, F f) {
   if (i == n) return;
   const size_t rest = n - i;
   L::store_n(y + i, f(load_tail_at<L>{i, rest}), rest);
 }
 
 // y[0, n) = f
-template <class L, stores S = stores::cached, class F>
-SIMDNORM_INLINE void transform(float* y, size_t n, F f) {
+template <class L, stores S = stores::cached, class Y, class F>
+SIMDNORM_INLINE void transform(Y* y, size_t n, F f) {
   const bool aligned = S == stores::cached || can_stream<L>(y, n);
   size_t i = transform_head<L>(y, n, f);
   i = aligned ? transform_registers<L, S>(y, i, n, f) : transform_registers<L, stores::cached>(y, i, n, f);
@@ -133,21 +140,29 @@ SIMDNORM_INLINE void transform(float* y, size_t n, F f) {
 }
 
 // y[0, n) = value
-template <class L>
-SIMDNORM_INLINE void fill_row(float* y, size_t n, float value) {
+template <class L, class Y>
+SIMDNORM_INLINE void fill_row(Y* y, size_t n, float value) {
   const typename L::f32 v = L::broadcast(value);
   transform<L>(y, n, [v](auto) SIMDNORM_LAMBDA { return v; });
 }
 
 // NaN in y[0, n) becomes the canonical NaN.
-template <class L>
-SIMDNORM_INLINE void canonicalize_row(float* y, size_t n) {
+template <class L, class Y>
+SIMDNORM_INLINE void canonicalize_row(Y* y, size_t n) {
   transform<L>(y, n, [y](auto load) SIMDNORM_LAMBDA { return L::canonical(load(y)); });
 }
 
-template <class L>
-SIMDNORM_INLINE bool row_is_constant(const float* x, size_t n) {
-  const typename L::f32 first = L::broadcast(x[0]);
+// x[0]; for what is done once a row.
+template <class L, class X>
+SIMDNORM_INLINE float first_element(const X* x) {
+  float v[L::width];
+  L::store(v, L::width > 1 ? L::load_n(x, 1) : L::load(x));
+  return v[0];
+}
+
+template <class L, class X>
+SIMDNORM_INLINE bool row_is_constant(const X* x, size_t n) {
+  const typename L::f32 first = L::broadcast(first_element<L>(x));
   size_t i = 0;
   for (; i + L::width <= n; i += L::width) {
     if (!L::all_equal(L::load(x + i), first)) return false;
@@ -178,6 +193,21 @@ constexpr bool has_gamma = A == affine::gamma || A == affine::both || A == affin
 template <affine A>
 constexpr bool has_beta = A == affine::beta || A == affine::both;
 
+// What stands for parameters that are missing: v * 1 and fma(v, gamma, -0) are v and v * gamma, a negative
+// zero included.
+constexpr float no_gamma = 1.0f, no_beta = -0.0f;
+constexpr simdnorm_type filled_in = 0;  // the type of a beta that is made of no_beta
+
+// The register of a parameter at `load`, for what is done in doubles.
+template <class L, class X, class Load>
+SIMDNORM_INLINE typename L::f32 load_parameter(Load load, const void* p, simdnorm_type type, float missing) {
+  if constexpr (sizeof(X) != sizeof(float)) {
+    if (p == nullptr) return L::broadcast(missing);
+    if (type != SIMDNORM_F32) return load(static_cast<const X*>(p));
+  }
+  return load(static_cast<const float*>(p));
+}
+
 struct sums64 {
   double sum, squares;
 };
@@ -192,7 +222,8 @@ class row_sums64 {
       repeat<parts>([&](auto p) SIMDNORM_LAMBDA { sum_[g].part[p] = squares_[g].part[p] = L::broadcast64(0.0); });
     });
   }
-  SIMDNORM_INLINE void add(const float* x, size_t n, float shift) {
+  template <class X>
+  SIMDNORM_INLINE void add(const X* x, size_t n, float shift) {
     const f64 k = L::broadcast64(static_cast<double>(shift));
     for_lanes<L>(x, 0, n, L::broadcast(shift), [&](auto g, typename L::f32 v) SIMDNORM_LAMBDA {
       const wide w = L::widen(v);
@@ -214,16 +245,16 @@ class row_sums64 {
 
 // A row as it lies in memory: what a norm's `mend` and `hostile` ask of a row. fused.hpp has another, of
 // rows that are made or masked.
-template <class L>
+template <class L, class X, class Y>
 struct whole_row {
-  const float* x;
-  float* y;
+  const X* x;
+  Y* y;
   size_t n;
 
   size_t real() const { return n; }  // elements that count
   // Whether all that count are equal, and to what; the first of them where they are not.
   bool constant(float& value) const {
-    value = x[0];
+    value = first_element<L>(x);
     return row_is_constant<L>(x, n);
   }
   [[gnu::noinline]] sums64 sums(float shift) const {
@@ -254,19 +285,25 @@ class parameter_check {
     return passed(longest);
   }
 
-  // apply(check) writes a row of n columns; check(y register) looks at what it writes.
-  template <class Apply>
-  [[gnu::always_inline]] void write(float* y, size_t n, Apply apply) {
-    if (n <= checked_) {
-      apply([](typename L::f32) SIMDNORM_LAMBDA {});
+  // apply(check) writes a row of n columns; check(y register) looks at what it writes, and returns it.
+  // Elements of two bytes are rounded as they are stored, and take no NaN but the canonical one: there
+  // it is made in the register, else, which is rare, in y afterwards.
+  template <class Y, class Apply>
+  [[gnu::always_inline]] void write(Y* y, size_t n, Apply apply) {
+    constexpr bool in_register = sizeof(Y) != sizeof(float);
+    if (n <= checked_ && !(in_register && canonicalize_)) {
+      apply([](typename L::f32 v) SIMDNORM_LAMBDA { return v; });
     } else {
       typename L::f32 acc = L::broadcast(0.0f);
       const typename L::f32 zero = acc;
-      apply([&](typename L::f32 v) SIMDNORM_LAMBDA { acc = L::fma(v, zero, acc); });
-      checked_ = n;
+      apply([&](typename L::f32 v) SIMDNORM_LAMBDA {
+        acc = L::fma(v, zero, acc);
+        return in_register ? L::canonical(v) : v;
+      });
+      checked_ = n > checked_ ? n : checked_;
       if (L::any_nan(acc)) canonicalize_ = true;
     }
-    if (canonicalize_) canonicalize_row<L>(y, n);
+    if (!in_register && canonicalize_) canonicalize_row<L>(y, n);
   }
 
  private:

@@ -204,9 +204,11 @@ simdnorm_status simdnorm_column_moments(const simdnorm_const_matrix* x, simdnorm
 simdnorm_status simdnorm_batch_norm_training(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
                                              const simdnorm_batch_norm_options* options) {
   simdnorm_batch_norm_options storage;
-  const simdnorm_batch_norm_options* chosen = read_options(options, storage, simdnorm_batch_norm_defaults);
+  const simdnorm_batch_norm_options* chosen =
+      read_options(options, storage, simdnorm_batch_norm_defaults, first_batch_norm_size);
   if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
   const simdnorm_batch_norm_options& o = *chosen;
+  if (o.activation != SIMDNORM_ACTIVATION_NONE || o.residual != nullptr) return SIMDNORM_INVALID_ACTIVATION;
   region rx, pad, written[5], read[3];
   if (const simdnorm_status s = check_pair(x, y, rx, written[0])) return s;
   if (const simdnorm_status s = check_epsilon(o.epsilon)) return s;
@@ -249,9 +251,11 @@ simdnorm_status simdnorm_batch_norm_inference(const simdnorm_const_matrix* x, co
                                               simdnorm_const_vector mean, simdnorm_const_vector variance,
                                               const simdnorm_batch_norm_options* options) {
   simdnorm_batch_norm_options storage;
-  const simdnorm_batch_norm_options* chosen = read_options(options, storage, simdnorm_batch_norm_defaults);
+  const simdnorm_batch_norm_options* chosen =
+      read_options(options, storage, simdnorm_batch_norm_defaults, first_batch_norm_size);
   if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
   const simdnorm_batch_norm_options& o = *chosen;
+  if (o.activation != SIMDNORM_ACTIVATION_NONE || o.residual != nullptr) return SIMDNORM_INVALID_ACTIVATION;
   region rx, written[1], read[5];
   if (const simdnorm_status s = check_pair(x, y, rx, written[0])) return s;
   if (const simdnorm_status s = check_epsilon(o.epsilon)) return s;

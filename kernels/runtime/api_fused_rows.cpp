@@ -25,23 +25,25 @@ bool may_write(const region& output, const region& input) noexcept {
 }
 
 simdnorm_status check_options(const fused_row_call& f) noexcept {
-  const bool known = f.activation >= SIMDNORM_ACTIVATION_NONE && f.activation <= SIMDNORM_ACTIVATION_SILU &&
-                     (f.rounding == SIMDNORM_ROUND_ONCE || f.rounding == SIMDNORM_ROUND_BEFORE_WEIGHT);
+  if (f.activation < SIMDNORM_ACTIVATION_NONE || f.activation > SIMDNORM_ACTIVATION_SILU) {
+    return SIMDNORM_INVALID_ACTIVATION;
+  }
+  const bool known = f.rounding == SIMDNORM_ROUND_ONCE || f.rounding == SIMDNORM_ROUND_BEFORE_WEIGHT;
   return known ? SIMDNORM_OK : SIMDNORM_INVALID_OPTION;
 }
 
-activation function_of(simdnorm_activation a) noexcept {
+elementwise_function function_of(simdnorm_activation a) noexcept {
   switch (a) {
     case SIMDNORM_ACTIVATION_RELU:
-      return activation::relu;
+      return elementwise_function::relu;
     case SIMDNORM_ACTIVATION_GELU:
-      return activation::gelu_erf;
+      return elementwise_function::gelu_erf;
     case SIMDNORM_ACTIVATION_GELU_TANH:
-      return activation::gelu_tanh;
+      return elementwise_function::gelu_tanh;
     case SIMDNORM_ACTIVATION_SILU:
-      return activation::silu;
+      return elementwise_function::silu;
     default:
-      return activation::none;
+      return elementwise_function::none;
   }
 }
 
@@ -94,6 +96,7 @@ simdnorm_status launch(const row_norm_call& c, const fused_row_call& f, const ro
   a.cols = c.x->cols;
   a.gamma = c.gamma.data;
   a.beta = c.beta.data;
+  a.gamma_type = a.beta_type = SIMDNORM_F32;
   a.mean = static_cast<float*>(c.mean.data);
   a.rstd = static_cast<float*>(c.rstd.data);
   a.epsilon = c.epsilon;
@@ -365,7 +368,7 @@ simdnorm_status run_tensors(const simdnorm_const_tensor* x, const simdnorm_tenso
   if (f.any() || masked) return launch(c, f, &walk, nullptr, fused);
   // One dimension: a matrix.
   if (walk.dimensions == 1 && (walk.rows_per_token == 1 || c.padding.kind == SIMDNORM_PADDING_NONE)) {
-    return run_plain(c, plain, fused);
+    return run_plain(c, {plain, nullptr, nullptr}, fused);
   }
   return launch(c, f, &walk, plain, fused);
 }

@@ -12,12 +12,12 @@ using namespace simdnorm;
 
 namespace {
 
-[[gnu::noinline]] simdnorm_status check(const row_norm_call& c) noexcept {
+[[gnu::noinline]] simdnorm_status check(const row_norm_call& c, types among) noexcept {
   region x, written[3], read[3];
-  if (const simdnorm_status s = check_pair(c.x, c.y, x, written[0])) return s;
+  if (const simdnorm_status s = check_pair(c.x, c.y, x, written[0], among)) return s;
   if (const simdnorm_status s = check_epsilon(c.epsilon)) return s;
-  if (const simdnorm_status s = check_vector(c.gamma, c.x->cols, read[0])) return s;
-  if (const simdnorm_status s = check_vector(c.beta, c.x->cols, read[1])) return s;
+  if (const simdnorm_status s = check_vector(c.gamma, c.x->cols, read[0], c.x->type)) return s;
+  if (const simdnorm_status s = check_vector(c.beta, c.x->cols, read[1], c.x->type)) return s;
   if (const simdnorm_status s = check_vector(c.mean, c.x->rows, written[1])) return s;
   if (const simdnorm_status s = check_vector(c.rstd, c.x->rows, written[2])) return s;
   if (const simdnorm_status s = check_padding(c.padding, c.x->rows, c.x->cols, axis::row, read[2])) return s;
@@ -93,11 +93,11 @@ template <class Kernel>
 }
 
 // `fused` does masks of elements.
-inline simdnorm_status run(const row_norm_call& c, row_kernel slot, fused_row_kernel fused) noexcept {
+inline simdnorm_status run(const row_norm_call& c, const row_slots& slots, fused_row_kernel fused) noexcept {
   const bool usual = is_usual(c);
   if (!usual) [[unlikely]] {
     if (masks_elements(c.padding)) return run_fused(c, {}, fused);
-    if (const simdnorm_status s = check(c)) return s;
+    if (const simdnorm_status s = check(c, slots.bf16 != nullptr ? types::f32_and_halves : types::f32)) return s;
   }
   const kernel_table* table = active_table();
   if (table == nullptr) return SIMDNORM_UNKNOWN_ISA;
@@ -111,6 +111,8 @@ inline simdnorm_status run(const row_norm_call& c, row_kernel slot, fused_row_ke
   a.cols = c.x->cols;
   a.gamma = c.gamma.data;
   a.beta = c.beta.data;
+  a.gamma_type = c.gamma.type;
+  a.beta_type = c.beta.type;
   a.mean = static_cast<float*>(c.mean.data);
   a.rstd = static_cast<float*>(c.rstd.data);
   a.epsilon = c.epsilon;
@@ -118,14 +120,16 @@ inline simdnorm_status run(const row_norm_call& c, row_kernel slot, fused_row_ke
   a.rows_together = rows_together_of(c.x->rows, a.cols);
   a.split = nullptr;
   a.walk = nullptr;
-  a.stream = c.x->rows * a.cols * sizeof(float) >= simdnorm_stream_border();
-  const auto kernel = table->*slot;
+  const bool half = !usual && c.x->type != SIMDNORM_F32;
+  a.stream = c.x->rows * a.cols * (half ? 2 : sizeof(float)) >= simdnorm_stream_border();
+  auto kernel = table->*slots.f32;
   if (usual) [[likely]] {
     const control_word_scope ieee;
     kernel(a, block{0, c.x->rows, 0, a.cols});
     return SIMDNORM_OK;
   }
-  if (is_parallel(c.executor) && c.padding.kind == SIMDNORM_PADDING_NONE && c.x->rows < c.executor->threads &&
+  if (half) kernel = table->*(c.x->type == SIMDNORM_BF16 ? slots.bf16 : slots.f16);
+  if (!half && is_parallel(c.executor) && c.padding.kind == SIMDNORM_PADDING_NONE && c.x->rows < c.executor->threads &&
       a.cols >= 2 * elements_per_task && a.cols <= most_chunks * chunk_elements) {
     return split_rows(c, a, kernel);
   }
@@ -136,8 +140,8 @@ inline simdnorm_status run(const row_norm_call& c, row_kernel slot, fused_row_ke
 
 }  // namespace
 
-simdnorm_status simdnorm::run_plain(const row_norm_call& c, row_kernel slot, fused_row_kernel fused) noexcept {
-  return run(c, slot, fused);
+simdnorm_status simdnorm::run_plain(const row_norm_call& c, const row_slots& slots, fused_row_kernel fused) noexcept {
+  return run(c, slots, fused);
 }
 
 extern "C" {
@@ -152,7 +156,8 @@ simdnorm_status simdnorm_layer_norm(const simdnorm_const_matrix* x, const simdno
                      {.activation = o->activation}, &kernel_table::layer_norm_fused_f32);
   }
   return run({x, y, o->epsilon, o->gamma, o->beta, o->mean, o->rstd, o->padding, o->executor},
-             &kernel_table::layer_norm_f32, &kernel_table::layer_norm_fused_f32);
+             {&kernel_table::layer_norm_f32, &kernel_table::layer_norm_bf16, &kernel_table::layer_norm_f16},
+             &kernel_table::layer_norm_fused_f32);
 }
 
 simdnorm_status simdnorm_rms_norm(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
@@ -166,7 +171,8 @@ simdnorm_status simdnorm_rms_norm(const simdnorm_const_matrix* x, const simdnorm
                      &kernel_table::rms_norm_fused_f32);
   }
   return run({x, y, o->epsilon, o->weight, no_input, no_output, o->rstd, o->padding, o->executor},
-             &kernel_table::rms_norm_f32, &kernel_table::rms_norm_fused_f32);
+             {&kernel_table::rms_norm_f32, &kernel_table::rms_norm_bf16, &kernel_table::rms_norm_f16},
+             &kernel_table::rms_norm_fused_f32);
 }
 
 simdnorm_status simdnorm_l2_norm(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
@@ -175,7 +181,7 @@ simdnorm_status simdnorm_l2_norm(const simdnorm_const_matrix* x, const simdnorm_
   const simdnorm_l2_norm_options* o = read_options(options, storage, simdnorm_l2_norm_defaults);
   if (o == nullptr) return SIMDNORM_INVALID_STRUCT;
   return run({x, y, o->epsilon, no_input, no_input, no_output, o->norm, o->padding, o->executor},
-             &kernel_table::l2_norm_f32, &kernel_table::l2_norm_fused_f32);
+             {&kernel_table::l2_norm_f32, nullptr, nullptr}, &kernel_table::l2_norm_fused_f32);
 }
 
 }  // extern "C"

@@ -46,18 +46,31 @@ inline const Options* read_options(const Options* in, Options& storage, Options 
   return &storage;
 }
 
+// Of simdnorm_batch_norm_options, before it had an activation.
+inline constexpr size_t first_batch_norm_size = offsetof(simdnorm_batch_norm_options, activation);
+
 inline constexpr size_t largest_size = static_cast<size_t>(PTRDIFF_MAX);
+
+// Which element types a norm has kernels for.
+enum class types { f32, f32_and_halves };
+
+// Bytes of an element; 0: not among the types.
+inline size_t element_size(simdnorm_type type, types among) noexcept {
+  if (type == SIMDNORM_F32) return sizeof(float);
+  return among == types::f32_and_halves && (type == SIMDNORM_BF16 || type == SIMDNORM_F16) ? 2 : 0;
+}
 
 // Shape, type, alignment and stride of one view; fills its region. `Matrix` is either kind.
 template <class Matrix>
-inline simdnorm_status check_matrix(const Matrix* m, region& r, bool output) noexcept {
+inline simdnorm_status check_matrix(const Matrix* m, region& r, bool output, types among = types::f32) noexcept {
   r = {};
   if (m == nullptr) return SIMDNORM_NULL_POINTER;
-  if (m->type != SIMDNORM_F32) return SIMDNORM_UNSUPPORTED_TYPE;
+  const size_t size = element_size(m->type, among);
+  if (size == 0) return SIMDNORM_UNSUPPORTED_TYPE;
   if (m->rows == 0 || m->cols == 0) return SIMDNORM_OK;
   if (m->data == nullptr) return SIMDNORM_NULL_POINTER;
   r.first = reinterpret_cast<uintptr_t>(m->data);
-  if (r.first % sizeof(float) != 0) return SIMDNORM_MISALIGNED;
+  if (r.first % size != 0) return SIMDNORM_MISALIGNED;
 
   // The whole view, first byte to last, must fit into the address space.
   const ptrdiff_t stride = m->rows > 1 ? m->row_stride : 0;
@@ -65,18 +78,18 @@ inline simdnorm_status check_matrix(const Matrix* m, region& r, bool output) noe
   const size_t step = static_cast<size_t>(stride < 0 ? -stride : stride);
   if (output && m->rows > 1 && step < m->cols) return SIMDNORM_INVALID_STRIDE;
   size_t elements = 0;
-  if (m->cols > largest_size / sizeof(float) || __builtin_mul_overflow(m->rows - 1, step, &elements) ||
-      __builtin_add_overflow(elements, m->cols, &elements) || elements > largest_size / sizeof(float)) {
+  if (m->cols > largest_size / size || __builtin_mul_overflow(m->rows - 1, step, &elements) ||
+      __builtin_add_overflow(elements, m->cols, &elements) || elements > largest_size / size) {
     return SIMDNORM_INVALID_SHAPE;
   }
-  const size_t before = stride < 0 ? (m->rows - 1) * step * sizeof(float) : 0;
-  const size_t after = elements * sizeof(float) - before;
+  const size_t before = stride < 0 ? (m->rows - 1) * step * size : 0;
+  const size_t after = elements * size - before;
   if (before > r.first || after > UINTPTR_MAX - r.first) return SIMDNORM_INVALID_SHAPE;
   r.low = r.first - before;
   r.high = r.first + after;
   r.rows = m->rows;
-  r.row_bytes = m->cols * sizeof(float);
-  r.stride_bytes = stride * static_cast<ptrdiff_t>(sizeof(float));
+  r.row_bytes = m->cols * size;
+  r.stride_bytes = stride * static_cast<ptrdiff_t>(size);
   return SIMDNORM_OK;
 }
 
@@ -88,24 +101,27 @@ inline bool share_bytes(const region& a, const region& b) noexcept {
 }
 
 // x and y of one call: both valid, of one shape, and y is x or apart from it.
-inline simdnorm_status check_pair(const simdnorm_const_matrix* x, const simdnorm_matrix* y, region& rx,
-                                  region& ry) noexcept {
-  if (const simdnorm_status s = check_matrix(x, rx, false)) return s;
-  if (const simdnorm_status s = check_matrix(y, ry, true)) return s;
+inline simdnorm_status check_pair(const simdnorm_const_matrix* x, const simdnorm_matrix* y, region& rx, region& ry,
+                                  types among = types::f32) noexcept {
+  if (const simdnorm_status s = check_matrix(x, rx, false, among)) return s;
+  if (const simdnorm_status s = check_matrix(y, ry, true, among)) return s;
+  if (x->type != y->type) return SIMDNORM_UNSUPPORTED_TYPE;
   if (x->rows != y->rows || x->cols != y->cols) return SIMDNORM_INVALID_SHAPE;
   const bool in_place = rx.first == ry.first && rx.stride_bytes == ry.stride_bytes;
   return !in_place && share_bytes(rx, ry) ? SIMDNORM_OVERLAP : SIMDNORM_OK;
 }
 
-// A vector of `size` elements; null is fine (an empty region). `Vector` is either kind.
+// A vector of `size` elements of f32 or `other`; null is fine (an empty region). `Vector` is either kind.
 template <class Vector>
-inline simdnorm_status check_vector(const Vector& v, size_t size, region& r) noexcept {
+inline simdnorm_status check_vector(const Vector& v, size_t size, region& r,
+                                    simdnorm_type other = SIMDNORM_F32) noexcept {
   r = {};
   if (v.data == nullptr) return v.size == 0 || size == 0 ? SIMDNORM_OK : SIMDNORM_NULL_POINTER;
-  if (v.type != SIMDNORM_F32) return SIMDNORM_UNSUPPORTED_TYPE;
+  if (v.type != SIMDNORM_F32 && v.type != other) return SIMDNORM_UNSUPPORTED_TYPE;
   if (v.size != size) return SIMDNORM_INVALID_SHAPE;
-  r = contiguous(v.data, size * sizeof(float));
-  return r.first % sizeof(float) == 0 ? SIMDNORM_OK : SIMDNORM_MISALIGNED;
+  const size_t bytes = element_size(v.type, types::f32_and_halves);
+  r = contiguous(v.data, size * bytes);
+  return r.first % bytes == 0 ? SIMDNORM_OK : SIMDNORM_MISALIGNED;
 }
 
 // A required array of `size` elements.

@@ -10,6 +10,10 @@
 namespace simdnorm {
 
 using row_kernel = void (*kernel_table::*)(const row_norm_arguments&, const block&) noexcept;
+// The slots of a norm; bf16 and f16 are null where it has f32 alone.
+struct row_slots {
+  row_kernel f32, bf16, f16;
+};
 using fused_row_kernel = void (*kernel_table::*)(const fused_row_arguments&, const block&) noexcept;
 
 // What layer_norm, rms_norm and l2_norm have in common; the parts that one lacks are empty vectors.
@@ -55,7 +59,7 @@ inline const simdnorm_rms_norm_options* read_rms_norm(const simdnorm_rms_norm_op
 }
 
 // Check and run: a plain call, which may have masks of elements; any call.
-simdnorm_status run_plain(const row_norm_call& c, row_kernel slot, fused_row_kernel fused) noexcept;
+simdnorm_status run_plain(const row_norm_call& c, const row_slots& slots, fused_row_kernel fused) noexcept;
 simdnorm_status run_fused(const row_norm_call& c, const fused_row_call& f, fused_row_kernel slot) noexcept;
 
 }  // namespace simdnorm

@@ -51,6 +51,8 @@ const char* simdnorm_status_string(simdnorm_status status) {
       return "a pointer is not aligned to its element type";
     case SIMDNORM_INVALID_OPTION:
       return "an option has a value that is none of its own";
+    case SIMDNORM_INVALID_ACTIVATION:
+      return "this norm does not have this activation, or takes no residual";
     default:
       return "unknown status";
   }

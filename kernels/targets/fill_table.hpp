@@ -4,9 +4,13 @@
 // simdnorm::<isa>::table. Included after the lanes.
 #pragma once
 
+#include "channel/affine.hpp"
+#include "channel/moments.hpp"
+#include "channel/rows.hpp"
 #include "column/affine.hpp"
 #include "column/extremes.hpp"
 #include "column/moments.hpp"
+#include "convert.hpp"
 #include "math/activation.hpp"
 #include "row/fused.hpp"
 #include "row/l2_norm.hpp"
@@ -19,7 +23,7 @@ namespace {
 
 #define SIMDNORM_KERNEL(family, dtype, arguments)                      \
   void family##_##dtype(const arguments& a, const block& b) noexcept { \
-    family<lanes>(a, b);                                               \
+    family<lanes, dtype>(a, b);                                        \
   }
 #include "kernel_list.inc"
 #undef SIMDNORM_KERNEL

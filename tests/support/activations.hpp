@@ -19,26 +19,26 @@
 namespace simdnorm::test {
 
 struct named_activation {
-  activation function;
+  elementwise_function function;
   const char* name;
 };
 inline constexpr std::array<named_activation, 9> all_activations = {{
-    {activation::none, "none"},
-    {activation::relu, "relu"},
-    {activation::gelu_erf, "gelu_erf"},
-    {activation::gelu_tanh, "gelu_tanh"},
-    {activation::silu, "silu"},
-    {activation::sigmoid, "sigmoid"},
-    {activation::tanh, "tanh"},
-    {activation::erf, "erf"},
-    {activation::exp, "exp"},
+    {elementwise_function::none, "none"},
+    {elementwise_function::relu, "relu"},
+    {elementwise_function::gelu_erf, "gelu_erf"},
+    {elementwise_function::gelu_tanh, "gelu_tanh"},
+    {elementwise_function::silu, "silu"},
+    {elementwise_function::sigmoid, "sigmoid"},
+    {elementwise_function::tanh, "tanh"},
+    {elementwise_function::erf, "erf"},
+    {elementwise_function::exp, "exp"},
 }};
 
 // With the instruction set that is active.
-inline void activated(activation f, const float* x, float* y, std::size_t n) {
+inline void activated(elementwise_function f, const float* x, float* y, std::size_t n) {
   active_table()->elementwise_f32({x, y, f}, {0, 1, 0, n});
 }
-inline std::vector<float> activated(activation f, const std::vector<float>& x) {
+inline std::vector<float> activated(elementwise_function f, const std::vector<float>& x) {
   std::vector<float> y(x.size());
   activated(f, x.data(), y.data(), x.size());
   return y;
@@ -57,56 +57,56 @@ inline std::vector<float> floats_of_every_kind(std::size_t lows) {
 
 // What the result is at inputs that have no error, or none worth a bound.
 struct special_value {
-  activation function;
+  elementwise_function function;
   std::uint32_t x, y;
 };
 inline constexpr std::uint32_t plus_infinity = 0x7f800000, minus_infinity = 0xff800000, one = 0x3f800000,
                                minus_one = 0xbf800000, minus_zero = 0x80000000;
 inline constexpr special_value special_values[] = {
-    {activation::relu, minus_zero, minus_zero},
-    {activation::relu, 0, 0},
-    {activation::relu, minus_infinity, 0},
-    {activation::relu, plus_infinity, plus_infinity},
-    {activation::gelu_erf, minus_zero, minus_zero},
-    {activation::gelu_erf, 0, 0},
-    {activation::gelu_erf, minus_infinity, minus_zero},
-    {activation::gelu_erf, plus_infinity, plus_infinity},
-    {activation::gelu_erf, 0x7f7fffff, 0x7f7fffff},
-    {activation::gelu_erf, 0xff7fffff, minus_zero},
-    {activation::gelu_erf, 2, 1},
-    {activation::gelu_tanh, minus_zero, minus_zero},
-    {activation::gelu_tanh, 0, 0},
-    {activation::gelu_tanh, minus_infinity, minus_zero},
-    {activation::gelu_tanh, plus_infinity, plus_infinity},
-    {activation::gelu_tanh, 0x7f7fffff, 0x7f7fffff},
-    {activation::gelu_tanh, 0xff7fffff, minus_zero},
-    {activation::gelu_tanh, 2, 1},
-    {activation::silu, minus_zero, minus_zero},
-    {activation::silu, 0, 0},
-    {activation::silu, minus_infinity, minus_zero},
-    {activation::silu, plus_infinity, plus_infinity},
-    {activation::silu, 0x7f7fffff, 0x7f7fffff},
-    {activation::silu, 0xff7fffff, minus_zero},
-    {activation::silu, 2, 1},
-    {activation::sigmoid, minus_zero, 0x3f000000},
-    {activation::sigmoid, 0, 0x3f000000},
-    {activation::sigmoid, minus_infinity, 0},
-    {activation::sigmoid, plus_infinity, one},
-    {activation::tanh, minus_zero, minus_zero},
-    {activation::tanh, 0, 0},
-    {activation::tanh, 1, 1},
-    {activation::tanh, minus_infinity, minus_one},
-    {activation::tanh, plus_infinity, one},
-    {activation::erf, minus_zero, minus_zero},
-    {activation::erf, 0, 0},
-    {activation::erf, minus_infinity, minus_one},
-    {activation::erf, plus_infinity, one},
-    {activation::exp, minus_zero, one},
-    {activation::exp, 0, one},
-    {activation::exp, minus_infinity, 0},
-    {activation::exp, plus_infinity, plus_infinity},
-    {activation::exp, 0xff7fffff, 0},
-    {activation::exp, 0x7f7fffff, plus_infinity},
+    {elementwise_function::relu, minus_zero, minus_zero},
+    {elementwise_function::relu, 0, 0},
+    {elementwise_function::relu, minus_infinity, 0},
+    {elementwise_function::relu, plus_infinity, plus_infinity},
+    {elementwise_function::gelu_erf, minus_zero, minus_zero},
+    {elementwise_function::gelu_erf, 0, 0},
+    {elementwise_function::gelu_erf, minus_infinity, minus_zero},
+    {elementwise_function::gelu_erf, plus_infinity, plus_infinity},
+    {elementwise_function::gelu_erf, 0x7f7fffff, 0x7f7fffff},
+    {elementwise_function::gelu_erf, 0xff7fffff, minus_zero},
+    {elementwise_function::gelu_erf, 2, 1},
+    {elementwise_function::gelu_tanh, minus_zero, minus_zero},
+    {elementwise_function::gelu_tanh, 0, 0},
+    {elementwise_function::gelu_tanh, minus_infinity, minus_zero},
+    {elementwise_function::gelu_tanh, plus_infinity, plus_infinity},
+    {elementwise_function::gelu_tanh, 0x7f7fffff, 0x7f7fffff},
+    {elementwise_function::gelu_tanh, 0xff7fffff, minus_zero},
+    {elementwise_function::gelu_tanh, 2, 1},
+    {elementwise_function::silu, minus_zero, minus_zero},
+    {elementwise_function::silu, 0, 0},
+    {elementwise_function::silu, minus_infinity, minus_zero},
+    {elementwise_function::silu, plus_infinity, plus_infinity},
+    {elementwise_function::silu, 0x7f7fffff, 0x7f7fffff},
+    {elementwise_function::silu, 0xff7fffff, minus_zero},
+    {elementwise_function::silu, 2, 1},
+    {elementwise_function::sigmoid, minus_zero, 0x3f000000},
+    {elementwise_function::sigmoid, 0, 0x3f000000},
+    {elementwise_function::sigmoid, minus_infinity, 0},
+    {elementwise_function::sigmoid, plus_infinity, one},
+    {elementwise_function::tanh, minus_zero, minus_zero},
+    {elementwise_function::tanh, 0, 0},
+    {elementwise_function::tanh, 1, 1},
+    {elementwise_function::tanh, minus_infinity, minus_one},
+    {elementwise_function::tanh, plus_infinity, one},
+    {elementwise_function::erf, minus_zero, minus_zero},
+    {elementwise_function::erf, 0, 0},
+    {elementwise_function::erf, minus_infinity, minus_one},
+    {elementwise_function::erf, plus_infinity, one},
+    {elementwise_function::exp, minus_zero, one},
+    {elementwise_function::exp, 0, one},
+    {elementwise_function::exp, minus_infinity, 0},
+    {elementwise_function::exp, plus_infinity, plus_infinity},
+    {elementwise_function::exp, 0xff7fffff, 0},
+    {elementwise_function::exp, 0x7f7fffff, plus_infinity},
 };
 
 struct activation_hash {
@@ -126,26 +126,26 @@ inline std::vector<activation_hash> hash_activations(std::size_t lows) {
 }
 
 // Of numbers and infinities; limits at infinities.
-inline double exact_in_doubles(activation f, double x) {
+inline double exact_in_doubles(elementwise_function f, double x) {
   constexpr double infinity = std::numeric_limits<double>::infinity();
   switch (f) {
-    case activation::none:
+    case elementwise_function::none:
       return x;
-    case activation::relu:
+    case elementwise_function::relu:
       return x < 0 ? 0 : x;
-    case activation::gelu_erf:
+    case elementwise_function::gelu_erf:
       return x == -infinity ? -0.0 : x * (0.5 * std::erfc(-x * 0.70710678118654752440));
-    case activation::gelu_tanh:
+    case elementwise_function::gelu_tanh:
       return x == -infinity ? -0.0 : x / (1 + std::exp(-1.5957691216057307117 * (x + 0.044715 * x * x * x)));
-    case activation::silu:
+    case elementwise_function::silu:
       return x == -infinity ? -0.0 : x / (1 + std::exp(-x));
-    case activation::sigmoid:
+    case elementwise_function::sigmoid:
       return 1 / (1 + std::exp(-x));
-    case activation::tanh:
+    case elementwise_function::tanh:
       return std::tanh(x);
-    case activation::erf:
+    case elementwise_function::erf:
       return std::erf(x);
-    case activation::exp:
+    case elementwise_function::exp:
       return std::exp(x);
   }
   return 0;

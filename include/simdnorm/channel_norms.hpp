@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Norms of [batch, channels, spatial...] tensors: batch_norm, group_norm, instance_norm. channel_norms.h says
+// which layouts there are.
+#pragma once
+
+#include "simdnorm/channel_norms.h"
+#include "simdnorm/column_norms.hpp"
+
+namespace simdnorm {
+
+/// Normalizes channels by the statistics of their real elements; updates running statistics if given.
+[[nodiscard]] inline status batch_norm_training(tensor_view<const float> x, tensor_view<float> y,
+                                                const batch_norm_training_options& options = {},
+                                                activation_function last = activation_function::none) noexcept {
+  simdnorm_batch_norm_options c = detail::c_options(options);
+  c.momentum = options.momentum;
+  c.biased_running_variance = options.biased_running_variance;
+  c.running_mean = detail::c_vector(options.running_mean);
+  c.running_variance = detail::c_vector(options.running_variance);
+  c.mean = detail::c_vector(options.mean_out);
+  c.rstd = detail::c_vector(options.rstd_out);
+  c.activation = static_cast<simdnorm_activation>(last);
+  const simdnorm_const_tensor cx = detail::c_view(x);
+  const simdnorm_tensor cy = detail::c_view(y);
+  return static_cast<status>(simdnorm_batch_norm_training_nd(&cx, &cy, &c));
+}
+
+/// Normalizes channels by given statistics.
+[[nodiscard]] inline status batch_norm_inference(tensor_view<const float> x, tensor_view<float> y,
+                                                 std::span<const float> mean, std::span<const float> variance,
+                                                 const batch_norm_options& options = {},
+                                                 activation_function last = activation_function::none) noexcept {
+  simdnorm_batch_norm_options c = detail::c_options(options);
+  c.activation = static_cast<simdnorm_activation>(last);
+  const simdnorm_const_tensor cx = detail::c_view(x);
+  const simdnorm_tensor cy = detail::c_view(y);
+  return static_cast<status>(
+      simdnorm_batch_norm_inference_nd(&cx, &cy, detail::c_vector(mean), detail::c_vector(variance), &c));
+}
+
+/// y = last(batch_norm(x) + residual), as blocks of residual networks end.
+[[nodiscard]] inline status batch_norm_inference_add(tensor_view<const float> x, tensor_view<const float> residual,
+                                                     tensor_view<float> y, std::span<const float> mean,
+                                                     std::span<const float> variance,
+                                                     const batch_norm_options& options = {},
+                                                     activation_function last = activation_function::relu) noexcept {
+  simdnorm_batch_norm_options c = detail::c_options(options);
+  const simdnorm_const_tensor cr = detail::c_view(residual);
+  c.residual = &cr;
+  c.activation = static_cast<simdnorm_activation>(last);
+  const simdnorm_const_tensor cx = detail::c_view(x);
+  const simdnorm_tensor cy = detail::c_view(y);
+  return static_cast<status>(
+      simdnorm_batch_norm_inference_nd(&cx, &cy, detail::c_vector(mean), detail::c_vector(variance), &c));
+}
+
+/// See simdnorm_group_norm_options.
+struct group_norm_options {
+  double epsilon = 1e-5;
+  std::span<const float> gamma{}, beta{};
+  std::span<float> mean_out{}, rstd_out{};
+  padding pad{};
+  const executor* exec = nullptr;
+  activation_function last = activation_function::none;
+};
+
+namespace detail {
+
+inline simdnorm_group_norm_options c_options(const group_norm_options& options) noexcept {
+  simdnorm_group_norm_options c = simdnorm_group_norm_defaults();
+  c.epsilon = options.epsilon;
+  c.gamma = c_vector(options.gamma);
+  c.beta = c_vector(options.beta);
+  c.mean = c_vector(options.mean_out);
+  c.rstd = c_vector(options.rstd_out);
+  c.padding = options.pad.c;
+  c.executor = options.exec;
+  c.activation = static_cast<simdnorm_activation>(options.last);
+  return c;
+}
+
+}  // namespace detail
+
+/// Normalizes each of `groups` groups of channels of every sample by its own statistics.
+[[nodiscard]] inline status group_norm(tensor_view<const float> x, tensor_view<float> y, std::size_t groups,
+                                       const group_norm_options& options = {}) noexcept {
+  const simdnorm_group_norm_options c = detail::c_options(options);
+  const simdnorm_const_tensor cx = detail::c_view(x);
+  const simdnorm_tensor cy = detail::c_view(y);
+  return static_cast<status>(simdnorm_group_norm(&cx, &cy, groups, &c));
+}
+
+/// Normalizes every channel of every sample by its own statistics.
+[[nodiscard]] inline status instance_norm(tensor_view<const float> x, tensor_view<float> y,
+                                          const group_norm_options& options = {}) noexcept {
+  const simdnorm_group_norm_options c = detail::c_options(options);
+  const simdnorm_const_tensor cx = detail::c_view(x);
+  const simdnorm_tensor cy = detail::c_view(y);
+  return static_cast<status>(simdnorm_instance_norm(&cx, &cy, &c));
+}
+
+}  // namespace simdnorm

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// channel_moments: count, mean and M2 of sets of planes. docs/numerics.md, "A channel".
+#pragma once
+
+#include "channel/planes.hpp"
+
+namespace simdnorm::SIMDNORM_ISA {
+namespace {
+
+// The shift of a set is the mean of a sample: so many patches of so many elements, spread over all planes. The
+// first elements alone would not do: feature maps begin with zeros, and neighbours are alike.
+constexpr size_t patch_elements = 16;
+constexpr size_t most_patches = 64;
+constexpr size_t elements_per_patch = 128;
+// Turns of 32 elements between two additions to doubles. A row's second level in f32 would not do: half of a feature
+// map are the same number, whose squares all round the same way (2.67 ulp where 80 % are).
+constexpr size_t turns_per_flush = 4;
+constexpr size_t flush_elements = turns_per_flush * virtual_lanes;
+
+// Where the patches of a set lie: the same for all sets of a call (three divisions of 64 bits are a quarter of a set
+// of 49 elements).
+struct sample_places {
+  size_t patches, width, last;  // a patch begins at `last` of its plane at the latest
+  size_t plane, at;             // of the first
+  size_t plane_step, at_step;
+
+  SIMDNORM_INLINE sample_places(size_t planes, size_t size) {
+    const size_t total = planes * size;
+    patches = total / elements_per_patch;
+    patches = patches < 4 ? 4 : patches;
+    patches = patches > most_patches ? most_patches : patches;
+    // Odd, so that patches do not all stand in one column of an image.
+    size_t step = total / patches;
+    step = step == 0 ? 1 : step - (step > 1 && step % 2 == 0);
+    width = size < patch_elements ? size : patch_elements;
+    last = size - width;
+    plane = step / 2 / size;
+    at = step / 2 % size;
+    plane_step = step / size;
+    at_step = step % size;
+  }
+};
+
+template <class L, bool Masked>
+SIMDNORM_INLINE float sample_mean(const plane_set& set, const sample_places& places) {
+  using f32 = typename L::f32;
+  constexpr size_t half = group<L> / 2;
+  static_assert(half * L::width == patch_elements);
+  const size_t width = places.width;
+  size_t plane = places.plane;
+  size_t at = places.at;
+  const f32 zero = L::broadcast(0.0f);
+  row_lanes<L> sum;
+  sum.clear();
+  size_t count = 0;
+  for (size_t k = 0; k < places.patches && plane < set.planes; ++k) {
+    const size_t from = at < places.last ? at : places.last;
+    const float* const x = set.plane(plane) + from;
+    uint32_t word = 0;
+    if constexpr (Masked) {
+      const plane_mask mask = set.mask_of(plane);
+      const size_t real = mask.size() < from ? 0 : mask.size() - from;
+      word = mask.word(from, real < width ? real : width);
+      count += ones(word);
+    } else {
+      count += width;
+    }
+    const auto add = [&](auto first) SIMDNORM_LAMBDA {
+      repeat<half>([&](auto g) SIMDNORM_LAMBDA {
+        const size_t i = g * L::width;
+        if (i >= width) return;
+        f32 v = width == patch_elements ? L::load(x + i)
+                                        : (i + L::width <= width ? L::load(x + i) : L::load_n(x + i, width - i));
+        if constexpr (Masked) v = L::select(mask_of_word<L>(word, g), v, zero);
+        sum.v[first + g] = sum.v[first + g] + v;
+      });
+    };
+    if (k % 2 == 0) {
+      add(constant<size_t{0}>{});
+    } else {
+      add(constant<half>{});
+    }
+    plane += places.plane_step;
+    at += places.at_step;
+    if (at >= set.size) {
+      at -= set.size;
+      ++plane;
+    }
+  }
+  return count == 0 ? 0.0f : L::sum(sum.v) * (1.0f / static_cast<float>(count));
+}
+
+// sum(d) and sum(d^2) of d = x - shift: f32 lanes, into doubles every turns_per_flush turns.
+template <class L, bool Masked>
+SIMDNORM_INLINE sums64 sum_planes(const plane_set& set, float shift) {
+  using f32 = typename L::f32;
+  using wide = typename L::wide;
+  constexpr size_t half = group<L> / 2;
+  constexpr size_t parts = sizeof(wide) / sizeof(typename L::f64);
+  const f32 k = L::broadcast(shift);
+  row_lanes<L> s1, s2;
+  s1.clear();
+  s2.clear();
+  wide sum[group<L>];  // 16 lanes, and zeros
+  wide squares[group<L>];
+  repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
+    repeat<parts>([&](auto p) SIMDNORM_LAMBDA { sum[g].part[p] = squares[g].part[p] = L::broadcast64(0.0); });
+  });
+  const auto add = [&](size_t p, size_t from, size_t end) SIMDNORM_LAMBDA {
+    for_plane_lanes<L, Masked>(set, p, from, end, k, [&](auto g, f32 v) SIMDNORM_LAMBDA {
+      const f32 d = v - k;
+      s1.v[g] = s1.v[g] + d;
+      s2.v[g] = L::fma(d, d, s2.v[g]);
+    });
+  };
+  const auto flush = [&]() SIMDNORM_LAMBDA {
+    repeat<half>([&](auto g) SIMDNORM_LAMBDA {
+      const wide w1 = L::widen(s1.v[g] + s1.v[g + half]);
+      const wide w2 = L::widen(s2.v[g] + s2.v[g + half]);
+      repeat<parts>([&](auto p) SIMDNORM_LAMBDA {
+        sum[g].part[p] = sum[g].part[p] + w1.part[p];
+        squares[g].part[p] = squares[g].part[p] + w2.part[p];
+      });
+    });
+    s1.clear();
+    s2.clear();
+  };
+  const size_t turns = (set.size + virtual_lanes - 1) / virtual_lanes;
+  if (turns <= turns_per_flush) {
+    const size_t together = turns_per_flush / turns;
+    for (size_t p = 0; p < set.planes;) {
+      const size_t stop = set.planes - p < together ? set.planes : p + together;
+      for (; p < stop; ++p) add(p, 0, set.size);
+      flush();
+    }
+  } else {
+    for (size_t p = 0; p < set.planes; ++p) {
+      for (size_t from = 0; from < set.size; from += flush_elements) {
+        add(p, from, set.size - from < flush_elements ? set.size : from + flush_elements);
+        flush();
+      }
+    }
+  }
+  return {L::sum64(sum), L::sum64(squares)};
+}
+
+// The same in 32 lanes of doubles: for sets that f32 lanes cannot do.
+template <class L, bool Masked>
+[[gnu::noinline]] sums64 sum_planes64(const plane_set& set, float shift) {
+  using f64 = typename L::f64;
+  using wide = typename L::wide;
+  constexpr size_t parts = sizeof(wide) / sizeof(f64);
+  const f64 k = L::broadcast64(static_cast<double>(shift));
+  wide sum[group<L>];
+  wide squares[group<L>];
+  repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
+    repeat<parts>([&](auto p) SIMDNORM_LAMBDA { sum[g].part[p] = squares[g].part[p] = L::broadcast64(0.0); });
+  });
+  for (size_t p = 0; p < set.planes; ++p) {
+    for_plane_lanes<L, Masked>(set, p, 0, set.size, L::broadcast(shift),
+                               [&](auto g, typename L::f32 v) SIMDNORM_LAMBDA {
+                                 const wide w = L::widen(v);
+                                 repeat<parts>([&](auto i) SIMDNORM_LAMBDA {
+                                   const f64 d = w.part[i] - k;
+                                   sum[g].part[i] = sum[g].part[i] + d;
+                                   squares[g].part[i] = squares[g].part[i] + d * d;
+                                 });
+                               });
+  }
+  return {L::sum64(sum), L::sum64(squares)};
+}
+
+// How many elements of a set are real.
+template <class L, bool Masked>
+SIMDNORM_INLINE size_t count_real(const plane_set& set) {
+  if constexpr (!Masked) return set.planes * set.size;
+  size_t count = 0;
+  for (size_t p = 0; p < set.planes; ++p) {
+    const plane_mask mask = set.mask_of(p);
+    if (!mask.marks_elements()) {
+      count += mask.size();
+      continue;
+    }
+    for (size_t i = 0; i < set.size; i += virtual_lanes) {
+      const size_t rest = set.size - i < virtual_lanes ? set.size - i : virtual_lanes;
+      count += ones(mask.word(i, rest));
+    }
+  }
+  return count;
+}
+
+// The first real element of a set that has some.
+template <bool Masked>
+inline float first_real(const plane_set& set) {
+  if constexpr (!Masked) return *set.x;
+  for (size_t p = 0;; ++p) {
+    const plane_mask mask = set.mask_of(p);
+    for (size_t i = 0; i < mask.size(); i += virtual_lanes) {
+      const size_t rest = mask.size() - i < virtual_lanes ? mask.size() - i : virtual_lanes;
+      const uint32_t word = mask.word(i, rest);
+      if (word != 0) return set.plane(p)[i + static_cast<size_t>(__builtin_ctz(word))];
+    }
+  }
+}
+
+template <class L, bool Masked>
+SIMDNORM_INLINE bool all_are(const plane_set& set, float value) {
+  const typename L::f32 v = L::broadcast(value);
+  for (size_t p = 0; p < set.planes; ++p) {
+    for (size_t from = 0; from < set.size; from += flush_elements) {
+      bool same = true;
+      for_plane_lanes<L, Masked>(set, p, from, set.size - from < flush_elements ? set.size : from + flush_elements, v,
+                                 [&](auto, typename L::f32 e) SIMDNORM_LAMBDA { same &= L::all_equal(e, v); });
+      if (!same) return false;
+    }
+  }
+  return true;
+}
+
+struct set_moments {
+  double mean, m2;
+};
+
+// A set whose sums in f32 cannot be trusted, `sums` with shift: constant, too far from its shift, NaN or
+// infinity in it, close to overflow or underflow.
+template <class L, bool Masked>
+[[gnu::noinline]] set_moments mend_set(const plane_set& set, size_t count, float shift, sums64 sums) {
+  const float first = first_real<Masked>(set);
+  if (__builtin_isfinite(first) && all_are<L, Masked>(set, first)) return {static_cast<double>(first), 0.0};
+  const double n = static_cast<double>(count);
+  if ((sums.squares > 0.0) & (sums.squares < 0x1p127)) {
+    shift = static_cast<float>(static_cast<double>(shift) + sums.sum / n);
+  } else {
+    shift = static_cast<float>(sum_planes64<L, Masked>(set, 0.0f).sum / n);
+  }
+  const sums64 again = sum_planes64<L, Masked>(set, shift);
+  const double delta = again.sum / n;
+  return {static_cast<double>(shift) + delta, again.squares - again.sum * delta};
+}
+
+template <class L, bool Masked>
+SIMDNORM_INLINE void moments_of_sets(const channel_moments_arguments& a, const block& b) {
+  const sample_places places(a.planes, a.size);
+  const double all = 1.0 / static_cast<double>(a.planes * a.size);
+  for (size_t s = b.row_first; s < b.row_last; ++s) {
+    const plane_set set{static_cast<const float*>(a.x) + static_cast<ptrdiff_t>(s) * a.set_stride,
+                        a.plane_stride,
+                        a.planes,
+                        a.size,
+                        &a.mask,
+                        a.mask.first + s * a.mask.set_step};
+    const size_t i = s - b.row_first;
+    const size_t count = count_real<L, Masked>(set);
+    a.count[i] = count;
+    if (Masked && count == 0) {
+      a.mean[i] = a.m2[i] = 0.0;
+      continue;
+    }
+    const float shift = sample_mean<L, Masked>(set, places);
+    const sums64 sums = sum_planes<L, Masked>(set, shift);
+    const double n = static_cast<double>(count);
+    const double inverse = Masked ? 1.0 / n : all;
+    // The guard of a row, delta^2 <= variance / 8, and squares that neither overflowed nor underflowed.
+    if ((9.0 * (sums.sum * sums.sum) <= n * sums.squares) & (sums.squares > 0x1p-95) & (sums.squares < 0x1p127))
+        [[likely]] {
+      const double delta = sums.sum * inverse;
+      a.mean[i] = static_cast<double>(shift) + delta;
+      a.m2[i] = sums.squares - sums.sum * delta;
+    } else {
+      const set_moments mended = mend_set<L, Masked>(set, count, shift, sums);
+      a.mean[i] = mended.mean;
+      a.m2[i] = mended.m2;
+    }
+  }
+}
+
+template <class L, class>
+SIMDNORM_INLINE void channel_moments(const channel_moments_arguments& a, const block& b) {
+  if (a.mask.kind == channel_mask::none) {
+    moments_of_sets<L, false>(a, b);
+  } else {
+    moments_of_sets<L, true>(a, b);
+  }
+}
+
+}  // namespace
+}  // namespace simdnorm::SIMDNORM_ISA

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What channel-wise kernels share: planes, and which of their elements are real. docs/numerics.md defines
+// the arithmetic.
+#pragma once
+
+#include "inline.hpp"
+#include "repeat.hpp"
+#include "row/row.hpp"
+#include "table.hpp"
+
+namespace simdnorm::SIMDNORM_ISA {
+namespace {
+
+// A mask as a plane sees it: how many leading elements may be real, and, where they are marked one by one,
+// which.
+class plane_mask {
+ public:
+  SIMDNORM_INLINE plane_mask(const channel_mask& m, size_t index, size_t size) : m_(m), index_(index), n_(size) {
+    if (m.kind == channel_mask::lengths) {
+      n_ = m.index_type == SIMDNORM_I64 ? static_cast<size_t>(static_cast<const int64_t*>(m.data)[index])
+                                        : static_cast<size_t>(static_cast<const int32_t*>(m.data)[index]);
+    }
+  }
+
+  SIMDNORM_INLINE size_t size() const { return n_; }
+  SIMDNORM_INLINE bool marks_elements() const { return m_.kind >= channel_mask::bytes; }
+
+  // Bit k: whether element from + k is real, for k < count <= 32; not a byte of the mask that holds none of
+  // them is read.
+  SIMDNORM_INLINE uint32_t word(size_t from, size_t count) const {
+    const uint64_t all = (uint64_t{1} << count) - 1;
+    if (!marks_elements()) return static_cast<uint32_t>(all);
+    const auto* data = static_cast<const uint8_t*>(m_.data);
+    uint64_t word = 0;
+    if (m_.kind == channel_mask::bytes) {
+      const uint8_t* p = data + index_ + from;
+      size_t k = 0;
+      for (; k + 8 <= count; k += 8) {
+        uint64_t eight;
+        __builtin_memcpy(&eight, p + k, sizeof eight);
+        // The highest bit of each byte that is not zero; then these eight side by side.
+        const uint64_t high = (((eight & 0x7f7f7f7f7f7f7f7f) + 0x7f7f7f7f7f7f7f7f) | eight) & 0x8080808080808080;
+        word |= ((high >> 7) * 0x0102040810204080 >> 56) << k;
+      }
+      for (; k < count; ++k) word |= static_cast<uint64_t>(p[k] != 0) << k;
+    } else {
+      const size_t bit = index_ + from;
+      const uint8_t* p = data + bit / 8;
+      const size_t bytes = (bit % 8 + count + 7) / 8;
+      for (size_t k = 0; k < bytes; ++k) word |= static_cast<uint64_t>(p[k]) << (8 * k);
+      word = (word >> (bit % 8)) & all;
+    }
+    return static_cast<uint32_t>(word);
+  }
+
+ private:
+  const channel_mask& m_;
+  size_t index_, n_;
+};
+
+// How many bits are set; without popcnt the builtin is a call.
+SIMDNORM_INLINE size_t ones(uint32_t v) {
+  v = v - (v >> 1 & 0x55555555);
+  v = (v & 0x33333333) + (v >> 2 & 0x33333333);
+  return ((v + (v >> 4)) & 0x0f0f0f0f) * 0x01010101 >> 24;
+}
+
+// Register g of the 32 elements that a word marks.
+template <class L>
+SIMDNORM_INLINE typename L::mask mask_of_word(uint32_t word, size_t g) {
+  uint8_t bytes[4];
+  __builtin_memcpy(bytes, &word, sizeof bytes);
+  return L::mask_bits(bytes, g * L::width);
+}
+
+// The planes of one set of numbers.
+struct plane_set {
+  const float* x;
+  ptrdiff_t stride;
+  size_t planes, size;
+  const channel_mask* mask;
+  size_t mask_first;
+
+  SIMDNORM_INLINE const float* plane(size_t p) const { return x + static_cast<ptrdiff_t>(p) * stride; }
+  SIMDNORM_INLINE plane_mask mask_of(size_t p) const {
+    return plane_mask(*mask, mask_first + p * mask->plane_step, size);
+  }
+};
+
+// Calls step(register of the group, elements) for elements [from, end) of a plane, end - from <= flush_every;
+// what is not real or not there is `fill`.
+template <class L, bool Masked, class Step>
+SIMDNORM_INLINE void for_plane_lanes(const plane_set& set, size_t p, size_t from, size_t end, typename L::f32 fill,
+                                     Step step) {
+  const float* const x = set.plane(p);
+  if constexpr (!Masked) {
+    for_lanes<L>(x, from, end, fill, step);
+  } else {
+    const plane_mask mask = set.mask_of(p);
+    end = end < mask.size() ? end : mask.size();
+    if (from >= end) return;
+    if (!mask.marks_elements()) {
+      for_lanes<L>(x, from, end, fill, step);
+      return;
+    }
+    for (size_t i = from; i < end; i += virtual_lanes) {
+      const size_t rest = end - i < virtual_lanes ? end - i : virtual_lanes;
+      const uint32_t word = mask.word(i, rest);
+      if (word == 0) continue;
+      for_lanes<L>(x, i, i + rest, fill, [&](auto g, typename L::f32 v) SIMDNORM_LAMBDA {
+        step(g, L::select(mask_of_word<L>(word, g), v, fill));
+      });
+    }
+  }
+}
+
+}  // namespace
+}  // namespace simdnorm::SIMDNORM_ISA

@@ -1,0 +1,609 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The C entries of the norms of [batch, channels, spatial...] tensors: check, find the layout, dispatch. Channels
+// first has kernels of its own (kernels/channel); channels last is a matrix, and the column kernels do it.
+#include "padding.hpp"
+#include "runtime/checks.hpp"
+#include "runtime/column_fold.hpp"
+#include "runtime/dispatch.hpp"
+#include "runtime/tensors.hpp"
+
+using namespace simdnorm;
+
+namespace {
+
+// Channels of batch norm, or groups, whose statistics are taken before their outputs are written: so many that the
+// latter read x from L2, and that the work of making parameters is shared. No bit depends on it.
+constexpr size_t bytes_together = size_t{256} << 10;
+
+size_t sets_together(size_t elements, size_t most) {
+  const size_t fit = bytes_together / sizeof(float) / (elements == 0 ? 1 : elements);
+  return fit < 1 ? 1 : (fit < most ? fit : most);
+}
+
+struct channel_call {
+  const kernel_table* table;
+  tensor_view x, y, residual;
+  layout shape;
+  channel_mask mask;  // channels first
+  bool relu, stream;
+};
+
+// The parts that all functions check alike; `written` and `read` have y's vectors and those that are read.
+struct channel_checks {
+  const simdnorm_const_tensor* x;
+  const simdnorm_tensor* y;
+  const simdnorm_const_tensor* residual;
+  double epsilon;
+  simdnorm_activation activation;
+  const simdnorm_padding& padding;
+  const simdnorm_executor* executor;
+};
+
+simdnorm_status check_tensors(const channel_checks& k, bool batch_merges, channel_call& c) noexcept {
+  if (const simdnorm_status s = check_tensor(k.x, c.x)) return s;
+  if (const simdnorm_status s = check_tensor(k.y, c.y)) return s;
+  if (!same_sizes(*k.x, *k.y)) return SIMDNORM_INVALID_SHAPE;
+  c.residual = c.x;
+  if (k.residual != nullptr) {
+    if (const simdnorm_status s = check_tensor(k.residual, c.residual)) return s;
+    if (!same_sizes(*k.x, *k.residual)) return SIMDNORM_INVALID_SHAPE;
+  }
+  if (const simdnorm_status s = check_epsilon(k.epsilon)) return s;
+  if (k.activation != SIMDNORM_ACTIVATION_NONE && k.activation != SIMDNORM_ACTIVATION_RELU) {
+    return SIMDNORM_INVALID_ACTIVATION;
+  }
+  c.shape = {};
+  c.shape.batch = k.x->sizes[0];
+  c.shape.channels = k.x->sizes[1];
+  c.shape.size = c.x.size;
+  c.relu = k.activation == SIMDNORM_ACTIVATION_RELU;
+  if (is_empty(c.shape)) return SIMDNORM_OK;
+  const auto all = [&](auto can) { return can(c.x) && can(c.y) && can(c.residual); };
+  const bool first = all([](const tensor_view& v) { return v.first; });
+  const bool last = all([&](const tensor_view& v) { return v.last && (!batch_merges || v.batch_merges); });
+  c.shape.last = last && !(first && c.shape.size > 1);
+  if (!first && !last) return SIMDNORM_INVALID_STRIDE;
+  if (elements_meet(c.y, c.shape)) return SIMDNORM_INVALID_STRIDE;
+  set_regions(c.x, c.shape);
+  set_regions(c.y, c.shape);
+  if (!same_place(c.x, c.y, c.shape) && share_bytes(c.x, c.y)) return SIMDNORM_OVERLAP;
+  if (k.residual != nullptr) {
+    set_regions(c.residual, c.shape);
+    if (!same_place(c.residual, c.y, c.shape) && share_bytes(c.residual, c.y)) return SIMDNORM_OVERLAP;
+  }
+  c.stream = beyond_caches(c.shape.batch * c.shape.size, c.shape.channels, 1);
+  return SIMDNORM_OK;
+}
+
+// Vectors against each other (check_apart) and against the tensors.
+template <size_t Outputs, size_t Inputs>
+simdnorm_status check_vectors(const channel_call& c, const region (&written)[Outputs],
+                              const region (&read)[Inputs]) noexcept {
+  if (const simdnorm_status s = check_apart(written, read)) return s;
+  if (is_empty(c.shape)) return SIMDNORM_OK;
+  for (const region& r : written) {
+    if (share_bytes(c.x, r) || share_bytes(c.y, r)) return SIMDNORM_OVERLAP;
+  }
+  for (const region& r : read) {
+    if (share_bytes(c.y, r)) return SIMDNORM_OVERLAP;
+  }
+  return SIMDNORM_OK;
+}
+
+channel_affine_arguments affine_arguments(const channel_call& c, const column_parameters& p, simdnorm_padding_fill fill,
+                                          bool residual) {
+  channel_affine_arguments a{};
+  a.x = c.x.data;
+  a.y = const_cast<void*>(c.y.data);
+  a.residual = residual ? c.residual.data : nullptr;
+  a.x_strides = {c.x.batch, c.x.channel};
+  a.y_strides = {c.y.batch, c.y.channel};
+  a.residual_strides = {c.residual.batch, c.residual.channel};
+  a.size = c.shape.size;
+  a.parameters = &p;
+  a.mask = c.mask;
+  a.fill = fill;
+  a.relu = c.relu;
+  a.stream = c.stream;
+  return a;
+}
+
+column_normalizer_arguments normalizer_arguments(const simdnorm_batch_norm_options& o, column_parameters& p) {
+  column_normalizer_arguments a{};
+  a.gamma = static_cast<const float*>(o.gamma.data);
+  a.beta = static_cast<const float*>(o.beta.data);
+  a.epsilon = o.epsilon;
+  a.momentum = o.momentum;
+  a.biased = o.biased_running_variance != 0;
+  a.parameters = &p;
+  return a;
+}
+
+void train_outputs(const simdnorm_batch_norm_options& o, column_normalizer_arguments& a) {
+  a.mean = static_cast<float*>(o.mean.data);
+  a.rstd = static_cast<float*>(o.rstd.data);
+  a.running_mean = static_cast<float*>(o.running_mean.data);
+  a.running_variance = static_cast<float*>(o.running_variance.data);
+}
+
+size_t tasks_for(const simdnorm_executor* executor, const layout& shape, size_t units) {
+  if (!is_parallel(executor)) return 1;
+  const size_t worth = shape.batch * shape.channels * shape.size / elements_per_task;
+  const size_t wanted = worth < 4 * executor->threads ? worth : 4 * executor->threads;
+  return wanted < 1 ? 1 : (wanted < units ? wanted : units);
+}
+
+// Statistics of some sets.
+struct some_moments {
+  double mean[columns_per_strip];
+  double m2[columns_per_strip];
+  uint64_t count[columns_per_strip];
+};
+
+simdnorm_status train_channels_first(const channel_call& c, const simdnorm_batch_norm_options& o) noexcept {
+  const layout& shape = c.shape;
+  // The mask of each element gives every channel a count of its own: one by one.
+  const bool one_by_one = c.mask.kind >= channel_mask::bytes && c.mask.set_step != 0;
+  const size_t together = one_by_one ? 1 : sets_together(shape.batch * shape.size, 64);
+  const size_t tasks = tasks_for(o.executor, shape, shape.channels);
+  return for_tasks(o.executor, tasks, [&](size_t task) {
+    const size_t end = (task + 1) * shape.channels / tasks;
+    for (size_t first = task * shape.channels / tasks; first < end;) {
+      const size_t last = end - first < together ? end : first + together;
+      some_moments m;
+      const channel_moments_arguments moments{c.x.data, c.x.channel, c.x.batch, shape.batch, shape.size,
+                                              c.mask,   m.mean,      m.m2,      m.count};
+      c.table->channel_moments_f32(moments, block{first, last, 0, 0});
+      column_fold fold{m.count[0], m.mean, m.m2, nullptr, nullptr};
+      column_parameters p;
+      column_normalizer_arguments a = normalizer_arguments(o, p);
+      a.fold = &fold;
+      train_outputs(o, a);
+      c.table->column_normalizer_f32(a, block{0, 0, first, last});
+      channel_affine_arguments out = affine_arguments(c, p, o.padding.fill, false);
+      out.fetch = last < end ? static_cast<ptrdiff_t>(last - first) * c.x.channel : 0;
+      c.table->channel_affine_f32(out, block{0, shape.batch, first, last});
+      first = last;
+    }
+  });
+}
+
+simdnorm_status infer_channels_first(const channel_call& c, const simdnorm_batch_norm_options& o, const float* mean,
+                                     const float* variance) noexcept {
+  const layout& shape = c.shape;
+  const bool by_batch = !is_parallel(o.executor) || shape.batch >= o.executor->threads;
+  const size_t units = by_batch ? shape.batch : shape.channels;
+  const size_t tasks = tasks_for(o.executor, shape, units);
+  return for_tasks(o.executor, tasks, [&](size_t task) {
+    const size_t from = task * units / tasks;
+    const size_t to = (task + 1) * units / tasks;
+    const size_t end = by_batch ? shape.channels : to;
+    for (size_t first = by_batch ? 0 : from; first < end;) {
+      const size_t last = end - first < columns_per_strip ? end : first + columns_per_strip;
+      column_parameters p;
+      column_normalizer_arguments a = normalizer_arguments(o, p);
+      a.given_mean = mean;
+      a.given_variance = variance;
+      c.table->column_normalizer_f32(a, block{0, 0, first, last});
+      channel_affine_arguments out = affine_arguments(c, p, o.padding.fill, o.residual != nullptr);
+      out.fetch = 4096;
+      c.table->channel_affine_f32(out, block{by_batch ? from : 0, by_batch ? to : shape.batch, first, last});
+      first = last;
+    }
+  });
+}
+
+// Channels last as a matrix.
+simdnorm_const_matrix const_matrix(const tensor_view& v, const layout& shape) {
+  return {v.data, shape.batch * shape.size, shape.channels, v.row, SIMDNORM_F32};
+}
+simdnorm_matrix matrix(const tensor_view& v, const layout& shape) {
+  return {const_cast<void*>(v.data), shape.batch * shape.size, shape.channels, v.row, SIMDNORM_F32};
+}
+
+// y = relu(batch_norm(x) + residual), channels last: what the matrix functions do not have.
+simdnorm_status write_rows(const channel_call& c, const simdnorm_padding& padding, const column_parameters& p,
+                           bool residual, size_t first, size_t last, const simdnorm_executor* executor) noexcept {
+  const channel_rows_affine_arguments a{c.x.data,
+                                        const_cast<void*>(c.y.data),
+                                        residual ? c.residual.data : nullptr,
+                                        c.x.row,
+                                        c.y.row,
+                                        c.residual.row,
+                                        padding,
+                                        &p,
+                                        c.relu};
+  return for_row_blocks(executor, c.shape.batch * c.shape.size, last - first, [&](size_t from, size_t to) {
+    c.table->channel_rows_affine_f32(a, block{from, to, first, last});
+  });
+}
+
+simdnorm_status train_rows(const channel_call& c, const simdnorm_batch_norm_options& o) noexcept {
+  const column_source source{c.x.data, c.x.row, c.shape.batch * c.shape.size, o.padding,
+                             beyond_caches(c.shape.batch * c.shape.size, c.shape.channels, 2)};
+  return for_strips(c.shape.channels, o.executor,
+                    [&](size_t first, size_t last, const simdnorm_executor* over_rows) -> simdnorm_status {
+                      double mean[columns_per_strip];
+                      double m2[columns_per_strip];
+                      column_fold fold{0, mean, m2, nullptr, nullptr};
+                      if (const simdnorm_status s = fold_columns(*c.table, source, first, last, fold, over_rows)) {
+                        return s;
+                      }
+                      column_parameters p;
+                      column_normalizer_arguments a = normalizer_arguments(o, p);
+                      a.fold = &fold;
+                      train_outputs(o, a);
+                      c.table->column_normalizer_f32(a, block{0, 0, first, last});
+                      return write_rows(c, o.padding, p, false, first, last, over_rows);
+                    });
+}
+
+simdnorm_status infer_rows(const channel_call& c, const simdnorm_batch_norm_options& o, const float* mean,
+                           const float* variance) noexcept {
+  return for_strips(c.shape.channels, o.executor,
+                    [&](size_t first, size_t last, const simdnorm_executor* over_rows) -> simdnorm_status {
+                      column_parameters p;
+                      column_normalizer_arguments a = normalizer_arguments(o, p);
+                      a.given_mean = mean;
+                      a.given_variance = variance;
+                      c.table->column_normalizer_f32(a, block{0, 0, first, last});
+                      return write_rows(c, o.padding, p, o.residual != nullptr, first, last, over_rows);
+                    });
+}
+
+struct group_call {
+  const channel_call& c;
+  const simdnorm_group_norm_options& o;
+  size_t groups, channels;  // channels of a group
+};
+
+// Parameters of channels [first, last) of a sample, whose groups have the moments m from group `group` on.
+void make_group_parameters(const group_call& g, const double* mean, const double* m2, uint64_t count, size_t group,
+                           size_t first, size_t last, column_parameters& p, float* rstd) {
+  double each_mean[columns_per_strip];
+  double each_m2[columns_per_strip];
+  size_t i = first / g.channels - group;
+  for (size_t k = first, next = (group + i + 1) * g.channels; k < last; ++i, next += g.channels) {
+    for (; k < last && k < next; ++k) {
+      each_mean[k - first] = mean[i];
+      each_m2[k - first] = m2[i];
+    }
+  }
+  const column_fold fold{count, each_mean, each_m2, nullptr, nullptr};
+  column_normalizer_arguments a{};
+  const auto from_first = [first](const void* v) { return v ? static_cast<const float*>(v) + first : nullptr; };
+  a.fold = &fold;
+  a.gamma = from_first(g.o.gamma.data);
+  a.beta = from_first(g.o.beta.data);
+  a.epsilon = g.o.epsilon;
+  a.rstd = rstd;
+  a.parameters = &p;
+  g.c.table->column_normalizer_f32(a, block{0, 0, 0, last - first});
+}
+
+float canonical_float(double v) {
+  return v == v ? static_cast<float>(v) : __builtin_nanf("");
+}
+
+// What is told of a group; `rstd` is one of its channels'.
+void tell_group(const group_call& g, size_t sample, size_t group, double mean, float rstd) {
+  const size_t at = sample * g.groups + group;
+  if (g.o.mean.data) static_cast<float*>(g.o.mean.data)[at] = canonical_float(mean);
+  if (g.o.rstd.data) static_cast<float*>(g.o.rstd.data)[at] = rstd;
+}
+
+// Groups [first, last) of one sample, the channels of all of them at most columns_per_strip unless it is one.
+void groups_channels_first(const group_call& g, size_t sample, size_t first, size_t last) {
+  const channel_call& c = g.c;
+  const ptrdiff_t sample_offset = static_cast<ptrdiff_t>(sample) * c.x.batch;
+  some_moments m;
+  channel_moments_arguments moments{};
+  moments.x = static_cast<const float*>(c.x.data) + sample_offset;
+  moments.set_stride = static_cast<ptrdiff_t>(g.channels) * c.x.channel;
+  moments.plane_stride = c.x.channel;
+  moments.planes = g.channels;
+  moments.size = c.shape.size;
+  moments.mask = c.mask;
+  moments.mask.first = sample * c.mask.plane_step;
+  moments.mask.set_step = g.channels * c.mask.set_step;
+  moments.mask.plane_step = c.mask.set_step;
+  moments.mean = m.mean;
+  moments.m2 = m.m2;
+  moments.count = m.count;
+  c.table->channel_moments_f32(moments, block{first, last, 0, 0});
+  const size_t end = last * g.channels;
+  for (size_t from = first * g.channels; from < end;) {
+    const size_t to = end - from < columns_per_strip ? end : from + columns_per_strip;
+    column_parameters p;
+    float rstd[columns_per_strip];
+    make_group_parameters(g, m.mean, m.m2, m.count[0], first, from, to, p, rstd);
+    for (size_t k = first; k < last; ++k) {
+      const size_t channel = k * g.channels;
+      if (from <= channel && channel < to) tell_group(g, sample, k, m.mean[k - first], rstd[channel - from]);
+    }
+    channel_affine_arguments out = affine_arguments(c, p, g.o.padding.fill, false);
+    out.fetch = static_cast<ptrdiff_t>(end - first * g.channels) * c.x.channel;
+    c.table->channel_affine_f32(out, block{sample, sample + 1, from, to});
+    from = to;
+  }
+}
+
+simdnorm_status group_channels_first(const group_call& g) noexcept {
+  const layout& shape = g.c.shape;
+  const bool one_by_one = g.c.mask.kind >= channel_mask::bytes && g.c.mask.set_step != 0;
+  const size_t most = g.channels < columns_per_strip ? columns_per_strip / g.channels : 1;
+  const size_t together = one_by_one ? 1 : sets_together(g.channels * shape.size, most);
+  const size_t units = shape.batch * g.groups;
+  const size_t tasks = tasks_for(g.o.executor, shape, units);
+  return for_tasks(g.o.executor, tasks, [&](size_t task) {
+    const size_t end = (task + 1) * units / tasks;
+    for (size_t unit = task * units / tasks; unit < end;) {
+      const size_t sample = unit / g.groups;
+      const size_t first = unit - sample * g.groups;
+      size_t last = first + together < g.groups ? first + together : g.groups;
+      if (last - first > end - unit) last = first + (end - unit);
+      groups_channels_first(g, sample, first, last);
+      unit += last - first;
+    }
+  });
+}
+
+// A sample of channels last: its rows of the matrix that x is where all rows have one stride; x and y are such that
+// this row index fits, whatever the batch's stride.
+struct sample_rows {
+  size_t first, last;
+  const float* x;
+  float* y;
+  size_t real;
+};
+
+// Groups [first, last) of a sample; as groups_channels_first.
+void groups_channels_last(const group_call& g, const simdnorm_padding& padding, size_t sample, const sample_rows& rows,
+                          size_t first, size_t last) {
+  const channel_call& c = g.c;
+  const size_t begin = first * g.channels;
+  const size_t end = last * g.channels;
+  double mean[columns_per_strip];  // of the groups
+  double m2[columns_per_strip];
+  const auto moments = [&](size_t from, size_t to, double* channel_mean, double* channel_m2) {
+    for (size_t k = 0; k < to - from; ++k) channel_mean[k] = channel_m2[k] = 0.0;
+    column_fold fold{0, channel_mean, channel_m2, nullptr, nullptr};
+    const column_moments_arguments a{rows.x, c.x.row, padding, rows.real, nullptr, true, &fold, c.stream};
+    c.table->column_moments_f32(a, block{rows.first, rows.last, from, to});
+  };
+  // The channels of a group, all of the same count: mean = sum(mean_c) / C, M2 = sum(M2_c) + n sum((mean_c - mean)^2),
+  // which is Chan's formula for all of them at once.
+  double channel_mean[columns_per_strip];
+  double channel_m2[columns_per_strip];
+  const double count = static_cast<double>(rows.real);
+  const double channels = static_cast<double>(g.channels);
+  if (end - begin <= columns_per_strip) {
+    moments(begin, end, channel_mean, channel_m2);
+    for (size_t k = 0; k < last - first; ++k) {
+      const double* of_mean = channel_mean + k * g.channels;
+      const double* of_m2 = channel_m2 + k * g.channels;
+      double sum = 0.0;
+      double within = 0.0;
+      double between = 0.0;
+      for (size_t i = 0; i < g.channels; ++i) sum = sum + of_mean[i];
+      mean[k] = sum / channels;
+      for (size_t i = 0; i < g.channels; ++i) {
+        const double delta = of_mean[i] - mean[k];
+        within = within + of_m2[i];
+        between = between + delta * delta;
+      }
+      m2[k] = within + count * between;
+    }
+  } else {  // one group of more channels than a strip: its channels twice, strip by strip
+    double sum = 0.0;
+    double within = 0.0;
+    double between = 0.0;
+    for (int turn = 0; turn < 2; ++turn) {
+      for (size_t from = begin; from < end; from += columns_per_strip) {
+        const size_t to = end - from < columns_per_strip ? end : from + columns_per_strip;
+        moments(from, to, channel_mean, channel_m2);
+        for (size_t i = 0; i < to - from; ++i) {
+          if (turn == 0) {
+            sum = sum + channel_mean[i];
+            continue;
+          }
+          const double delta = channel_mean[i] - mean[0];
+          within = within + channel_m2[i];
+          between = between + delta * delta;
+        }
+      }
+      mean[0] = sum / channels;
+    }
+    m2[0] = within + count * between;
+  }
+  for (size_t from = begin; from < end;) {
+    const size_t to = end - from < columns_per_strip ? end : from + columns_per_strip;
+    column_parameters p;
+    float rstd[columns_per_strip];
+    make_group_parameters(g, mean, m2, rows.real * g.channels, first, from, to, p, rstd);
+    for (size_t k = first; k < last; ++k) {
+      const size_t channel = k * g.channels;
+      if (from <= channel && channel < to) tell_group(g, sample, k, mean[k - first], rstd[channel - from]);
+    }
+    if (c.relu) {
+      const channel_rows_affine_arguments a{rows.x, rows.y, nullptr, c.x.row, c.y.row, 0, padding, &p, true};
+      c.table->channel_rows_affine_f32(a, block{rows.first, rows.last, from, to});
+    } else {
+      const column_affine_arguments a{rows.x, rows.y, c.x.row, c.y.row, padding, &p, c.stream};
+      c.table->column_affine_f32(a, block{rows.first, rows.last, from, to});
+    }
+    from = to;
+  }
+}
+
+simdnorm_status group_channels_last(const group_call& g) noexcept {
+  const channel_call& c = g.c;
+  const layout& shape = c.shape;
+  const bool packed = g.o.padding.kind == SIMDNORM_PADDING_OFFSETS;
+  const size_t samples = packed ? g.o.padding.size - 1 : shape.batch;
+  const size_t most = g.channels < columns_per_strip ? columns_per_strip / g.channels : 1;
+  const size_t strips = (g.groups + most - 1) / most;
+  simdnorm_padding padding = g.o.padding;
+  if (packed) padding.kind = SIMDNORM_PADDING_NONE;  // every sequence is a sample, and all of it is real
+  const auto rows_of = [&](size_t sample) {
+    sample_rows r{};
+    r.x = static_cast<const float*>(c.x.data);
+    r.y = static_cast<float*>(const_cast<void*>(c.y.data));
+    if (packed) {
+      r.first = static_cast<size_t>(length_at(g.o.padding, sample));
+      r.last = static_cast<size_t>(length_at(g.o.padding, sample + 1));
+    } else {
+      r.first = sample * shape.size;
+      r.last = r.first + shape.size;
+      const auto moved = [&](const tensor_view& v) {
+        return static_cast<ptrdiff_t>(sample) * (v.batch - static_cast<ptrdiff_t>(shape.size) * v.row);
+      };
+      r.x += moved(c.x);
+      r.y += moved(c.y);
+    }
+    r.real = find_real_rows({r.x, c.x.row, r.last, padding, false}, r.first, r.last - r.first).count;
+    return r;
+  };
+  if (packed && g.o.padding.fill == SIMDNORM_FILL_ZERO) {
+    const row_run real = rows_of_offsets(g.o.padding);
+    float* y = static_cast<float*>(const_cast<void*>(c.y.data));
+    for (size_t row = 0; row < shape.size; row = row + 1 == real.first ? real.last : row + 1) {
+      if (real.first <= row && row < real.last) row = real.last;
+      if (row < shape.size) memset(y + static_cast<ptrdiff_t>(row) * c.y.row, 0, shape.channels * sizeof(float));
+    }
+  }
+  const size_t units = samples * strips;
+  const size_t tasks = tasks_for(g.o.executor, shape, units);
+  return for_tasks(g.o.executor, tasks, [&](size_t task) {
+    for (size_t unit = task * units / tasks; unit < (task + 1) * units / tasks; ++unit) {
+      const size_t sample = unit / strips;
+      const size_t first = (unit - sample * strips) * most;
+      groups_channels_last(g, padding, sample, rows_of(sample), first,
+                           first + most < g.groups ? first + most : g.groups);
+    }
+  });
+}
+
+simdnorm_status normalize_groups(const simdnorm_const_tensor* x, const simdnorm_tensor* y, size_t groups, bool instance,
+                                 const simdnorm_group_norm_options* options) noexcept {
+  simdnorm_group_norm_options storage;
+  const simdnorm_group_norm_options* chosen = read_options(options, storage, simdnorm_group_norm_defaults);
+  if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
+  const simdnorm_group_norm_options& o = *chosen;
+  channel_call c;
+  region written[2], read[3];
+  if (const simdnorm_status s =
+          check_tensors({x, y, nullptr, o.epsilon, o.activation, o.padding, o.executor}, false, c)) {
+    return s;
+  }
+  const layout& shape = c.shape;
+  if (instance) groups = shape.channels;
+  if (shape.channels > 0 && (groups == 0 || shape.channels % groups != 0)) return SIMDNORM_INVALID_SHAPE;
+  if (const simdnorm_status s = check_channel_padding(o.padding, shape, c.mask, read[2])) return s;
+  const bool packed = o.padding.kind == SIMDNORM_PADDING_OFFSETS;
+  size_t statistics = 0;
+  if (__builtin_mul_overflow(packed ? o.padding.size - 1 : shape.batch, groups, &statistics)) {
+    return SIMDNORM_INVALID_SHAPE;
+  }
+  if (const simdnorm_status s = check_vector(o.gamma, shape.channels, read[0])) return s;
+  if (const simdnorm_status s = check_vector(o.beta, shape.channels, read[1])) return s;
+  if (const simdnorm_status s = check_vector(o.mean, statistics, written[0])) return s;
+  if (const simdnorm_status s = check_vector(o.rstd, statistics, written[1])) return s;
+  if (const simdnorm_status s = check_executor(o.executor)) return s;
+  if (const simdnorm_status s = check_vectors(c, written, read)) return s;
+  c.table = active_table();
+  if (c.table == nullptr) return SIMDNORM_UNKNOWN_ISA;
+  if (is_empty(shape)) return SIMDNORM_OK;
+  const group_call g{c, o, groups, shape.channels / groups};
+  return shape.last ? group_channels_last(g) : group_channels_first(g);
+}
+
+}  // namespace
+
+extern "C" {
+
+simdnorm_status simdnorm_batch_norm_training_nd(const simdnorm_const_tensor* x, const simdnorm_tensor* y,
+                                                const simdnorm_batch_norm_options* options) {
+  simdnorm_batch_norm_options storage;
+  const simdnorm_batch_norm_options* chosen =
+      read_options(options, storage, simdnorm_batch_norm_defaults, first_batch_norm_size);
+  if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
+  const simdnorm_batch_norm_options& o = *chosen;
+  if (o.residual != nullptr) return SIMDNORM_INVALID_ACTIVATION;
+  channel_call c;
+  region written[4], read[3];
+  if (const simdnorm_status s =
+          check_tensors({x, y, nullptr, o.epsilon, o.activation, o.padding, o.executor}, true, c)) {
+    return s;
+  }
+  const layout& shape = c.shape;
+  if (!(o.momentum >= 0.0 && o.momentum <= 1.0)) return SIMDNORM_INVALID_MOMENTUM;
+  if (const simdnorm_status s = check_vector(o.gamma, shape.channels, read[0])) return s;
+  if (const simdnorm_status s = check_vector(o.beta, shape.channels, read[1])) return s;
+  if (const simdnorm_status s = check_vector(o.running_mean, shape.channels, written[0])) return s;
+  if (const simdnorm_status s = check_vector(o.running_variance, shape.channels, written[1])) return s;
+  if (const simdnorm_status s = check_vector(o.mean, shape.channels, written[2])) return s;
+  if (const simdnorm_status s = check_vector(o.rstd, shape.channels, written[3])) return s;
+  if (const simdnorm_status s = check_channel_padding(o.padding, shape, c.mask, read[2])) return s;
+  if (const simdnorm_status s = check_executor(o.executor)) return s;
+  if (const simdnorm_status s = check_vectors(c, written, read)) return s;
+  c.table = active_table();
+  if (c.table == nullptr) return SIMDNORM_UNKNOWN_ISA;
+  if (is_empty(shape)) return SIMDNORM_OK;
+  if (!shape.last) return train_channels_first(c, o);
+  if (c.relu) return train_rows(c, o);
+  const simdnorm_const_matrix mx = const_matrix(c.x, shape);
+  const simdnorm_matrix my = matrix(c.y, shape);
+  return simdnorm_batch_norm_training(&mx, &my, &o);
+}
+
+simdnorm_status simdnorm_batch_norm_inference_nd(const simdnorm_const_tensor* x, const simdnorm_tensor* y,
+                                                 simdnorm_const_vector mean, simdnorm_const_vector variance,
+                                                 const simdnorm_batch_norm_options* options) {
+  simdnorm_batch_norm_options storage;
+  const simdnorm_batch_norm_options* chosen =
+      read_options(options, storage, simdnorm_batch_norm_defaults, first_batch_norm_size);
+  if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
+  const simdnorm_batch_norm_options& o = *chosen;
+  channel_call c;
+  const region written[1] = {};
+  region read[5];
+  if (const simdnorm_status s =
+          check_tensors({x, y, o.residual, o.epsilon, o.activation, o.padding, o.executor}, true, c)) {
+    return s;
+  }
+  const layout& shape = c.shape;
+  if (shape.channels > 0 && (mean.data == nullptr || variance.data == nullptr)) return SIMDNORM_NULL_POINTER;
+  if (const simdnorm_status s = check_vector(o.gamma, shape.channels, read[0])) return s;
+  if (const simdnorm_status s = check_vector(o.beta, shape.channels, read[1])) return s;
+  if (const simdnorm_status s = check_vector(mean, shape.channels, read[2])) return s;
+  if (const simdnorm_status s = check_vector(variance, shape.channels, read[3])) return s;
+  if (const simdnorm_status s = check_channel_padding(o.padding, shape, c.mask, read[4])) return s;
+  if (const simdnorm_status s = check_executor(o.executor)) return s;
+  if (const simdnorm_status s = check_vectors(c, written, read)) return s;
+  c.table = active_table();
+  if (c.table == nullptr) return SIMDNORM_UNKNOWN_ISA;
+  if (is_empty(shape)) return SIMDNORM_OK;
+  if (!shape.last) {
+    return infer_channels_first(c, o, static_cast<const float*>(mean.data), static_cast<const float*>(variance.data));
+  }
+  if (c.relu || o.residual != nullptr) {
+    return infer_rows(c, o, static_cast<const float*>(mean.data), static_cast<const float*>(variance.data));
+  }
+  const simdnorm_const_matrix mx = const_matrix(c.x, shape);
+  const simdnorm_matrix my = matrix(c.y, shape);
+  return simdnorm_batch_norm_inference(&mx, &my, mean, variance, &o);
+}
+
+simdnorm_status simdnorm_group_norm(const simdnorm_const_tensor* x, const simdnorm_tensor* y, size_t groups,
+                                    const simdnorm_group_norm_options* options) {
+  return normalize_groups(x, y, groups, false, options);
+}
+
+simdnorm_status simdnorm_instance_norm(const simdnorm_const_tensor* x, const simdnorm_tensor* y,
+                                       const simdnorm_group_norm_options* options) {
+  return normalize_groups(x, y, 0, true, options);
+}
+
+}  // extern "C"

@@ -1,0 +1,590 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the norms of [batch, channels, spatial...] tensors promise beside accuracy: the same bits everywhere, not a byte
+// outside their arrays, no influence of what is padded, a status for every bad argument.
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <memory>
+
+#include "support/channels.hpp"
+#include "support/executors.hpp"
+#include "support/isa_fixture.hpp"
+
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+#endif
+
+namespace simdnorm::test {
+namespace {
+
+class channel_test : public isa_fixture {};
+SIMDNORM_FOR_EACH_ISA(channel_test);
+
+using op = channel_operation;
+
+const std::vector<std::vector<std::size_t>> shapes = {{7, 5},         {3, 4, 7},      {2, 6, 33},     {5, 4, 4, 4},
+                                                      {9, 4, 14, 14}, {3, 6, 5, 51},  {1, 3, 23, 29}, {2, 2, 3, 4, 5},
+                                                      {2, 300, 3, 3}, {20, 10, 7, 7}, {1, 2, 2100}};
+
+channel_problem sample(op o, const std::vector<std::size_t>& sizes, std::uint64_t seed) {
+  const auto f = static_cast<flavour>(seed % flavour_count);
+  const std::size_t groups = sizes[1] % 3 == 0 ? sizes[1] / 3 : sizes[1] % 2 == 0 ? 2 : 1;
+  return make_channel_problem(seed, sizes, o == op::instance_norm ? sizes[1] : groups, f, !is_batch_norm(o));
+}
+
+std::string describe(op o, const channel_problem& p, const channel_setup& s = {}) {
+  std::string text = std::string(name_of(o)) + " ";
+  for (const std::size_t n : p.sizes) text += std::to_string(n) + "x";
+  return text + (s.last ? " channels last" : " channels first") + ", padding " + std::to_string(s.pad.kind);
+}
+
+// Every kind that the layout has, drawn from one seed; NONE is one.
+std::vector<mask> masks_for(const channel_problem& p, bool last, std::uint64_t seed) {
+  generator g(seed);
+  std::vector<mask> all(1);
+  mask m;
+  m.tokens = p.positions();
+  m.cols = p.positions();
+  m.fill = seed & 1 ? SIMDNORM_FILL_KEEP : SIMDNORM_FILL_ZERO;
+  m.index_type = seed & 2 ? SIMDNORM_I32 : SIMDNORM_I64;
+  for (std::size_t n = 0; n < p.batch(); ++n)
+    m.lengths.push_back(static_cast<std::int64_t>(g.between(n == 0 ? 1 : 0, p.positions())));
+  for (std::size_t k = 0; k < p.batch() * p.positions(); ++k) m.rows.push_back(g.below(4) != 0);
+  for (std::size_t k = 0; k < p.x.size(); ++k) m.elements.push_back(g.below(4) != 0);
+  for (const simdnorm_padding_kind kind :
+       {SIMDNORM_PADDING_SEQUENCE_LENGTHS, SIMDNORM_PADDING_ROW_MASK, SIMDNORM_PADDING_ROW_MASK_BITS,
+        SIMDNORM_PADDING_ELEMENT_MASK, SIMDNORM_PADDING_ELEMENT_MASK_BITS}) {
+    if ((last || p.positions() == 1) && kind >= SIMDNORM_PADDING_ELEMENT_MASK) continue;
+    m.kind = kind;
+    all.push_back(m);
+  }
+  return all;
+}
+
+template <class Work>
+void for_samples(Work work) {
+  std::uint64_t seed = 0;
+  for (const op o : all_channel_operations())
+    for (const auto& sizes : shapes)
+      for (const bool last : {false, true}) {
+        const channel_problem p = sample(o, sizes, ++seed);
+        for (const mask& m : masks_for(p, last, seed)) {
+          channel_setup s;
+          s.last = last;
+          s.pad = m;
+          work(o, p, s);
+        }
+      }
+}
+
+TEST_P(channel_test, bits_as_scalar) {
+  for_samples([&](op o, const channel_problem& p, const channel_setup& s) {
+    const result mine = run(o, p, s);
+    ASSERT_EQ(simdnorm_isa_force(SIMDNORM_SCALAR), SIMDNORM_OK);
+    const result scalar = run(o, p, s);
+    ASSERT_EQ(simdnorm_isa_force(GetParam()), SIMDNORM_OK);
+    ASSERT_EQ(scalar.status, SIMDNORM_OK) << describe(o, p, s);
+    ASSERT_EQ(difference(mine, scalar), "") << describe(o, p, s);
+  });
+}
+
+TEST_P(channel_test, every_plane_size_as_scalar) {
+  for (const op o : all_channel_operations())
+    for (std::size_t size = 1; size <= 300; size += size < 140 ? 1 : 7) {
+      const channel_problem p = sample(o, {3, 4, size}, size);
+      const result mine = run(o, p);
+      ASSERT_EQ(simdnorm_isa_force(SIMDNORM_SCALAR), SIMDNORM_OK);
+      const result scalar = run(o, p);
+      ASSERT_EQ(simdnorm_isa_force(GetParam()), SIMDNORM_OK);
+      ASSERT_EQ(scalar.status, SIMDNORM_OK);
+      ASSERT_EQ(difference(mine, scalar), "") << describe(o, p);
+    }
+}
+
+// Alignment, gaps between samples and channels, in place, past the caches: no bit of a result.
+TEST_P(channel_test, wherever_it_lies) {
+  const std::size_t before = simdnorm_stream_border();
+  for (const std::size_t offset : {0, 1, 3, 8, 13}) {
+    offset_arena memory(offset);
+    for_samples([&](op o, const channel_problem& p, channel_setup s) {
+      if (s.pad.fill == SIMDNORM_FILL_KEEP && s.pad.kind != SIMDNORM_PADDING_NONE) return;
+      // Where channels last is what strides of rank 2 mean, a gap would make it channels first.
+      const bool rank2 = p.positions() == 1;
+      const result expected = run(o, p, s);
+      ASSERT_EQ(expected.status, SIMDNORM_OK) << describe(o, p, s);
+      for (const std::size_t gap : {0, 3, 16})
+        for (const int variant : {0, 1, 2, 3}) {
+          s.channel_gap = rank2 && !s.last ? 0 : gap;
+          s.batch_gap = s.last && is_batch_norm(o) ? 0 : variant == 2 ? 5 : 0;
+          s.reversed = variant == 3 && !(rank2 && !s.last);
+          s.in_place = variant == 1;
+          s.residual_is_y = variant == 2;
+          const result r = run(o, p, s, memory);
+          ASSERT_TRUE(r.intact) << describe(o, p, s) << ", gap " << gap << ", variant " << variant;
+          ASSERT_EQ(difference(r, expected), "") << describe(o, p, s) << ", gap " << gap << ", variant " << variant;
+          simdnorm_stream_border_set(1);
+          const result beyond = run(o, p, s, memory);
+          simdnorm_stream_border_set(before);
+          ASSERT_TRUE(beyond.intact) << describe(o, p, s);
+          ASSERT_EQ(difference(beyond, expected), "") << describe(o, p, s) << ", past the caches, gap " << gap;
+        }
+    });
+  }
+}
+
+TEST_P(channel_test, not_a_byte_outside) {
+  for (const guarded_arena::side side : {guarded_arena::at_end, guarded_arena::at_start})
+    for (const std::size_t shift : {0, 1, 5, 8}) {
+      guarded_arena memory(side, shift, std::size_t{1} << 19);
+      for_samples([&](op o, const channel_problem& p, channel_setup s) {
+        const result expected = run(o, p, s);
+        for (const bool in_place : {false, true})
+          for (const std::size_t border : {std::size_t{0}, std::size_t{1}}) {
+            if (in_place && s.pad.fill == SIMDNORM_FILL_KEEP && s.pad.kind != SIMDNORM_PADDING_NONE) continue;
+            s.in_place = in_place;
+            simdnorm_stream_border_set(border);
+            const result r = run(o, p, s, memory);
+            simdnorm_stream_border_set(0);
+            ASSERT_TRUE(r.intact) << describe(o, p, s);
+            ASSERT_EQ(difference(r, expected), "") << describe(o, p, s);
+          }
+      });
+    }
+  guarded_arena memory(guarded_arena::at_end, 0, std::size_t{1} << 16);
+  for (const op o : all_channel_operations())
+    for (std::size_t size = 1; size <= 300; ++size) {
+      const channel_problem p = sample(o, {2, 3, size}, size);
+      const result r = run(o, p, {}, memory);
+      ASSERT_TRUE(r.intact);
+      ASSERT_EQ(difference(r, run(o, p)), "") << describe(o, p);
+    }
+}
+
+TEST_P(channel_test, executors_and_numbers_of_threads) {
+  std::size_t runs = 0;
+  for (const op o : all_channel_operations())
+    for (const auto& sizes : std::vector<std::vector<std::size_t>>{
+             {9, 12, 33, 35}, {2, 300, 20, 20}, {1, 6, 200, 203}, {300, 2, 21, 21}, {2, 3, 5}})
+      for (const bool last : {false, true})
+        for (const std::uint64_t seed : {0, 3}) {
+          const channel_problem p = sample(o, sizes, seed);
+          for (const mask& m : masks_for(p, last, 4 * seed)) {
+            if (m.kind != SIMDNORM_PADDING_NONE && m.kind != SIMDNORM_PADDING_SEQUENCE_LENGTHS) continue;
+            channel_setup s;
+            s.last = last;
+            s.pad = m;
+            const result expected = run(o, p, s);
+            std::vector<std::unique_ptr<test_executor>> executors;
+            for (const std::size_t threads : {1, 2, 3, 16})
+              executors.push_back(std::make_unique<reverse_executor>(threads));
+            executors.push_back(std::make_unique<thread_executor>(3));
+            for (const auto& executor : executors) {
+              s.executor = &executor->c;
+              ASSERT_EQ(difference(run(o, p, s), expected), "")
+                  << describe(o, p, s) << ", " << executor->c.threads << " threads";
+              if (executor->c.threads == 1) {
+                ASSERT_EQ(executor->runs, 0u);
+              }
+              runs += executor->runs;
+            }
+          }
+        }
+  EXPECT_GT(runs, 0u);
+}
+
+#if defined(__x86_64__)
+TEST_P(channel_test, control_word) {
+  offset_arena memory;
+  for_samples([&](op o, const channel_problem& p, const channel_setup& s) {
+    const result expected = run(o, p, s, memory);
+    for (const unsigned word : {0x9fc0u, 0x5f80u, 0x7f80u}) {
+      const unsigned before = _mm_getcsr();
+      _mm_setcsr(word);
+      const result r = run(o, p, s, memory);
+      const unsigned after = _mm_getcsr();
+      _mm_setcsr(before);
+      ASSERT_EQ(difference(r, expected), "") << describe(o, p, s);
+      ASSERT_EQ(after & ~0x3fu, word & ~0x3fu);
+    }
+  });
+}
+#endif
+
+// Inference is element by element: both layouts give the same bits; and training channels last those of a matrix.
+TEST_P(channel_test, layouts_and_the_matrix) {
+  std::uint64_t seed = 0;
+  for (const auto& sizes : shapes)
+    for (std::size_t f = 0; f < flavour_count; ++f) {
+      for (const op o : {op::batch_norm_inference, op::batch_norm_inference_add}) {
+        const channel_problem p = make_channel_problem(++seed, sizes, 1, static_cast<flavour>(f), false);
+        channel_setup last;
+        last.last = true;
+        ASSERT_EQ(difference(run(o, p), run(o, p, last)), "") << describe(o, p);
+      }
+      channel_problem p = make_channel_problem(++seed, sizes, 1, static_cast<flavour>(f), false);
+      problem m = make_problem(1, p.batch() * p.positions(), p.channels(), flavour::normal, false);
+      for (std::size_t n = 0; n < p.batch(); ++n)
+        for (std::size_t c = 0; c < p.channels(); ++c)
+          for (std::size_t k = 0; k < p.positions(); ++k) m.at(n * p.positions() + k, c) = p.x[p.index(n, c, k)];
+      m.gamma = p.gamma;
+      m.beta = p.beta;
+      m.mean = p.mean;
+      m.variance = p.variance;
+      m.epsilon = p.epsilon;
+      const auto same = [&](op o, operation of_matrix, bool relu) {
+        for (const mask& pad : masks_for(p, true, 0)) {
+          channel_setup s;
+          s.last = true;
+          s.pad = pad;
+          setup sm;
+          sm.pad = pad;
+          const result mine = run(o, p, s);
+          const result matrix = run(of_matrix, m, sm);
+          ASSERT_TRUE(same_bits(mine.f32, matrix.f32)) << describe(o, p, s);
+          for (std::size_t n = 0; n < p.batch(); ++n)
+            for (std::size_t c = 0; c < p.channels(); ++c)
+              for (std::size_t k = 0; k < p.positions(); ++k) {
+                float expected = matrix.y[(n * p.positions() + k) * p.channels() + c];
+                if (relu && expected < 0) expected = 0;
+                ASSERT_EQ(bits_of(mine.y[p.index(n, c, k)]), bits_of(expected)) << describe(o, p, s);
+              }
+        }
+      };
+      same(op::batch_norm_training, operation::batch_norm_training, false);
+      same(op::batch_norm_training_all, operation::batch_norm_training_affine, true);
+      same(op::batch_norm_inference, operation::batch_norm_inference, false);
+    }
+}
+
+// Every form of the same mask, all real included, gives the same bits; what is padded has no influence.
+TEST_P(channel_test, forms_of_a_mask) {
+  std::uint64_t seed = 0;
+  for (const op o : all_channel_operations())
+    for (const auto& sizes : shapes)
+      for (const bool last : {false, true})
+        for (const bool all_real : {false, true}) {
+          channel_problem p = sample(o, sizes, ++seed);
+          if (p.positions() == 1) continue;
+          generator g(seed);
+          mask m;
+          m.tokens = m.cols = p.positions();
+          for (std::size_t n = 0; n < p.batch(); ++n) {
+            const std::size_t length = all_real ? p.positions() : g.between(0, p.positions());
+            m.lengths.push_back(static_cast<std::int64_t>(length));
+            for (std::size_t k = 0; k < p.positions(); ++k) m.rows.push_back(k < length);
+          }
+          for (std::size_t n = 0; n < p.batch(); ++n)
+            for (std::size_t c = 0; c < p.channels(); ++c)
+              for (std::size_t k = 0; k < p.positions(); ++k) m.elements.push_back(m.rows[n * p.positions() + k]);
+          m.kind = all_real ? SIMDNORM_PADDING_NONE : SIMDNORM_PADDING_SEQUENCE_LENGTHS;
+          channel_setup s;
+          s.last = last;
+          s.pad = m;
+          const result expected = run(o, p, s);
+          ASSERT_EQ(expected.status, SIMDNORM_OK) << describe(o, p, s);
+          for (std::size_t i = 0; i < p.x.size(); ++i)
+            if (!m.elements[i]) p.x[i] = p.residual[i] = float_of(0x7f812345);
+          for (const simdnorm_padding_kind kind :
+               {SIMDNORM_PADDING_SEQUENCE_LENGTHS, SIMDNORM_PADDING_ROW_MASK, SIMDNORM_PADDING_ROW_MASK_BITS,
+                SIMDNORM_PADDING_ELEMENT_MASK, SIMDNORM_PADDING_ELEMENT_MASK_BITS}) {
+            if (last && kind >= SIMDNORM_PADDING_ELEMENT_MASK) continue;
+            s.pad.kind = kind;
+            ASSERT_EQ(difference(run(o, p, s), expected), "") << describe(o, p, s);
+            s.pad.fill = SIMDNORM_FILL_KEEP;
+            result kept = run(o, p, s);
+            for (std::size_t i = 0; i < kept.y.size(); ++i)
+              if (!m.elements[i]) {
+                ASSERT_EQ(bits_of(kept.y[i]), unwritten) << describe(o, p, s);
+                kept.y[i] = 0;
+              }
+            ASSERT_EQ(difference(kept, expected), "") << describe(o, p, s);
+            s.pad.fill = SIMDNORM_FILL_ZERO;
+          }
+        }
+}
+
+// Packed sequences: each is what it is alone.
+TEST_P(channel_test, packed_sequences) {
+  const std::size_t channels = 12;
+  const std::vector<std::int64_t> offsets = {2, 2, 9, 10, 75, 130};
+  const std::size_t positions = 140;
+  for (std::size_t f = 0; f < flavour_count; ++f) {
+    channel_problem p = make_channel_problem(f, {1, channels, positions}, 4, static_cast<flavour>(f), false);
+    channel_setup s;
+    s.last = true;
+    s.pad.kind = SIMDNORM_PADDING_OFFSETS;
+    s.pad.lengths = offsets;
+    for (const op o : {op::group_norm, op::group_norm_all, op::instance_norm}) {
+      const result all = run(o, p, s);
+      ASSERT_EQ(all.status, SIMDNORM_OK);
+      ASSERT_TRUE(all.intact);
+      std::size_t rows = 0;
+      for (std::size_t b = 0; b + 1 < offsets.size(); ++b) {
+        const auto first = static_cast<std::size_t>(offsets[b]), last = static_cast<std::size_t>(offsets[b + 1]);
+        if (first == last) continue;
+        channel_problem alone = p;
+        alone.sizes[2] = last - first;
+        alone.x.clear();
+        for (std::size_t c = 0; c < channels; ++c)
+          for (std::size_t k = first; k < last; ++k) alone.x.push_back(p.x[p.index(0, c, k)]);
+        alone.residual.resize(alone.x.size());
+        channel_setup plain;
+        plain.last = true;
+        const result one = run(o, alone, plain);
+        for (std::size_t c = 0; c < channels; ++c)
+          for (std::size_t k = first; k < last; ++k, ++rows)
+            ASSERT_EQ(bits_of(all.y[p.index(0, c, k)]), bits_of(one.y[alone.index(0, c, k - first)]))
+                << name_of(o) << ", sequence " << b << ", position " << k;
+        for (std::size_t i = 0; o == op::group_norm_all && i < 4; ++i) {
+          ASSERT_EQ(bits_of(all.f32[b * 4 + i]), bits_of(one.f32[i]));
+          ASSERT_EQ(bits_of(all.f32[5 * 4 + b * 4 + i]), bits_of(one.f32[4 + i]));
+        }
+      }
+      ASSERT_EQ(rows, channels * 128);
+      for (std::size_t c = 0; c < channels; ++c)
+        for (const std::size_t k : {0, 1, 130, 139}) ASSERT_EQ(bits_of(all.y[p.index(0, c, k)]), 0u);
+    }
+    // Batch norm: the same rows, whoever they belong to.
+    mask rows;
+    rows.kind = SIMDNORM_PADDING_ROW_MASK;
+    for (std::size_t k = 0; k < positions; ++k) rows.rows.push_back(2 <= k && k < 130);
+    const result packed = run(op::batch_norm_training_all, p, s);
+    s.pad = rows;
+    ASSERT_EQ(difference(packed, run(op::batch_norm_training_all, p, s)), "");
+  }
+}
+
+// A channel's bits, and a group's, do not depend on the others.
+TEST_P(channel_test, a_channel_alone) {
+  for (std::size_t f = 0; f < flavour_count; ++f)
+    for (const op o : {op::batch_norm_training, op::batch_norm_training_all, op::instance_norm}) {
+      const std::vector<std::size_t> sizes = {3, 70, 5, 9};
+      const channel_problem p = make_channel_problem(f, sizes, 1, static_cast<flavour>(f), false);
+      const result whole = run(o, p);
+      for (const std::size_t c : {0, 1, 33, 69}) {
+        channel_problem one = p;
+        one.sizes[1] = 1;
+        one.x.clear();
+        for (std::size_t n = 0; n < 3; ++n)
+          for (std::size_t k = 0; k < 45; ++k) one.x.push_back(p.x[p.index(n, c, k)]);
+        one.residual.resize(one.x.size());
+        for (auto* v : {&one.gamma, &one.beta, &one.mean, &one.variance}) *v = {(*v)[c]};
+        const result r = run(o, one);
+        for (std::size_t n = 0; n < 3; ++n)
+          for (std::size_t k = 0; k < 45; ++k)
+            ASSERT_EQ(bits_of(r.y[n * 45 + k]), bits_of(whole.y[p.index(n, c, k)])) << name_of(o) << ", channel " << c;
+      }
+    }
+}
+
+TEST_P(channel_test, constants_specials_and_nothing) {
+  // Exactly beta; NaN and infinity in their channel alone; no elements.
+  channel_problem p = make_channel_problem(1, {3, 4, 5, 7}, 4, flavour::normal, false);
+  for (std::size_t n = 0; n < 3; ++n)
+    for (std::size_t k = 0; k < 35; ++k) {
+      p.x[p.index(n, 0, k)] = 0.1f;
+      p.x[p.index(n, 1, k)] = n == 1 && k == 30 ? float_of(0xffc12345) : 1.0f + static_cast<float>(k);
+      p.x[p.index(n, 2, k)] = n == 2 && k == 3 ? HUGE_VALF : static_cast<float>(k);
+    }
+  p.beta = {-0.3f, 0, 0, 0};
+  for (auto& b : p.beta) b = b == 0 ? 2.0f : 0.7f;
+  for (const bool last : {false, true})
+    for (const double epsilon : {0.0, 1e-5}) {
+      channel_setup s;
+      s.last = last;
+      p.epsilon = epsilon;
+      const result r = run(op::batch_norm_training_all, p, s);
+      const result g = run(op::group_norm_all, p, s);
+      for (std::size_t n = 0; n < 3; ++n)
+        for (std::size_t k = 0; k < 35; ++k) {
+          ASSERT_EQ(r.y[p.index(n, 0, k)], 0.7f);
+          ASSERT_EQ(g.y[p.index(n, 0, k)], 0.7f);
+          ASSERT_EQ(bits_of(r.y[p.index(n, 1, k)]), canonical_nan);
+          ASSERT_EQ(bits_of(r.y[p.index(n, 2, k)]), canonical_nan);
+          ASSERT_EQ(std::isnan(g.y[p.index(n, 1, k)]), n == 1);
+          ASSERT_EQ(std::isnan(g.y[p.index(n, 2, k)]), n == 2);
+          ASSERT_FALSE(std::isnan(r.y[p.index(n, 3, k)]));
+        }
+      for (const auto& sizes : std::vector<std::vector<std::size_t>>{{0, 4, 3}, {2, 0, 3}, {2, 4, 0}, {0, 0}}) {
+        channel_problem none = make_channel_problem(1, sizes, 1, flavour::normal, false);
+        for (const op o : all_channel_operations()) ASSERT_EQ(run(o, none, s).status, SIMDNORM_OK) << describe(o, none);
+      }
+    }
+}
+
+// ---- arguments ------------------------------------------------------------------------------------
+
+struct call {
+  std::vector<float> x = std::vector<float>(2 * 6 * 5 * 4, 1.0f), y = std::vector<float>(240, 7.0f),
+                     v = std::vector<float>(6, 1.0f);
+  simdnorm_const_tensor cx{};
+  simdnorm_tensor cy{};
+  simdnorm_batch_norm_options b = simdnorm_batch_norm_defaults();
+  simdnorm_group_norm_options g = simdnorm_group_norm_defaults();
+  std::size_t groups = 3;
+
+  call() {
+    const tensor_view<const float> tx(x.data(), {2, 6, 5, 4});
+    const tensor_view<float> ty(y.data(), {2, 6, 5, 4});
+    cx = detail::c_view(tx);
+    cy = detail::c_view(ty);
+  }
+  // All functions give this status and write nothing.
+  void expect(simdnorm_status status, const char* what, bool batch = true, bool group = true) {
+    const std::vector<float> before = y;
+    const simdnorm_const_vector cv{v.data(), 6, SIMDNORM_F32};
+    if (batch) {
+      EXPECT_EQ(simdnorm_batch_norm_training_nd(&cx, &cy, &b), status) << what;
+      EXPECT_EQ(simdnorm_batch_norm_inference_nd(&cx, &cy, cv, cv, &b), status) << what;
+    }
+    if (group) {
+      EXPECT_EQ(simdnorm_group_norm(&cx, &cy, groups, &g), status) << what;
+      EXPECT_EQ(simdnorm_instance_norm(&cx, &cy, &g), status) << what;
+    }
+    if (status != SIMDNORM_OK) {
+      EXPECT_TRUE(same_bits(before, y)) << what;
+    }
+  }
+};
+
+TEST_P(channel_test, arguments) {
+  call().expect(SIMDNORM_OK, "good");
+  const auto with = [](simdnorm_status status, const char* what, auto change, bool batch = true, bool group = true) {
+    call c;
+    change(c);
+    c.expect(status, what, batch, group);
+  };
+  with(SIMDNORM_NULL_POINTER, "no x", [](call& c) { c.cx.data = nullptr; });
+  with(SIMDNORM_NULL_POINTER, "no y", [](call& c) { c.cy.data = nullptr; });
+  with(SIMDNORM_UNSUPPORTED_TYPE, "type", [](call& c) { c.cx.type = SIMDNORM_F64; });
+  with(SIMDNORM_INVALID_SHAPE, "rank 1", [](call& c) { c.cx.rank = c.cy.rank = 1; });
+  with(SIMDNORM_INVALID_SHAPE, "rank 6", [](call& c) { c.cx.rank = c.cy.rank = 6; });
+  with(SIMDNORM_INVALID_SHAPE, "other sizes", [](call& c) { c.cy.sizes[3] = 3; });
+  with(SIMDNORM_INVALID_SHAPE, "other rank", [](call& c) { c.cy.rank = 3; });
+  with(SIMDNORM_INVALID_SHAPE, "too large", [](call& c) { c.cx.sizes[0] = c.cy.sizes[0] = SIZE_MAX / 2; });
+  with(SIMDNORM_INVALID_STRIDE, "gap in a plane", [](call& c) { c.cx.strides[2] = 5; });
+  with(SIMDNORM_INVALID_STRIDE, "plane turned", [](call& c) { c.cx.strides[2] = 1, c.cx.strides[3] = 5; });
+  with(SIMDNORM_INVALID_STRIDE, "y's channels meet", [](call& c) { c.cy.strides[1] = 19; });
+  with(SIMDNORM_INVALID_STRIDE, "y's samples meet", [](call& c) { c.cy.strides[0] = 100; });
+  with(SIMDNORM_INVALID_STRIDE, "x and y of two layouts",
+       [](call& c) { c.cy.strides[1] = 1, c.cy.strides[2] = 24, c.cy.strides[3] = 6; });
+  with(SIMDNORM_OK, "one x for all channels", [](call& c) { c.cx.strides[1] = 0; });
+  with(SIMDNORM_OK, "slice of channels", [](call& c) {
+    c.cx.sizes[1] = c.cy.sizes[1] = 6;
+    c.cy.strides[0] = c.cx.strides[0] = 120;
+  });
+  with(SIMDNORM_OVERLAP, "y one element on", [](call& c) {
+    c.cx.sizes[0] = c.cy.sizes[0] = 1;
+    c.cx.data = c.y.data();
+    c.cy.data = c.y.data() + 1;
+  });
+  with(SIMDNORM_INVALID_EPSILON, "epsilon", [](call& c) { c.b.epsilon = c.g.epsilon = -1; });
+  with(SIMDNORM_INVALID_ACTIVATION, "activation", [](call& c) { c.b.activation = c.g.activation = 9; });
+  with(SIMDNORM_INVALID_PADDING, "padding kind", [](call& c) { c.b.padding.kind = c.g.padding.kind = 99; });
+  with(SIMDNORM_INVALID_PADDING, "row lengths",
+       [](call& c) { c.b.padding.kind = c.g.padding.kind = SIMDNORM_PADDING_ROW_LENGTHS; });
+  with(SIMDNORM_INVALID_PADDING, "offsets, channels first", [](call& c) {
+    static const std::int64_t offsets[] = {0, 2};
+    c.b.padding.kind = c.g.padding.kind = SIMDNORM_PADDING_OFFSETS;
+    c.b.padding.data = c.g.padding.data = offsets;
+    c.b.padding.size = c.g.padding.size = 2;
+    c.b.padding.index_type = c.g.padding.index_type = SIMDNORM_I64;
+  });
+  with(SIMDNORM_INVALID_LENGTH, "length", [](call& c) {
+    static const std::int64_t lengths[] = {3, 21};
+    c.b.padding = c.g.padding = {lengths, 2, 20, SIMDNORM_PADDING_SEQUENCE_LENGTHS, SIMDNORM_I64, 0};
+  });
+  with(SIMDNORM_INVALID_PADDING, "number of lengths", [](call& c) {
+    static const std::int64_t lengths[] = {3, 2, 1};
+    c.b.padding = c.g.padding = {lengths, 3, 20, SIMDNORM_PADDING_SEQUENCE_LENGTHS, SIMDNORM_I64, 0};
+  });
+  with(SIMDNORM_INVALID_STRUCT, "struct_size", [](call& c) { c.b.struct_size = c.g.struct_size = 8; });
+  with(SIMDNORM_INVALID_EXECUTOR, "executor", [](call& c) {
+    static const simdnorm_executor none = {nullptr, 2, nullptr};
+    c.b.executor = c.g.executor = &none;
+  });
+  with(SIMDNORM_INVALID_SHAPE, "gamma", [](call& c) { c.b.gamma = c.g.gamma = {c.v.data(), 5, SIMDNORM_F32}; });
+  with(
+      SIMDNORM_INVALID_SHAPE, "groups",
+      [](call& c) {
+        c.groups = 4, c.g.mean = {c.v.data(), 1, SIMDNORM_F32};
+      },
+      false);
+  with(SIMDNORM_OVERLAP, "gamma in y", [](call& c) { c.b.gamma = c.g.gamma = {c.y.data() + 100, 6, SIMDNORM_F32}; });
+  // One after the other in one memory: channels 0 to 5 of 12 are x, 6 to 11 are y; then one channel shared.
+  for (const std::ptrdiff_t shared : {0, 1}) {
+    std::vector<float> both(2 * 12 * 20, 1.0f);
+    call c;
+    c.cx.strides[0] = c.cy.strides[0] = 240;
+    c.cx.data = both.data();
+    c.cy.data = both.data() + (6 - shared) * 20;
+    c.expect(shared ? SIMDNORM_OVERLAP : SIMDNORM_OK, "slices of one tensor");
+    // Every other channel.
+    c.cx.strides[1] = c.cy.strides[1] = 40;
+    c.cx.data = both.data();
+    c.cy.data = both.data() + (shared ? 40 : 20);
+    c.expect(shared ? SIMDNORM_OVERLAP : SIMDNORM_OK, "interleaved channels");
+  }
+  // Of batch norm alone.
+  with(
+      SIMDNORM_INVALID_ACTIVATION, "activation of a matrix",
+      [](call& c) {
+        const simdnorm_const_matrix m{c.x.data(), 40, 6, 6, SIMDNORM_F32};
+        const simdnorm_matrix my{c.y.data(), 40, 6, 6, SIMDNORM_F32};
+        c.b.activation = SIMDNORM_ACTIVATION_RELU;
+        EXPECT_EQ(simdnorm_batch_norm_training(&m, &my, &c.b), SIMDNORM_INVALID_ACTIVATION);
+        c.b.activation = 7;
+      },
+      true, false);
+  call c;
+  simdnorm_const_tensor residual = c.cx;
+  const simdnorm_const_vector cv{c.v.data(), 6, SIMDNORM_F32};
+  c.b.residual = &residual;
+  EXPECT_EQ(simdnorm_batch_norm_training_nd(&c.cx, &c.cy, &c.b), SIMDNORM_INVALID_ACTIVATION);
+  EXPECT_EQ(simdnorm_batch_norm_inference_nd(&c.cx, &c.cy, cv, cv, &c.b), SIMDNORM_OK);
+  residual.sizes[0] = 1;
+  EXPECT_EQ(simdnorm_batch_norm_inference_nd(&c.cx, &c.cy, cv, cv, &c.b), SIMDNORM_INVALID_SHAPE);
+  residual.sizes[0] = 2;
+  residual.data = c.y.data();
+  EXPECT_EQ(simdnorm_batch_norm_inference_nd(&c.cx, &c.cy, cv, cv, &c.b), SIMDNORM_OK);
+  residual.strides[0] = 0;
+  EXPECT_EQ(simdnorm_batch_norm_inference_nd(&c.cx, &c.cy, cv, cv, &c.b), SIMDNORM_OVERLAP);
+  c.b.residual = nullptr;
+  EXPECT_EQ(simdnorm_batch_norm_inference_nd(&c.cx, &c.cy, {}, cv, &c.b), SIMDNORM_NULL_POINTER);
+}
+
+// The C++ layer passes on what it is given.
+TEST_P(channel_test, cpp_layer) {
+  const channel_problem p = make_channel_problem(3, {2, 6, 5, 4}, 3, flavour::normal, false);
+  std::vector<float> y(p.x.size()), mean(6), rstd(6);
+  const tensor_view<const float> x(p.x.data(), {2, 6, 5, 4}), r(p.residual.data(), {2, 6, 5, 4});
+  const tensor_view<float> out(y.data(), {2, 6, 5, 4});
+  ASSERT_EQ(batch_norm_training(x, out), status::ok);
+  EXPECT_TRUE(same_bits(y, run(op::batch_norm_training, p).y));
+  batch_norm_options o;
+  o.gamma = p.gamma;
+  o.beta = p.beta;
+  ASSERT_EQ(batch_norm_inference(x, out, p.mean, p.variance, o), status::ok);
+  EXPECT_TRUE(same_bits(y, run(op::batch_norm_inference, p).y));
+  ASSERT_EQ(batch_norm_inference_add(x, r, out, p.mean, p.variance, o), status::ok);
+  EXPECT_TRUE(same_bits(y, run(op::batch_norm_inference_add, p).y));
+  group_norm_options g;
+  g.gamma = p.gamma;
+  g.beta = p.beta;
+  g.mean_out = mean;
+  g.rstd_out = rstd;
+  ASSERT_EQ(group_norm(x, out, 3, g), status::ok);
+  const result expected = run(op::group_norm_all, p);
+  EXPECT_TRUE(same_bits(y, expected.y));
+  mean.insert(mean.end(), rstd.begin(), rstd.end());
+  EXPECT_TRUE(same_bits(mean, expected.f32));
+  ASSERT_EQ(instance_norm(x, out), status::ok);
+  EXPECT_TRUE(same_bits(y, run(op::instance_norm, p).y));
+  const tensor_view<float> last = tensor_view<float>::channels_last(y.data(), {2, 6, 5, 4});
+  EXPECT_EQ(instance_norm(x, last), status::invalid_stride);
+}
+
+}  // namespace
+}  // namespace simdnorm::test

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "support/channels.hpp"
+
+#include <cstring>
+
+#include "support/placed.hpp"
+
+namespace simdnorm::test {
+
+const char* name_of(channel_operation op) {
+  static const char* const names[] = {"batch_norm_training_nd",
+                                      "batch_norm_training_nd, all",
+                                      "batch_norm_inference_nd",
+                                      "batch_norm_inference_nd with a residual",
+                                      "group_norm",
+                                      "group_norm, all",
+                                      "instance_norm"};
+  return names[static_cast<std::size_t>(op)];
+}
+
+channel_problem make_channel_problem(std::uint64_t seed, std::vector<std::size_t> sizes, std::size_t groups, flavour f,
+                                     bool by_sample) {
+  channel_problem p;
+  p.sizes = std::move(sizes);
+  p.groups = groups;
+  const std::size_t batch = p.batch(), channels = p.channels(), positions = p.positions();
+  p.x.resize(batch * channels * positions);
+  if (by_sample) {  // lines are rows: groups of samples
+    const problem m = make_problem(seed, batch * groups, channels / groups * positions, f, true);
+    p.x = m.x;
+    p.epsilon = m.epsilon;
+  } else {
+    const problem m = make_problem(seed, batch * positions, channels, f, false);
+    p.epsilon = m.epsilon;
+    for (std::size_t n = 0; n < batch; ++n)
+      for (std::size_t c = 0; c < channels; ++c)
+        for (std::size_t s = 0; s < positions; ++s) p.x[p.index(n, c, s)] = m.at(n * positions + s, c);
+  }
+  const problem vectors = make_problem(seed + 1, 1, channels, f == flavour::specials ? f : flavour::normal, false);
+  p.gamma = vectors.gamma;
+  p.beta = vectors.beta;
+  p.mean = vectors.mean;
+  p.variance = vectors.variance;
+  generator g(seed + 2);
+  for (std::size_t i = 0; i < p.x.size(); ++i) p.residual.push_back(static_cast<float>(g.rough_normal()));
+  return p;
+}
+
+bool real_element(const channel_problem& p, const mask& m, std::size_t n, std::size_t c, std::size_t s) {
+  switch (m.kind) {
+    case SIMDNORM_PADDING_ELEMENT_MASK:
+    case SIMDNORM_PADDING_ELEMENT_MASK_BITS:
+      return m.elements[p.index(n, c, s)] != 0;
+    default:
+      return m.real(n * p.positions() + s, 0);
+  }
+}
+
+namespace {
+
+// Where an element of a tensor lies, and what its strides are.
+struct place_of {
+  std::vector<std::ptrdiff_t> strides;
+  std::size_t count = 0;  // elements from the lowest to the highest
+  std::ptrdiff_t base = 0;
+
+  place_of(const channel_problem& p, const channel_setup& s) {
+    const auto size = static_cast<std::ptrdiff_t>(p.positions());
+    const auto channels = static_cast<std::ptrdiff_t>(p.channels());
+    const auto gap = static_cast<std::ptrdiff_t>(s.channel_gap);
+    const std::ptrdiff_t step = (s.last ? channels : size) + gap;  // from row to row
+    const std::ptrdiff_t rows = s.last ? size : channels;
+    const std::ptrdiff_t batch = rows * step + static_cast<std::ptrdiff_t>(s.batch_gap);
+    strides.resize(p.sizes.size());
+    const std::ptrdiff_t sign = s.reversed ? -1 : 1;
+    std::ptrdiff_t inner = s.last ? sign * step : 1;
+    for (std::size_t i = p.sizes.size(); i-- > 2; inner *= static_cast<std::ptrdiff_t>(p.sizes[i])) strides[i] = inner;
+    strides[1] = s.last ? 1 : sign * step;
+    strides[0] = s.last && s.reversed ? -batch : batch;  // so that batch and positions stay rows of one stride
+    const bool any = p.batch() * p.channels() * p.positions() > 0;
+    if (!any) return;
+    std::ptrdiff_t low = 0, high = 0;
+    for (std::size_t i = 0; i < strides.size(); ++i) {
+      const std::ptrdiff_t reach = strides[i] * static_cast<std::ptrdiff_t>(p.sizes[i] - 1);
+      (reach < 0 ? low : high) += reach;
+    }
+    base = -low;
+    count = static_cast<std::size_t>(high - low + 1);
+  }
+  [[nodiscard]] std::size_t at(const channel_problem& p, std::size_t n, std::size_t c, std::size_t s) const {
+    std::ptrdiff_t i = base + static_cast<std::ptrdiff_t>(n) * strides[0] + static_cast<std::ptrdiff_t>(c) * strides[1];
+    for (std::size_t d = p.sizes.size(); d-- > 2; s /= p.sizes[d])
+      i += static_cast<std::ptrdiff_t>(s % p.sizes[d]) * strides[d];
+    return static_cast<std::size_t>(i);
+  }
+};
+
+template <class Work>
+void for_elements(const channel_problem& p, Work work) {
+  for (std::size_t n = 0; n < p.batch(); ++n)
+    for (std::size_t c = 0; c < p.channels(); ++c)
+      for (std::size_t s = 0; s < p.positions(); ++s) work(n, c, s);
+}
+
+}  // namespace
+
+result run(channel_operation op, const channel_problem& p, const channel_setup& s, arena& memory) {
+  memory.reset();
+  placed place{memory};
+  result r;
+  const place_of where(p, s);
+  const auto fill = [&](const std::vector<float>* from) {
+    float* to = memory.take<float>(where.count);
+    for (std::size_t i = 0; i < where.count; ++i) to[i] = float_of(unwritten);  // gaps are NaN
+    if (from)
+      for_elements(p, [&](std::size_t n, std::size_t c, std::size_t k) {
+        to[where.at(p, n, c, k)] = (*from)[p.index(n, c, k)];
+      });
+    return to;
+  };
+  const auto view = [&](auto* data, auto t) {
+    t.data = data + where.base;
+    for (std::size_t i = 0; i < p.sizes.size(); ++i) {
+      t.sizes[i] = p.sizes[i];
+      t.strides[i] = where.strides[i];
+    }
+    t.rank = static_cast<std::int32_t>(p.sizes.size());
+    t.type = SIMDNORM_F32;
+    return t;
+  };
+  float* xs = fill(&p.x);
+  const bool adds = op == channel_operation::batch_norm_inference_add;
+  float* ys = s.in_place ? xs : fill(adds && s.residual_is_y ? &p.residual : nullptr);
+  const simdnorm_const_tensor x = view(xs, simdnorm_const_tensor{});
+  const simdnorm_tensor y = view(ys, simdnorm_tensor{});
+  const simdnorm_padding padding = place.in(s.pad);
+
+  if (is_batch_norm(op)) {
+    simdnorm_batch_norm_options o = simdnorm_batch_norm_defaults();
+    o.epsilon = p.epsilon;
+    o.padding = padding;
+    o.executor = s.executor;
+    simdnorm_const_tensor residual{};
+    switch (op) {
+      case channel_operation::batch_norm_training_all:
+        o.gamma = place.in(p.gamma);
+        o.beta = place.in(p.beta);
+        o.running_mean = place.in_out(p.mean);
+        o.running_variance = place.in_out(p.variance);
+        o.mean = place.out(p.channels());
+        o.rstd = place.out(p.channels());
+        o.activation = SIMDNORM_ACTIVATION_RELU;
+        r.status = simdnorm_batch_norm_training_nd(&x, &y, &o);
+        append(r.f32, o.running_mean);
+        append(r.f32, o.running_variance);
+        append(r.f32, o.mean);
+        append(r.f32, o.rstd);
+        break;
+      case channel_operation::batch_norm_training:
+        r.status = simdnorm_batch_norm_training_nd(&x, &y, &o);
+        break;
+      default:
+        o.gamma = place.in(p.gamma);
+        o.beta = place.in(p.beta);
+        const simdnorm_const_vector mean = place.in(p.mean), variance = place.in(p.variance);
+        if (adds) {
+          residual = view(s.residual_is_y && !s.in_place ? ys : fill(&p.residual), residual);
+          o.residual = &residual;
+          o.activation = SIMDNORM_ACTIVATION_RELU;
+        }
+        r.status = simdnorm_batch_norm_inference_nd(&x, &y, mean, variance, &o);
+    }
+  } else {
+    simdnorm_group_norm_options o = simdnorm_group_norm_defaults();
+    o.epsilon = p.epsilon;
+    o.padding = padding;
+    o.executor = s.executor;
+    const bool instance = op == channel_operation::instance_norm;
+    if (op == channel_operation::group_norm_all) {
+      o.gamma = place.in(p.gamma);
+      o.beta = place.in(p.beta);
+      const std::size_t samples = s.pad.kind == SIMDNORM_PADDING_OFFSETS ? s.pad.lengths.size() - 1 : p.batch();
+      o.mean = place.out(samples * p.groups);
+      o.rstd = place.out(samples * p.groups);
+    }
+    r.status = instance ? simdnorm_instance_norm(&x, &y, &o) : simdnorm_group_norm(&x, &y, p.groups, &o);
+    append(r.f32, o.mean);
+    append(r.f32, o.rstd);
+  }
+
+  r.intact = memory.intact();
+  std::vector<bool> element(where.count, false);
+  r.y.resize(p.x.size());
+  for_elements(p, [&](std::size_t n, std::size_t c, std::size_t k) {
+    const std::size_t at = where.at(p, n, c, k);
+    element[at] = true;
+    r.y[p.index(n, c, k)] = ys[at];
+  });
+  for (std::size_t i = 0; i < where.count; ++i)
+    if (!element[i] && bits_of(ys[i]) != unwritten) r.intact = false;
+  return r;
+}
+
+result run(channel_operation op, const channel_problem& p, const channel_setup& s) {
+  static offset_arena memory;
+  return run(op, p, s, memory);
+}
+
+}  // namespace simdnorm::test
