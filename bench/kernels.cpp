@@ -41,6 +41,10 @@ constexpr use uses[] = {
     {"column_normalizer", "f32", "batch_norm_training"},
     {"channel_moments", "f32", "channels"},
     {"channel_affine", "f32", "channels"},
+    {"l2_norm", "f32", "l2_norm"},
+    {"layer_norm_fused", "f32", "add_layer_norm"},
+    {"rms_norm_fused", "f32", "gated_rms_norm"},
+    {"l2_norm_fused", "f32", "l2_norm_element_mask"},
 };
 constexpr bool used(std::string_view family, std::string_view dtype) {
   for (const use& u : uses) {
@@ -240,6 +244,9 @@ std::function<double()> row_check(contest& c, const shared_work& w, row_oracle::
   auto oracle = std::make_shared<row_oracle>();
   c.oracles.push_back([=] { oracle->fit(kind, w->x.data(), w->rows, w->cols, w->epsilon, w->limit, length); });
   const bool has_beta = kind == row_oracle::norm::layer;
+  if (kind == row_oracle::norm::l2) {
+    return [=] { return oracle->error(w->x.data(), w->y.data(), nullptr, nullptr); };
+  }
   return [=] { return oracle->error(w->x.data(), w->y.data(), w->gamma.data(), has_beta ? w->beta.data() : nullptr); };
 }
 
@@ -268,6 +275,198 @@ void rms_norm(contest& c, const setup& s, const shared_work& w) {
   e.library([w, s] {
     require(simdnorm::rms_norm(w->input(), w->output(),
                                {.epsilon = w->epsilon, .weight = params(w->gamma), .exec = s.exec}));
+  });
+}
+
+void l2_norm(contest& c, const setup& s, const shared_work& w) {
+  kernel_entry e = entry(c, s, "l2_norm", w->rows, w->cols, 2 * w->bytes(), row_check(c, w, row_oracle::norm::l2));
+  e.baselines([w](const baselines::table& t) {
+    return [w, f = t.l2_norm] { f(w->x.data(), w->y.data(), w->rows, w->cols, 1e-12f); };
+  });
+  e.library([w, s] { require(simdnorm::l2_norm(w->input(), w->output(), {.exec = s.exec})); });
+}
+
+// A matrix beside x, made once; small next to what a contest holds.
+std::shared_ptr<buffer<float>> beside(const shared_work& w, std::uint64_t seed) {
+  auto b = std::make_shared<buffer<float>>(w->x.size());
+  if (b->size() > 0) fill_normal(*b, 0.0, 1.0, seed);
+  return b;
+}
+
+// Baselines add into h and normalize that; the library does it at once.
+template <bool Layer>
+void add_norm(contest& c, const setup& s, const shared_work& w) {
+  const auto residual = beside(w, 21);
+  const auto h = std::make_shared<buffer<float>>(w->x.size());
+  auto oracle = std::make_shared<row_oracle>();
+  c.oracles.push_back([=] {
+    for (std::size_t k = 0; k < h->size(); ++k) (*h)[k] = w->x[k] + (*residual)[k];
+    oracle->fit(Layer ? row_oracle::norm::layer : row_oracle::norm::rms, h->data(), w->rows, w->cols, w->epsilon,
+                w->limit);
+  });
+  kernel_entry e = entry(c, s, Layer ? "add_layer_norm" : "add_rms_norm", w->rows, w->cols, 3 * w->bytes(), [=] {
+    return oracle->error(h->data(), w->y.data(), w->gamma.data(), Layer ? w->beta.data() : nullptr);
+  });
+  e.baselines([=](const baselines::table& t) {
+    return [=, add = t.add, layer = t.layer_norm, rms = t.rms_norm] {
+      add(w->x.data(), residual->data(), h->data(), w->rows * w->cols);
+      const auto epsilon = static_cast<float>(w->epsilon);
+      if (Layer) return layer(h->data(), w->y.data(), w->rows, w->cols, w->gamma.data(), w->beta.data(), epsilon);
+      rms(h->data(), w->y.data(), w->rows, w->cols, w->gamma.data(), epsilon);
+    };
+  });
+  e.library([=] {
+    const simdnorm::addend with{{residual->data(), w->rows, w->cols}, {}, {}};
+    if (Layer) return require(simdnorm::add_layer_norm(w->input(), with, w->output(), layer_norm_call(*w, s)));
+    require(simdnorm::add_rms_norm(w->input(), with, w->output(),
+                                   {.epsilon = w->epsilon, .weight = params(w->gamma), .exec = s.exec}));
+  });
+}
+
+double silu_of(double v) {
+  return v / (1 + std::exp(-v));
+}
+
+// The largest error of y against f(normalized and scaled element, k), in ulps of max(1, |that element|); 2 ulps of y
+// are the function's own (docs/numerics.md).
+template <class F>
+double function_error(const work& w, bool layer, F f) {
+  double worst = 0;
+  for (std::size_t i = 0; i < w.rows; ++i) {
+    const float* x = w.x.data() + i * w.cols;
+    const auto n = static_cast<real>(w.cols);
+    real sum = 0, squares = 0;
+    for (std::size_t j = 0; j < w.cols; ++j) sum += x[j];
+    const real mean = layer ? sum / n : 0;
+    for (std::size_t j = 0; j < w.cols; ++j) squares += (x[j] - mean) * (x[j] - mean);
+    const real scale = 1 / std::sqrt(squares / n + w.epsilon);
+    for (std::size_t j = 0; j < w.cols; ++j) {
+      const std::size_t k = i * w.cols + j;
+      const auto v = static_cast<double>((x[j] - mean) * scale * w.gamma[j] + (layer ? w.beta[j] : 0));
+      const double want = f(v, k);
+      const double own = 2 * std::ldexp(1.0, std::max(-126, std::ilogb(want)) - 23);
+      const double off =
+          std::max(0.0, std::fabs(w.y[k] - want) - own) / std::ldexp(1.0, std::max(0, std::ilogb(v)) - 23);
+      worst = std::isnan(w.y[k]) ? std::numeric_limits<double>::infinity() : std::max(worst, off);
+    }
+  }
+  return worst;
+}
+
+void layer_norm_silu(contest& c, const setup& s, const shared_work& w) {
+  kernel_entry e = entry(c, s, "layer_norm_silu", w->rows, w->cols, 2 * w->bytes(),
+                         [w] { return function_error(*w, true, [](double v, std::size_t) { return silu_of(v); }); });
+  e.baselines([w](const baselines::table& t) {
+    return [w, norm = t.layer_norm, silu = t.silu] {
+      norm(w->x.data(), w->y.data(), w->rows, w->cols, w->gamma.data(), w->beta.data(), static_cast<float>(w->epsilon));
+      silu(w->y.data(), w->rows * w->cols);
+    };
+  });
+  e.library([w, s] {
+    simdnorm::layer_norm_options o = layer_norm_call(*w, s);
+    o.activation = simdnorm::activation_function::silu;
+    require(simdnorm::layer_norm(w->input(), w->output(), o));
+  });
+}
+
+void gated_rms_norm(contest& c, const setup& s, const shared_work& w) {
+  const auto z = beside(w, 22);
+  kernel_entry e = entry(c, s, "gated_rms_norm", w->rows, w->cols, 3 * w->bytes(), [=] {
+    return function_error(*w, false, [&](double v, std::size_t k) { return v * silu_of((*z)[k]); });
+  });
+  e.baselines([=](const baselines::table& t) {
+    return [=, norm = t.rms_norm, gate = t.gate] {
+      norm(w->x.data(), w->y.data(), w->rows, w->cols, w->gamma.data(), static_cast<float>(w->epsilon));
+      gate(w->y.data(), z->data(), w->rows * w->cols);
+    };
+  });
+  e.library([=] {
+    require(simdnorm::gated_rms_norm(w->input(), {z->data(), w->rows, w->cols}, w->output(),
+                                     {.epsilon = w->epsilon, .weight = params(w->gamma), .exec = s.exec}));
+  });
+}
+
+// Of eight elements, one is padding.
+std::shared_ptr<std::vector<std::uint8_t>> elements_mask(const shared_work& w) {
+  auto mask = std::make_shared<std::vector<std::uint8_t>>(w->x.size());
+  for (std::size_t k = 0; k < mask->size(); ++k) (*mask)[k] = (k * 0x9e3779b97f4a7c15 >> 40) % 8 != 0;
+  return mask;
+}
+// Rows of real elements alone, for the oracle, and what y says of them.
+std::function<double()> masked_check(contest& c, const shared_work& w, row_oracle::norm kind,
+                                     const std::shared_ptr<std::vector<std::uint8_t>>& mask) {
+  return [=, &c] {
+    (void)c;
+    double worst = 0;
+    std::vector<float> x, y, gamma, beta;
+    for (std::size_t i = 0; i < w->rows; ++i) {
+      for (auto* v : {&x, &y, &gamma, &beta}) v->clear();
+      for (std::size_t j = 0; j < w->cols; ++j) {
+        const std::size_t k = i * w->cols + j;
+        if (!(*mask)[k]) {
+          if (w->y[k] != 0) return std::numeric_limits<double>::infinity();
+          continue;
+        }
+        x.push_back(w->x[k]);
+        y.push_back(w->y[k]);
+        gamma.push_back(w->gamma[j]);
+        beta.push_back(w->beta[j]);
+      }
+      row_oracle oracle;
+      const bool layer = kind == row_oracle::norm::layer;
+      oracle.fit(kind, x.data(), 1, x.size(), layer ? w->epsilon : 1e-12, x.size());
+      worst = std::max(worst,
+                       oracle.error(x.data(), y.data(), layer ? gamma.data() : nullptr, layer ? beta.data() : nullptr));
+    }
+    return worst;
+  };
+}
+
+void layer_norm_element_mask(contest& c, const setup& s, const shared_work& w) {
+  const auto mask = elements_mask(w);
+  kernel_entry e = entry(c, s, "layer_norm_element_mask", w->rows, w->cols, 2.25 * w->bytes(),
+                         masked_check(c, w, row_oracle::norm::layer, mask));
+  e.baselines([=](const baselines::table& t) {
+    return [=, f = t.layer_norm_element_mask] {
+      f(w->x.data(), w->y.data(), w->rows, w->cols, w->gamma.data(), w->beta.data(), static_cast<float>(w->epsilon),
+        mask->data());
+    };
+  });
+  e.library([=] {
+    require(
+        simdnorm::layer_norm(w->input(), w->output(), layer_norm_call(*w, s, simdnorm::padding::element_mask(*mask))));
+  });
+}
+
+void l2_norm_element_mask(contest& c, const setup& s, const shared_work& w) {
+  const auto mask = elements_mask(w);
+  kernel_entry e = entry(c, s, "l2_norm_element_mask", w->rows, w->cols, 2.25 * w->bytes(),
+                         masked_check(c, w, row_oracle::norm::l2, mask));
+  e.library([=] {
+    require(
+        simdnorm::l2_norm(w->input(), w->output(), {.pad = simdnorm::padding::element_mask(*mask), .exec = s.exec}));
+  });
+}
+
+// q of a packed [tokens, 3, heads, features] buffer, beside the same rows packed: a matrix of heads.
+void rms_norm_heads(contest& c, const setup& s, const shared_work& w) {
+  constexpr std::size_t heads = 32;
+  const std::size_t tokens = w->rows / heads, step = 3 * heads * w->cols;
+  const auto packed = std::make_shared<buffer<float>>(3 * w->x.size());
+  rms_norm(c, s, w);
+  c.oracles.push_back([=] {
+    for (std::size_t t = 0; t < tokens && w->x.size() > 0; ++t)
+      std::memcpy(packed->data() + t * step, w->x.data() + t * heads * w->cols, heads * w->cols * sizeof(float));
+  });
+  kernel_entry e =
+      entry(c, s, "rms_norm_heads", w->rows, w->cols, 2 * w->bytes(), row_check(c, w, row_oracle::norm::rms));
+  e.common.reference = "rms_norm";
+  e.library([=] {
+    const auto features = static_cast<std::ptrdiff_t>(w->cols);
+    const simdnorm::tensor_view<const float> q(packed->data(), {1, tokens, heads, w->cols},
+                                               {0, static_cast<std::ptrdiff_t>(step), features, 1});
+    const simdnorm::tensor_view<float> y(w->y.data(), {1, tokens, heads, w->cols});
+    require(simdnorm::rms_norm(q, y, {.epsilon = w->epsilon, .weight = params(w->gamma), .exec = s.exec}));
   });
 }
 
@@ -793,6 +992,11 @@ struct kernel_row {
 };
 constexpr const char* layer_norm_section = "LayerNorm: rows, with gamma and beta";
 constexpr const char* rms_norm_section = "RMSNorm: rows, with weight";
+constexpr const char* l2_norm_section = "L2 norm: rows become unit vectors; ulps of y";
+constexpr const char* fused_section =
+    "Around a row norm: a residual, an activation, a gate, masks of elements, heads of a packed buffer; the baselines "
+    "in "
+    "steps";
 constexpr const char* training_section = "Batch norm, training: columns of [N, C], running statistics updated";
 constexpr const char* inference_section = "Batch norm, inference: columns of [N, C] by given statistics";
 constexpr const char* moments_section = "Column moments: count, mean, m2, min, max (reads only)";
@@ -805,6 +1009,14 @@ constexpr const char* statistics_section = "Statistics algorithms: speed beside 
 constexpr kernel_row kernel_rows[] = {
     {"layer_norm", layer_norm_section, layer_norm_shapes, layer_norm, true},
     {"rms_norm", rms_norm_section, rms_norm_shapes, rms_norm, true},
+    {"l2_norm", l2_norm_section, l2_norm_shapes, l2_norm, true},
+    {"l2_norm_element_mask", fused_section, fused_norm_shapes, l2_norm_element_mask, false},
+    {"layer_norm_element_mask", fused_section, fused_norm_shapes, layer_norm_element_mask, false},
+    {"add_layer_norm", fused_section, add_norm_shapes, add_norm<true>, false},
+    {"add_rms_norm", fused_section, add_norm_shapes, add_norm<false>, false},
+    {"layer_norm_silu", fused_section, fused_norm_shapes, layer_norm_silu, false},
+    {"gated_rms_norm", fused_section, fused_norm_shapes, gated_rms_norm, false},
+    {"rms_norm_heads", fused_section, head_shapes, rms_norm_heads, false},
     {"batch_norm_training", training_section, batch_norm_training_shapes, batch_norm_training, true},
     {"batch_norm_inference", inference_section, batch_norm_inference_shapes, batch_norm_inference, true},
     {"column_moments", moments_section, column_moments_shapes, column_moments, true},

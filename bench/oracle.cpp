@@ -56,6 +56,7 @@ std::vector<std::size_t> spread(std::size_t have, std::size_t want) {
 void row_oracle::fit(norm kind, const float* x, std::size_t rows, std::size_t cols, double epsilon, std::size_t limit,
                      const std::function<std::size_t(std::size_t)>& length) {
   cols_ = cols;
+  relative_ = kind == norm::l2;
   entries_.clear();
   for (const std::size_t i : spread(rows, limit / std::max<std::size_t>(cols, 1))) {
     entry e{i, length ? length(i) : cols, 0, 0, true};
@@ -74,7 +75,8 @@ void row_oracle::fit(norm kind, const float* x, std::size_t rows, std::size_t co
     } else if (e.length > 0) {
       real squares = 0;
       for (std::size_t j = 0; j < e.length; ++j) squares += static_cast<real>(row[j]) * row[j];
-      e.scale = 1 / std::sqrt(squares / n + epsilon);
+      e.scale =
+          kind == norm::l2 ? 1 / std::max<real>(std::sqrt(squares), epsilon) : 1 / std::sqrt(squares / n + epsilon);
     }
     entries_.push_back(e);
   }
@@ -89,6 +91,11 @@ double row_oracle::error(const float* x, const float* y, const float* gamma, con
       // A constant row with epsilon 0 has an infinite scale and nothing to scale.
       const real centred = in[j] - e.shift;
       const real xhat = centred == 0 ? 0 : centred * e.scale;
+      if (relative_ && xhat != 0) {
+        const double off = static_cast<double>(std::fabs(out[j] - xhat)) / ulp(static_cast<double>(xhat));
+        worst = std::isnan(off) ? infinite : std::max(worst, off);
+        continue;
+      }
       worst = std::max(worst, error_of(xhat, out[j], gamma ? gamma[j] : 1, beta ? beta[j] : 0));
     }
     for (std::size_t j = e.length; j < cols_; ++j) {

@@ -24,7 +24,7 @@ using real = long double;
 // Exact parameters of a sample of rows: xhat = (x - shift) * scale.
 class row_oracle {
  public:
-  enum class norm { layer, rms };
+  enum class norm { layer, rms, l2 };  // errors of l2 are in ulps of y, which is far below 1
 
   // length(i): how many elements of row i are real. limit: elements to look at.
   void fit(norm kind, const float* x, std::size_t rows, std::size_t cols, double epsilon, std::size_t limit,
@@ -41,6 +41,7 @@ class row_oracle {
     bool finite;
   };
   std::size_t cols_ = 0;
+  bool relative_ = false;
   std::vector<entry> entries_;
 };
 

@@ -50,6 +50,19 @@ inline constexpr shape rms_norm_shapes[] = {
     {128, 4096, "Llama, 128 tokens"},     {2048, 4096, "Llama, 2048 tokens", true},
 };
 
+inline constexpr shape l2_norm_shapes[] = {
+    {128, 768, "128 sentence embeddings", true},
+    {4096, 384, "4096 MiniLM embeddings"},
+    {2048, 64, "queries of 64"},
+};
+
+inline constexpr shape add_norm_shapes[] = {
+    {128, 768, "BERT-base, 128 tokens", true},
+    {4096, 768, "BERT-base, 32 x 128 tokens"},
+};
+inline constexpr shape fused_norm_shapes[] = {{128, 768, "128 tokens of 768 features", true}};
+inline constexpr shape head_shapes[] = {{512 * 32, 128, "QK norm of 512 tokens, 32 heads of 128", true}};
+
 // Two bytes an element: beside f32 in L1, L2, L3 and memory.
 inline constexpr shape half_shapes[] = {
     {16, 768, "BERT-base, 16 tokens"},

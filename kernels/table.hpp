@@ -29,6 +29,15 @@ struct row_split {
   float parameters[4];
 };
 
+// Rows of a tensor, in row order: the last of the dimensions runs fastest. No two dimensions are one.
+struct row_walk {
+  size_t dimensions;
+  size_t sizes[4];
+  ptrdiff_t x_strides[4], y_strides[4];
+  size_t rows_per_token;  // what padding says of a row it says of a token: of so many rows (heads)
+  bool aligned;           // all strides of y are whole registers of any instruction set
+};
+
 // A checked row-wise call; shared by all its blocks.
 struct row_norm_arguments {
   const void* x;
@@ -39,12 +48,27 @@ struct row_norm_arguments {
   const void* beta;                     // null: zeros
   simdnorm_type gamma_type, beta_type;  // f32, or that of x
   float* mean;                          // null: not wanted
-  float* rstd;                          // null: not wanted
+  float* rstd;                          // null: not wanted; of l2_norm, where norms go
   double epsilon;
   simdnorm_padding padding;
   bool stream;           // y is too large for the caches
   size_t rows_together;  // short rows: how many make a batch, so that some batches fit into L1; 0: long rows
   row_split* split;      // of one row that is done in parts; null: whole rows
+  const row_walk* walk;  // null: rows are a stride apart; else the strides are those of its last dimension
+};
+
+// docs/numerics.md, "Activations". exp and erf are no activations; the table has them so that tests reach them.
+enum class elementwise_function { none, relu, gelu_erf, gelu_tanh, silu, sigmoid, tanh, erf, exp };
+
+// A row norm with more before and behind it: y = function(norm(x + bias + residual)) * silu(gate).
+struct fused_row_arguments : row_norm_arguments {
+  const void* residual;  // null: none, and no bias
+  const void* bias;      // [cols]; null: none
+  void* sum;             // where x + bias + residual goes; null: not wanted
+  const void* gate;      // null: none
+  ptrdiff_t residual_stride, sum_stride, gate_stride;
+  elementwise_function function;
+  bool unit_offset;  // of rms_norm: gamma is 1 + weight
 };
 
 // Valid rows are added in blocks of this many to spans of this many blocks, and spans are folded into
@@ -182,9 +206,6 @@ struct convert_arguments {
   size_t n;
   simdnorm_type from_type, to_type;
 };
-
-// docs/numerics.md, "Activations". exp and erf are no activations; the table has them so that tests reach them.
-enum class elementwise_function { none, relu, gelu_erf, gelu_tanh, silu, sigmoid, tanh, erf, exp };
 
 // y[j] = function(x[j]) for the columns of the block; y may be x.
 struct elementwise_arguments {

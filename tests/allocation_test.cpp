@@ -127,6 +127,10 @@ TEST_P(allocation_test, no_call_allocates) {
       simdnorm_rms_norm_options ro = simdnorm_rms_norm_defaults();
       ro.executor = executor;
       done(simdnorm_rms_norm(&cx, &cy, &ro));
+      simdnorm_l2_norm_options no = simdnorm_l2_norm_defaults();
+      no.norm = lo.rstd;
+      no.executor = executor;
+      done(simdnorm_l2_norm(&cx, &cy, &no));
       simdnorm_batch_norm_options bo = simdnorm_batch_norm_defaults();
       bo.gamma = lo.gamma;
       bo.beta = lo.beta;

@@ -27,6 +27,7 @@ constexpr std::size_t rows = 12, cols = 10;
 struct arrays {
   alignas(64) float x[rows * 64];
   alignas(64) float y[rows * 64];
+  alignas(64) float residual[rows * 64], sum[rows * 64], bias[64];
   alignas(64) float gamma[64], beta[64], mean[64], rstd[64], running_mean[64], running_variance[64];
   alignas(64) double first[64], second[64];
   alignas(64) simdnorm_moments out[32];
@@ -42,6 +43,7 @@ struct call {
   simdnorm_matrix y;
   simdnorm_layer_norm_options layer = simdnorm_layer_norm_defaults();
   simdnorm_rms_norm_options rms = simdnorm_rms_norm_defaults();
+  simdnorm_l2_norm_options l2 = simdnorm_l2_norm_defaults();
   simdnorm_batch_norm_options batch = simdnorm_batch_norm_defaults();
   simdnorm_column_options column = simdnorm_column_defaults();
   simdnorm_standardize_options standard = simdnorm_standardize_defaults();
@@ -51,8 +53,11 @@ struct call {
   double *first, *second;
   simdnorm_moments* out;
   simdnorm_column_state* state = nullptr;
-  const simdnorm_const_matrix* xp;
-  const simdnorm_matrix* yp;
+  simdnorm_const_matrix residual;  // or gate
+  simdnorm_matrix sum;
+  simdnorm_const_vector bias;
+  const simdnorm_const_matrix *xp, *rp;
+  const simdnorm_matrix *yp, *sp;
 
   call() {
     std::memset(static_cast<void*>(&a), 0, sizeof a);
@@ -72,7 +77,7 @@ struct call {
     layer.gamma = batch.gamma = rms.weight = {a.gamma, cols, SIMDNORM_F32};
     layer.beta = batch.beta = {a.beta, cols, SIMDNORM_F32};
     layer.mean = {a.mean, rows, SIMDNORM_F32};
-    layer.rstd = rms.rstd = {a.rstd, rows, SIMDNORM_F32};
+    layer.rstd = rms.rstd = l2.norm = {a.rstd, rows, SIMDNORM_F32};
     batch.mean = {a.mean, cols, SIMDNORM_F32};
     batch.rstd = {a.rstd, cols, SIMDNORM_F32};
     batch.running_mean = {a.running_mean, cols, SIMDNORM_F32};
@@ -82,19 +87,24 @@ struct call {
     first = a.first;
     second = a.second;
     out = a.out;
+    residual = {a.residual, rows, cols, cols, SIMDNORM_F32};
+    sum = {a.sum, rows, cols, cols, SIMDNORM_F32};
+    bias = {a.bias, cols, SIMDNORM_F32};
     xp = &x;
     yp = &y;
+    rp = &residual;
+    sp = &sum;
   }
   call(const call&) = delete;
   call& operator=(const call&) = delete;
 
   void pad(const simdnorm_padding& p) {
-    layer.padding = rms.padding = batch.padding = column.padding = range.padding = standard.padding = largest.padding =
-        p;
+    layer.padding = rms.padding = l2.padding = batch.padding = column.padding = range.padding = standard.padding =
+        largest.padding = p;
   }
   void execute(const simdnorm_executor* e) {
-    layer.executor = rms.executor = batch.executor = column.executor = range.executor = standard.executor =
-        largest.executor = e;
+    layer.executor = rms.executor = l2.executor = batch.executor = column.executor = range.executor =
+        standard.executor = largest.executor = e;
   }
 };
 
@@ -106,6 +116,14 @@ struct function {
 const function layer_norm_f{"layer_norm", true, true,
                             [](call& c) { return simdnorm_layer_norm(c.xp, c.yp, &c.layer); }};
 const function rms_norm_f{"rms_norm", true, true, [](call& c) { return simdnorm_rms_norm(c.xp, c.yp, &c.rms); }};
+const function l2_norm_f{"l2_norm", true, true, [](call& c) { return simdnorm_l2_norm(c.xp, c.yp, &c.l2); }};
+const function add_layer_norm_f{"add_layer_norm", true, true, [](call& c) {
+                                  return simdnorm_add_layer_norm(c.xp, c.rp, c.bias, c.sp, c.yp, &c.layer);
+                                }};
+const function add_rms_norm_f{"add_rms_norm", true, true,
+                              [](call& c) { return simdnorm_add_rms_norm(c.xp, c.rp, c.bias, c.sp, c.yp, &c.rms); }};
+const function gated_f{"gated_rms_norm", true, true,
+                       [](call& c) { return simdnorm_gated_rms_norm(c.xp, c.rp, c.yp, &c.rms); }};
 const function training_f{"batch_norm_training", false, true,
                           [](call& c) { return simdnorm_batch_norm_training(c.xp, c.yp, &c.batch); }};
 const function inference_f{"batch_norm_inference", false, true, [](call& c) {
@@ -142,7 +160,8 @@ const function update_f{"column_state_update", false, false,
                         [](call& c) { return simdnorm_column_state_update(c.state, c.xp, &c.column); }};
 
 std::vector<function> functions() {
-  std::vector<function> all = {layer_norm_f, rms_norm_f, training_f, inference_f, moments_f, update_f};
+  std::vector<function> all = {layer_norm_f, rms_norm_f, l2_norm_f,   add_layer_norm_f, add_rms_norm_f,
+                               gated_f,      training_f, inference_f, moments_f,        update_f};
   all.insert(all.end(), std::begin(transforms), std::end(transforms));
   all.insert(all.end(), std::begin(fits), std::end(fits));
   all.insert(all.end(), std::begin(fused), std::end(fused));
@@ -216,12 +235,94 @@ TEST_P(arguments_test, views) {
       expect(f, SIMDNORM_INVALID_STRIDE, "stride of y", [&](call& c) { c.y.row_stride = stride; });
     for (const std::ptrdiff_t stride : {0, 1, -3})
       expect(f, SIMDNORM_OK, "stride of y with one row", [&](call& c) {
-        c.x.rows = c.y.rows = 1;
+        c.x.rows = c.y.rows = c.residual.rows = c.sum.rows = 1;
         c.y.row_stride = stride;
-        c.layer.mean.size = c.layer.rstd.size = c.rms.rstd.size = 1;
+        c.layer.mean.size = c.layer.rstd.size = c.rms.rstd.size = c.l2.norm.size = 1;
       });
     for (const std::ptrdiff_t stride : {0, 1, 9, 11, 64})
       expect(f, SIMDNORM_OK, "stride of x", [&](call& c) { c.x.row_stride = stride; });
+  }
+}
+
+TEST_P(arguments_test, views_beside_x) {
+  for (const function& f : {add_layer_norm_f, add_rms_norm_f, gated_f}) {
+    expect(f, SIMDNORM_NULL_POINTER, "no residual", [](call& c) { c.rp = nullptr; });
+    expect(f, SIMDNORM_NULL_POINTER, "residual without data", [](call& c) { c.residual.data = nullptr; });
+    expect(f, SIMDNORM_UNSUPPORTED_TYPE, "type of the residual", [](call& c) { c.residual.type = SIMDNORM_F16; });
+    expect(f, SIMDNORM_INVALID_SHAPE, "rows of the residual", [](call& c) { c.residual.rows = rows - 1; });
+    expect(f, SIMDNORM_INVALID_SHAPE, "columns of the residual", [](call& c) { c.residual.cols = cols + 1; });
+    expect(f, SIMDNORM_MISALIGNED, "residual misaligned",
+           [](call& c) { c.residual.data = reinterpret_cast<char*>(c.a.residual) + 1; });
+    for (const std::ptrdiff_t stride : {0, 3, 11, 30})
+      expect(f, SIMDNORM_OK, "stride of the residual", [&](call& c) { c.residual.row_stride = stride; });
+    expect(f, SIMDNORM_OK, "the residual is x", [](call& c) { c.residual = c.x; });
+    expect(f, SIMDNORM_OK, "y is the residual", [](call& c) { c.y.data = c.a.residual; });
+    expect(f, SIMDNORM_OVERLAP, "y is the residual, a row on", [](call& c) { c.y.data = c.a.residual + cols; });
+    expect(f, SIMDNORM_OVERLAP, "y is the residual, another stride", [](call& c) {
+      c.y.data = c.a.residual;
+      c.y.row_stride = cols + 1;
+    });
+    expect(f, SIMDNORM_OVERLAP, "rstd in the residual",
+           [](call& c) { c.layer.rstd.data = c.rms.rstd.data = c.a.residual + 3; });
+    expect(f, SIMDNORM_INVALID_ACTIVATION, "activation", [](call& c) { c.layer.activation = c.rms.activation = 5; });
+    expect(f, SIMDNORM_INVALID_ACTIVATION, "activation", [](call& c) { c.layer.activation = c.rms.activation = -1; });
+  }
+  for (const function& f : {add_layer_norm_f, add_rms_norm_f}) {
+    expect(f, SIMDNORM_OK, "no sum", [](call& c) { c.sp = nullptr; });
+    expect(f, SIMDNORM_OK, "no bias", [](call& c) { c.bias = {}; });
+    expect(f, SIMDNORM_INVALID_SHAPE, "bias", [](call& c) { c.bias.size = cols - 1; });
+    expect(f, SIMDNORM_UNSUPPORTED_TYPE, "bias", [](call& c) { c.bias.type = SIMDNORM_F64; });
+    expect(f, SIMDNORM_NULL_POINTER, "sum without data", [](call& c) { c.sum.data = nullptr; });
+    expect(f, SIMDNORM_INVALID_SHAPE, "rows of sum", [](call& c) { c.sum.rows = rows + 1; });
+    expect(f, SIMDNORM_INVALID_STRIDE, "stride of sum", [](call& c) { c.sum.row_stride = cols - 1; });
+    expect(f, SIMDNORM_UNSUPPORTED_TYPE, "type of sum", [](call& c) { c.sum.type = SIMDNORM_BF16; });
+    // Every place that y and sum may have: their own, x, the residual.
+    for (const std::size_t y : {0, 1, 2})
+      for (const std::size_t sum : {0, 1, 2, 3}) {
+        const bool one = sum == 3 || (y == sum && y > 0);
+        expect(f, one ? SIMDNORM_OVERLAP : SIMDNORM_OK, "y " + std::to_string(y) + ", sum " + std::to_string(sum),
+               [&](call& c) {
+                 float* const places[] = {c.a.y, c.a.x, c.a.residual};
+                 c.y.data = places[y];
+                 c.sum.data = sum == 0 ? c.a.sum : sum == 3 ? places[y] : places[sum];
+               });
+      }
+    expect(f, SIMDNORM_OVERLAP, "sum in x", [](call& c) { c.sum.data = c.a.x + 1; });
+    expect(f, SIMDNORM_OVERLAP, "sum in the residual", [](call& c) { c.sum.data = c.a.residual + rows * cols - 1; });
+    expect(f, SIMDNORM_OVERLAP, "sum in y", [](call& c) { c.sum.data = c.a.y + rows * cols - 1; });
+    expect(f, SIMDNORM_OVERLAP, "bias in y", [](call& c) { c.bias.data = c.a.y + 5; });
+    expect(f, SIMDNORM_OVERLAP, "bias in sum", [](call& c) { c.bias.data = c.a.sum + 5; });
+    expect(f, SIMDNORM_OVERLAP, "gamma in sum", [](call& c) { c.layer.gamma.data = c.rms.weight.data = c.a.sum + 5; });
+    expect(f, SIMDNORM_OVERLAP, "rstd in sum", [](call& c) { c.layer.rstd.data = c.rms.rstd.data = c.a.sum + 5; });
+    expect(f, SIMDNORM_OK, "interleaved: y and sum in turn", [](call& c) {
+      c.sum.data = c.a.y + cols;
+      c.y.row_stride = c.sum.row_stride = 2 * cols;
+    });
+  }
+  expect(rms_norm_f, SIMDNORM_INVALID_OPTION, "rounding", [](call& c) { c.rms.rounding = 2; });
+  expect(layer_norm_f, SIMDNORM_INVALID_ACTIVATION, "activation", [](call& c) { c.layer.activation = 9; });
+  for (const simdnorm_activation a : {1, 2, 3, 4}) {
+    expect(layer_norm_f, SIMDNORM_OK, "activation", [&](call& c) { c.layer.activation = a; });
+    expect(rms_norm_f, SIMDNORM_OK, "activation", [&](call& c) { c.rms.activation = a; });
+  }
+  for (const function& f : {layer_norm_f, rms_norm_f, l2_norm_f, add_layer_norm_f}) {
+    const auto masked = [&](simdnorm_status wanted, const char* what, simdnorm_padding_kind kind, auto change) {
+      expect(f, wanted, what, [&](call& c) {
+        simdnorm_padding p{};
+        p.kind = kind;
+        p.data = c.a.state;
+        p.size = rows * cols;
+        change(c, p);
+        c.pad(p);
+      });
+    };
+    for (const simdnorm_padding_kind kind : {SIMDNORM_PADDING_ELEMENT_MASK, SIMDNORM_PADDING_ELEMENT_MASK_BITS}) {
+      masked(SIMDNORM_OK, "element mask", kind, [](call&, simdnorm_padding&) {});
+      masked(SIMDNORM_NULL_POINTER, "element mask", kind, [](call&, simdnorm_padding& p) { p.data = nullptr; });
+      masked(SIMDNORM_INVALID_PADDING, "element mask", kind, [](call&, simdnorm_padding& p) { p.size = rows; });
+      masked(SIMDNORM_OVERLAP, "element mask", kind, [](call& c, simdnorm_padding& p) { p.data = c.a.y + 1; });
+      masked(SIMDNORM_INVALID_PADDING, "fill", kind, [](call&, simdnorm_padding& p) { p.fill = 2; });
+    }
   }
 }
 
@@ -313,6 +414,8 @@ TEST_P(arguments_test, overlap_of_other_arrays) {
   overlap(layer_norm_f, "rstd in beta", [&](call& c) { c.layer.rstd.data = c.a.beta; });
   overlap(rms_norm_f, "weight in y", [&](call& c) { c.rms.weight.data = c.a.y + 3; });
   overlap(rms_norm_f, "rstd in y", [&](call& c) { c.rms.rstd.data = c.a.y + 3; });
+  overlap(l2_norm_f, "norm in y", [&](call& c) { c.l2.norm.data = c.a.y + 3; });
+  overlap(l2_norm_f, "norm in x", [&](call& c) { c.l2.norm.data = c.a.x + 3; });
   overlap(rms_norm_f, "rstd in x", [&](call& c) { c.rms.rstd.data = c.a.x + 3; });
   overlap(rms_norm_f, "rstd in weight", [&](call& c) { c.rms.rstd.data = c.a.gamma + 9; });
   for (const function& f : {layer_norm_f, rms_norm_f, training_f, inference_f}) {
@@ -439,13 +542,13 @@ TEST_P(arguments_test, the_usual_check_agrees_with_the_thorough_one) {
 
 TEST_P(arguments_test, scalars) {
   const double nan = std::numeric_limits<double>::quiet_NaN(), infinity = std::numeric_limits<double>::infinity();
-  for (const function& f : {layer_norm_f, rms_norm_f, training_f, inference_f}) {
+  for (const function& f : {layer_norm_f, rms_norm_f, l2_norm_f, training_f, inference_f}) {
     for (const double epsilon : {-1e-5, -5e-324, nan, -nan, infinity, -infinity})
       expect(f, SIMDNORM_INVALID_EPSILON, "epsilon " + std::to_string(epsilon),
-             [&](call& c) { c.layer.epsilon = c.rms.epsilon = c.batch.epsilon = epsilon; });
+             [&](call& c) { c.layer.epsilon = c.rms.epsilon = c.l2.epsilon = c.batch.epsilon = epsilon; });
     for (const double epsilon : {0.0, -0.0, 5e-324, 1.0, 1e300})
       expect(f, SIMDNORM_OK, "epsilon " + std::to_string(epsilon),
-             [&](call& c) { c.layer.epsilon = c.rms.epsilon = c.batch.epsilon = epsilon; });
+             [&](call& c) { c.layer.epsilon = c.rms.epsilon = c.l2.epsilon = c.batch.epsilon = epsilon; });
   }
   for (const double momentum : {-0.1, -5e-324, 1.0000001, nan, infinity, -infinity})
     expect(training_f, SIMDNORM_INVALID_MOMENTUM, "momentum " + std::to_string(momentum),
@@ -503,6 +606,7 @@ TEST_P(arguments_test, vectors) {
          {"rstd", setter([](call & c) -> auto& { return c.layer.rstd; })}},
         rows);
   check(rms_norm_f, {{"weight", setter([](call & c) -> auto& { return c.rms.weight; })}}, cols);
+  check(l2_norm_f, {{"norm", setter([](call & c) -> auto& { return c.l2.norm; })}}, rows);
   check(rms_norm_f, {{"rstd", setter([](call & c) -> auto& { return c.rms.rstd; })}}, rows);
   check(training_f,
         {{"gamma", setter([](call & c) -> auto& { return c.batch.gamma; })},
@@ -728,8 +832,8 @@ void check_struct_size(const char* name, const std::function<simdnorm_status(cal
     o.struct_size = size;
     EXPECT_EQ(status_of(&o), SIMDNORM_INVALID_STRUCT) << name << ", struct_size " << size;
   }
-  o.struct_size = first_size;  // an older caller's
-  EXPECT_EQ(status_of(&o), SIMDNORM_OK) << name;
+  o.struct_size = first_size;  // of a caller who knows the first release alone
+  EXPECT_EQ(status_of(&o), SIMDNORM_OK) << name << ", struct_size " << first_size;
   longer<Options> l{defaults(), {}};
   for (std::size_t more = 0; more <= sizeof l.tail; more += 8) {
     l.known.struct_size = sizeof o + more;
@@ -748,9 +852,12 @@ void check_struct_size(const char* name, const std::function<simdnorm_status(cal
 TEST_P(arguments_test, struct_size) {
   check_struct_size<simdnorm_layer_norm_options>(
       "layer_norm", [](call& c, const auto* o) { return simdnorm_layer_norm(c.xp, c.yp, o); },
-      &simdnorm_layer_norm_defaults);
+      &simdnorm_layer_norm_defaults, offsetof(simdnorm_layer_norm_options, activation));
   check_struct_size<simdnorm_rms_norm_options>(
-      "rms_norm", [](call& c, const auto* o) { return simdnorm_rms_norm(c.xp, c.yp, o); }, &simdnorm_rms_norm_defaults);
+      "rms_norm", [](call& c, const auto* o) { return simdnorm_rms_norm(c.xp, c.yp, o); }, &simdnorm_rms_norm_defaults,
+      offsetof(simdnorm_rms_norm_options, activation));
+  check_struct_size<simdnorm_l2_norm_options>(
+      "l2_norm", [](call& c, const auto* o) { return simdnorm_l2_norm(c.xp, c.yp, o); }, &simdnorm_l2_norm_defaults);
   check_struct_size<simdnorm_batch_norm_options>(
       "batch_norm_training", [](call& c, const auto* o) { return simdnorm_batch_norm_training(c.xp, c.yp, o); },
       &simdnorm_batch_norm_defaults, offsetof(simdnorm_batch_norm_options, activation));
@@ -840,6 +947,7 @@ TEST_P(arguments_test, defaults) {
   simdnorm_layer_norm_options o = simdnorm_layer_norm_defaults();
   EXPECT_EQ(o.epsilon, 1e-5);
   EXPECT_EQ(simdnorm_rms_norm_defaults().epsilon, 1e-5);
+  EXPECT_EQ(simdnorm_l2_norm_defaults().epsilon, 1e-12);
   EXPECT_EQ(simdnorm_batch_norm_defaults().epsilon, 1e-5);
   EXPECT_EQ(simdnorm_batch_norm_defaults().momentum, 0.1);
   EXPECT_EQ(simdnorm_min_max_defaults().low, 0.0);
@@ -1005,13 +1113,13 @@ TEST_P(arguments_test, the_c_plus_plus_front_checks_spans) {
 // Each has a sentence of its own, and something returns it (UNKNOWN_ISA and ISA_UNAVAILABLE: cpu_test).
 TEST(status_test, every_status_has_its_sentence) {
   std::set<std::string> sentences;
-  for (simdnorm_status s = SIMDNORM_OK; s <= SIMDNORM_INVALID_WEIGHT; ++s) {
+  for (simdnorm_status s = SIMDNORM_OK; s <= SIMDNORM_INVALID_OPTION; ++s) {
     ASSERT_NE(simdnorm_status_string(s), nullptr);
     const std::string sentence = simdnorm_status_string(s);
     EXPECT_GT(sentence.size(), 1u);
     EXPECT_TRUE(sentences.insert(sentence).second) << s << ": " << sentence;
   }
-  for (const simdnorm_status s : {-1, SIMDNORM_INVALID_WEIGHT + 1, 1000}) {
+  for (const simdnorm_status s : {-1, SIMDNORM_INVALID_OPTION + 1, 1000}) {
     ASSERT_NE(simdnorm_status_string(s), nullptr);
     EXPECT_EQ(sentences.count(simdnorm_status_string(s)), 0u) << s;
   }

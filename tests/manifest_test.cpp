@@ -30,6 +30,10 @@ const std::map<std::string, std::vector<channel_operation>> channel_operations_o
 const std::map<std::string, std::vector<operation>> operations_of_kernel = {
     {"layer_norm_f32", {operation::layer_norm, operation::layer_norm_affine}},
     {"rms_norm_f32", {operation::rms_norm, operation::rms_norm_weighted}},
+    {"l2_norm_f32", {operation::l2_norm}},
+    {"layer_norm_fused_f32", {operation::add_layer_norm, operation::layer_norm_silu}},
+    {"rms_norm_fused_f32", {operation::add_rms_norm_sum, operation::gated_rms_norm}},
+    {"l2_norm_fused_f32", {operation::l2_norm}},
     {"column_moments_f32", {operation::column_moments, operation::batch_norm_training}},
     {"column_moments_masked_f32", {operation::column_moments_weighted, operation::standardize_weighted}},
     {"column_extremes_f32", {operation::column_moments, operation::min_max_fit}},

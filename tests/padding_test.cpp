@@ -108,6 +108,30 @@ mask random_elements(std::size_t rows, std::size_t cols, std::uint64_t seed, boo
 bool masks_elements(const mask& m) {
   return m.kind == SIMDNORM_PADDING_ELEMENT_MASK || m.kind == SIMDNORM_PADDING_ELEMENT_MASK_BITS;
 }
+// Of ten elements, `odds` are real; no element of the second row is, and the third begins with padding.
+mask random_elements(std::size_t rows, std::size_t cols, std::size_t odds) {
+  generator g(rows * cols + odds);
+  mask m;
+  m.kind = SIMDNORM_PADDING_ELEMENT_MASK;
+  m.cols = cols;
+  for (std::size_t k = 0; k < rows * cols; ++k) {
+    const bool real = g.below(10) < odds && k / cols != 1 && (k / cols != 2 || k % cols >= cols / 2);
+    m.elements.push_back(static_cast<std::uint8_t>(real ? g.between(1, 255) : 0));
+  }
+  return m;
+}
+mask as_bits(mask m) {
+  m.kind = SIMDNORM_PADDING_ELEMENT_MASK_BITS;
+  return m;
+}
+mask as_elements(const mask& m, std::size_t rows, std::size_t cols) {
+  mask r;
+  r.kind = SIMDNORM_PADDING_ELEMENT_MASK;
+  r.fill = m.fill;
+  r.cols = cols;
+  for (std::size_t k = 0; k < rows * cols; ++k) r.elements.push_back(m.real(k / cols, k % cols) ? 3 : 0);
+  return r;
+}
 
 std::vector<mask> masks_for(operation op, std::size_t rows, std::size_t cols) {
   std::vector<mask> all = row_masks(rows, rows + cols);
@@ -115,7 +139,11 @@ std::vector<mask> masks_for(operation op, std::size_t rows, std::size_t cols) {
     all.push_back(random_elements(rows, cols, rows, false));
     all.push_back(random_elements(rows, cols, rows, true));
   }
-  if (is_row_wise(op)) all.push_back(random_row_lengths(rows, cols, cols));
+  if (is_row_wise(op)) {
+    all.push_back(random_row_lengths(rows, cols, cols));
+    for (const std::size_t odds : {1, 5, 9}) all.push_back(random_elements(rows, cols, odds));
+    all.push_back(as_bits(random_elements(rows, cols, 7)));
+  }
   if (rows % 5 == 0) {
     std::vector<std::int64_t> lengths;
     for (std::size_t b = 0; b < rows / 5; ++b) lengths.push_back(static_cast<std::int64_t>(b * 7 % 6));
@@ -410,6 +438,42 @@ TEST_P(padding_test, a_mask_that_pads_nothing_gives_the_bits_of_no_mask) {
     ASSERT_EQ(difference(run(op, p, s), expected), "") << name_of(op);
     s.pad = packed_sequences(0, 60, 1);
     ASSERT_EQ(difference(run(op, p, s), expected), "") << name_of(op);
+    if (!is_row_wise(op)) continue;
+    s.pad = as_elements(s.pad, 60, 33);
+    ASSERT_EQ(difference(run(op, p, s), expected), "") << name_of(op) << ": elements";
+    s.pad = as_bits(s.pad);
+    ASSERT_EQ(difference(run(op, p, s), expected), "") << name_of(op) << ": bits of elements";
+  }
+}
+
+// An element mask that marks a prefix of each row is lengths of rows; rows that are longer than what the kernels
+// keep of them, and hostile ones, too.
+TEST_P(padding_test, an_element_mask_of_prefixes_gives_the_bits_of_row_lengths) {
+  for (const operation op : all_operations()) {
+    if (!is_row_wise(op)) continue;
+    for (std::size_t f = 0; f < flavour_count; ++f)
+      for (const std::size_t cols : {1, 9, 40, 63, 64, 65, 100, 150, 600, 1100, 4100, 9000}) {
+        const std::size_t rows = cols > 2000 ? 5 : 11;
+        problem p = make_problem(cols + f, rows, cols, static_cast<flavour>(f), true);
+        for (std::size_t j = 0; j < std::min<std::size_t>(cols, 70); ++j) p.at(rows - 1, j) = -0.0f;
+        setup s;
+        s.pad = random_row_lengths(rows, cols, f);
+        for (const simdnorm_padding_fill fill : {SIMDNORM_FILL_ZERO, SIMDNORM_FILL_KEEP}) {
+          s.pad.fill = fill;
+          setup other = s;
+          for (const bool in_place : {false, true}) {
+            s.in_place = other.in_place = in_place;
+            const result lengths = run(op, p, s);
+            ASSERT_EQ(lengths.status, SIMDNORM_OK);
+            other.pad = as_elements(s.pad, rows, cols);
+            const result bytes = run(op, p, other);
+            ASSERT_TRUE(bytes.intact) << name_of(op);
+            ASSERT_EQ(difference(bytes, lengths), "") << name_of(op) << " " << cols << " flavour " << f;
+            other.pad = as_bits(other.pad);
+            ASSERT_EQ(difference(run(op, p, other), lengths), "") << name_of(op) << " " << cols << " flavour " << f;
+          }
+        }
+      }
   }
 }
 
@@ -423,7 +487,11 @@ TEST_P(padding_test, no_real_element) {
     masks[1] = as_row_mask(masks[0], rows);
     masks[2] = as_row_mask_bits(masks[0], rows);
     masks[3] = packed_sequences(9, 9, 1);
-    if (is_row_wise(op)) masks.push_back(as_row_lengths(masks[0], rows, cols));
+    if (is_row_wise(op)) {
+      masks.push_back(as_row_lengths(masks[0], rows, cols));
+      masks.push_back(as_elements(masks[0], rows, cols));
+      masks.push_back(as_bits(masks.back()));
+    }
     if (!is_row_wise(op)) {
       mask none;
       none.kind = SIMDNORM_PADDING_ELEMENT_MASK;

@@ -195,7 +195,9 @@ TEST_P(regimes_test, mixed_lengths_in_a_batch) {
                   << (border == always ? ", streamed" : ", cached");
               for (std::size_t j = n; j < cols; ++j) ASSERT_EQ(bits_of(r.y[i * cols + j]), 0u);
               if (n == 0) continue;
-              ASSERT_TRUE(same_bits(rows_of(r, rows, i, 1).f32, alone[i].f32)) << name_of(op) << ", row " << i;
+              std::vector<float> lines = rows_of(r, rows, i, 1).f32;  // of a sum, the columns that are real
+              lines.resize(alone[i].f32.size());
+              ASSERT_TRUE(same_bits(lines, alone[i].f32)) << name_of(op) << ", row " << i;
             }
           }
       }

@@ -18,6 +18,12 @@ SIMDNORM_FOR_EACH_ISA(semantics_test);
 
 const float infinity = std::numeric_limits<float>::infinity();
 
+// Norms without a mean: an infinite scale makes zeros of what is finite.
+bool is_scaled(operation op) {
+  return op == operation::rms_norm || op == operation::rms_norm_weighted || op == operation::l2_norm ||
+         op == operation::rms_norm_offset_gelu || op == operation::gated_rms_norm;
+}
+
 problem filled(std::size_t rows, std::size_t cols, float value) {
   problem p = make_problem(1, rows, cols, flavour::normal, true);
   p.x.assign(rows * cols, value);
@@ -62,7 +68,7 @@ TEST_P(semantics_test, a_row_of_zeros_gives_plus_zero_in_rms_norm) {
         problem p = filled(2, n, zero);
         p.epsilon = epsilon;
         for (float& v : p.gamma) v = -v;
-        for (const operation op : {operation::rms_norm, operation::rms_norm_weighted})
+        for (const operation op : {operation::rms_norm, operation::rms_norm_weighted, operation::l2_norm})
           for (const float v : run(op, p).y) ASSERT_EQ(bits_of(v), 0u) << name_of(op) << ", epsilon " << epsilon;
       }
 }
@@ -126,6 +132,7 @@ TEST_P(semantics_test, no_rows_or_no_columns_is_ok_and_writes_nothing) {
   const simdnorm_matrix y{nullptr, 0, 7, 7, SIMDNORM_F32};
   EXPECT_EQ(simdnorm_layer_norm(&x, &y, nullptr), SIMDNORM_OK);
   EXPECT_EQ(simdnorm_rms_norm(&x, &y, nullptr), SIMDNORM_OK);
+  EXPECT_EQ(simdnorm_l2_norm(&x, &y, nullptr), SIMDNORM_OK);
   EXPECT_EQ(simdnorm_batch_norm_training(&x, &y, nullptr), SIMDNORM_OK);
 }
 
@@ -200,8 +207,8 @@ TEST_P(semantics_test, nan_and_infinity_stay_in_their_line) {
               }
               continue;
             }
-            // rms_norm: an infinite mean square makes rstd 0, so finite elements become zeros.
-            if (!is_nan && (op == operation::rms_norm || op == operation::rms_norm_weighted) && along != place) {
+            // rms_norm, l2_norm: an infinite sum of squares makes the scale 0, so finite elements become zeros.
+            if (!is_nan && is_scaled(op) && along != place) {
               ASSERT_EQ(r.y[k], 0.0f) << name_of(op) << ", n " << n << ", infinity beside it";
               continue;
             }

@@ -70,6 +70,54 @@ void rms_norm(const float* x, float* y, size_t rows, size_t cols, const float* _
   }
 }
 
+void l2_norm(const float* x, float* y, size_t rows, size_t cols, float epsilon) {
+  for (size_t i = 0; i < rows; ++i) {
+    const float* __restrict in = x + i * cols;
+    float* __restrict out = y + i * cols;
+    float squares = 0;
+    for (size_t j = 0; j < cols; ++j) squares += in[j] * in[j];
+    const float norm = sqrtf(squares);
+    const float scale = 1.0f / (norm > epsilon ? norm : epsilon);
+    for (size_t j = 0; j < cols; ++j) out[j] = in[j] * scale;
+  }
+}
+
+void layer_norm_element_mask(const float* x, float* y, size_t rows, size_t cols, const float* __restrict gamma,
+                             const float* __restrict beta, float epsilon, const uint8_t* mask) {
+  for (size_t i = 0; i < rows; ++i) {
+    const float* __restrict in = x + i * cols;
+    float* __restrict out = y + i * cols;
+    const uint8_t* __restrict real = mask + i * cols;
+    float sum = 0;
+    float count = 0;
+    for (size_t j = 0; j < cols; ++j) {
+      sum += real[j] ? in[j] : 0.0f;
+      count += real[j] ? 1.0f : 0.0f;
+    }
+    const float n = count > 0 ? count : 1.0f;
+    const float mean = sum / n;
+    float squares = 0;
+    for (size_t j = 0; j < cols; ++j) {
+      const float d = real[j] ? in[j] - mean : 0.0f;
+      squares += d * d;
+    }
+    const float rstd = 1.0f / sqrtf(squares / n + epsilon);
+    for (size_t j = 0; j < cols; ++j) out[j] = real[j] ? (in[j] - mean) * rstd * gamma[j] + beta[j] : 0.0f;
+  }
+}
+
+void add(const float* __restrict x, const float* __restrict residual, float* __restrict h, size_t n) {
+  for (size_t i = 0; i < n; ++i) h[i] = x[i] + residual[i];
+}
+
+void silu(float* y, size_t n) {
+  for (size_t i = 0; i < n; ++i) y[i] = y[i] / (1.0f + expf(-y[i]));
+}
+
+void gate(float* __restrict y, const float* __restrict z, size_t n) {
+  for (size_t i = 0; i < n; ++i) y[i] *= z[i] / (1.0f + expf(-z[i]));
+}
+
 struct as_bf16 {
   static float load(uint16_t h) {
     const uint32_t bits = static_cast<uint32_t>(h) << 16;
@@ -364,6 +412,11 @@ const table functions = {
     layer_norm_row_mask,
     layer_norm_row_lengths,
     rms_norm,
+    l2_norm,
+    layer_norm_element_mask,
+    add,
+    silu,
+    gate,
     layer_norm_halves<as_bf16>,
     layer_norm_halves<as_f16>,
     rms_norm_halves<as_bf16>,

@@ -25,6 +25,7 @@ typedef struct simdnorm_layer_norm_options {
   simdnorm_vector rstd;              /* [rows], optional output: 1 / sqrt(variance + epsilon) */
   simdnorm_padding padding;          /* default: none */
   const simdnorm_executor* executor; /* default: the calling thread */
+  simdnorm_activation activation;    /* default: none; y = activation(norm) */
 } simdnorm_layer_norm_options;
 
 static inline simdnorm_layer_norm_options simdnorm_layer_norm_defaults(void) {
@@ -41,6 +42,11 @@ static inline simdnorm_layer_norm_options simdnorm_layer_norm_defaults(void) {
 SIMDNORM_API simdnorm_status simdnorm_layer_norm(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
                                                  const simdnorm_layer_norm_options* options);
 
+/* When an element of a half type is rounded: once, with its weight, or to the type of x before the weight
+ * multiplies it, as Llama does. For f32, whose elements are not rounded in between, both are the same. */
+typedef int32_t simdnorm_rounding;
+enum { SIMDNORM_ROUND_ONCE = 0, SIMDNORM_ROUND_BEFORE_WEIGHT = 1 };
+
 typedef struct simdnorm_rms_norm_options {
   size_t struct_size;
   double epsilon;               /* >= 0; default 1e-5 */
@@ -48,6 +54,10 @@ typedef struct simdnorm_rms_norm_options {
   simdnorm_vector rstd;         /* [rows], optional output: 1 / sqrt(mean(x^2) + epsilon) */
   simdnorm_padding padding;
   const simdnorm_executor* executor;
+  simdnorm_activation activation; /* default: none; y = activation(norm) */
+  simdnorm_rounding rounding;     /* default: once */
+  int32_t add_unit_offset;        /* not 0: x_hat * (1 + weight), as Gemma; x_hat + x_hat * weight, rounded once */
+  int32_t reserved;               /* 0 */
 } simdnorm_rms_norm_options;
 
 static inline simdnorm_rms_norm_options simdnorm_rms_norm_defaults(void) {
@@ -62,6 +72,72 @@ static inline simdnorm_rms_norm_options simdnorm_rms_norm_defaults(void) {
  * is NaN and finite elements are 0; a row with NaN is NaN. */
 SIMDNORM_API simdnorm_status simdnorm_rms_norm(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
                                                const simdnorm_rms_norm_options* options);
+
+typedef struct simdnorm_l2_norm_options {
+  size_t struct_size;
+  double epsilon;       /* >= 0; default 1e-12: the least divisor */
+  simdnorm_vector norm; /* [rows], optional output: sqrt(sum(x^2)) */
+  simdnorm_padding padding;
+  const simdnorm_executor* executor;
+} simdnorm_l2_norm_options;
+
+static inline simdnorm_l2_norm_options simdnorm_l2_norm_defaults(void) {
+  simdnorm_l2_norm_options options = SIMDNORM_ZEROS;
+  options.struct_size = sizeof options;
+  options.epsilon = 1e-12;
+  return options;
+}
+
+/* y = x / max(sqrt(sum(x^2)), epsilon) over the real elements of each row: unit vectors, of embeddings or of
+ * queries and keys; torch.nn.functional.normalize. A row of zeros gives +0, with epsilon 0 too; in a row
+ * with an infinity that is NaN and finite elements are 0; a row with NaN is NaN. */
+SIMDNORM_API simdnorm_status simdnorm_l2_norm(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
+                                              const simdnorm_l2_norm_options* options);
+
+/* ---- with a residual: Add & Norm ----------------------------------------------------------------
+ *
+ * h = (x + bias) + residual, in f32; y = norm(h). With sum = residual (or x), y and the new residual stream come of
+ * one pass (pre-norm); with sum = NULL h is not kept (post-norm: y is the next input). x, residual, sum and y
+ * have one shape. bias: [cols], or empty. sum may be x or residual itself, y may be x or residual itself
+ * (same data and stride); else outputs share no element with inputs or with each other. Padding is that of
+ * the norm, and what it says of y's padded elements holds for those of sum. Vaswani et al.: Attention Is All You
+ * Need, 2017, arXiv 1706.03762; Xiong et al., 2020, arXiv 2002.04745 (pre-norm). */
+SIMDNORM_API simdnorm_status simdnorm_add_layer_norm(const simdnorm_const_matrix* x,
+                                                     const simdnorm_const_matrix* residual, simdnorm_const_vector bias,
+                                                     const simdnorm_matrix* sum, const simdnorm_matrix* y,
+                                                     const simdnorm_layer_norm_options* options);
+SIMDNORM_API simdnorm_status simdnorm_add_rms_norm(const simdnorm_const_matrix* x,
+                                                   const simdnorm_const_matrix* residual, simdnorm_const_vector bias,
+                                                   const simdnorm_matrix* sum, const simdnorm_matrix* y,
+                                                   const simdnorm_rms_norm_options* options);
+
+/* ---- with a gate --------------------------------------------------------------------------------
+ *
+ * y = rms_norm(x) * silu(z), silu(z) = z / (1 + exp(-z)): Mamba-2's gated norm, with the norm before the gate (Dao, Gu,
+ * 2024, arXiv 2405.21060; norm_before_gate of its code). z has the shape of x, y may be x or z itself (same
+ * data and stride). The options' activation comes between the norm and the gate. */
+SIMDNORM_API simdnorm_status simdnorm_gated_rms_norm(const simdnorm_const_matrix* x, const simdnorm_const_matrix* z,
+                                                     const simdnorm_matrix* y,
+                                                     const simdnorm_rms_norm_options* options);
+
+/* ---- of tensors ----------------------------------------------------------------------------------
+ *
+ * The norms over the last of 2 to 5 dimensions, which must be contiguous (stride 1; SIMDNORM_INVALID_STRIDE);
+ * the others lie as they like, nothing is copied: QK norm of a packed [batch, tokens, 3, heads, features] buffer is
+ * a call for the view of q and one for that of k. y has the sizes of x; it is x itself (same data, same
+ * strides), or shares no element with it: interleaved views, as q, k and v, do not. y's rows must not run into
+ * each other, dimension within dimension (SIMDNORM_INVALID_STRIDE). Rows are counted as the tensor's
+ * indices run, the last but one fastest; mean, rstd and norm are [rows].
+ *
+ * Padding: the first two dimensions are batch and tokens, where there are three or more, else the first is the
+ * tokens. Masks of rows, sequence lengths and offsets are those of tokens, batch * tokens of them, and hold for
+ * all rows (heads) of a token; row lengths and element masks are of every row. */
+SIMDNORM_API simdnorm_status simdnorm_layer_norm_nd(const simdnorm_const_tensor* x, const simdnorm_tensor* y,
+                                                    const simdnorm_layer_norm_options* options);
+SIMDNORM_API simdnorm_status simdnorm_rms_norm_nd(const simdnorm_const_tensor* x, const simdnorm_tensor* y,
+                                                  const simdnorm_rms_norm_options* options);
+SIMDNORM_API simdnorm_status simdnorm_l2_norm_nd(const simdnorm_const_tensor* x, const simdnorm_tensor* y,
+                                                 const simdnorm_l2_norm_options* options);
 
 #ifdef __cplusplus
 }

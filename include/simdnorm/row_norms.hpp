@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Norms whose statistics belong to one row: layer_norm, rms_norm.
+// Norms whose statistics belong to one row: layer_norm, rms_norm, l2_norm.
 #pragma once
 
 #include "simdnorm/types.hpp"
@@ -14,23 +14,40 @@ struct layer_norm_options {
   std::span<float> mean_out{}, rstd_out{};
   padding pad{};
   const executor* exec = nullptr;
+  activation_function activation = activation_function::none;
 };
+
+namespace detail {
+
+inline simdnorm_layer_norm_options c_options(const layer_norm_options& options) noexcept {
+  simdnorm_layer_norm_options c = simdnorm_layer_norm_defaults();
+  c.epsilon = options.epsilon;
+  c.gamma = c_vector(options.gamma);
+  c.beta = c_vector(options.beta);
+  c.mean = c_vector(options.mean_out);
+  c.rstd = c_vector(options.rstd_out);
+  c.padding = options.pad.c;
+  c.executor = options.exec;
+  c.activation = static_cast<simdnorm_activation>(options.activation);
+  return c;
+}
+
+}  // namespace detail
 
 /// y = (x - mean) / sqrt(variance + epsilon) * gamma + beta, row by row; y may be x.
 [[nodiscard]] inline status layer_norm(matrix_view<const float> x, matrix_view<float> y,
                                        const layer_norm_options& options = {}) noexcept {
-  simdnorm_layer_norm_options c = simdnorm_layer_norm_defaults();
-  c.epsilon = options.epsilon;
-  c.gamma = detail::c_vector(options.gamma);
-  c.beta = detail::c_vector(options.beta);
-  c.mean = detail::c_vector(options.mean_out);
-  c.rstd = detail::c_vector(options.rstd_out);
-  c.padding = options.pad.c;
-  c.executor = options.exec;
+  const simdnorm_layer_norm_options c = detail::c_options(options);
   const simdnorm_const_matrix cx = detail::c_view(x);
   const simdnorm_matrix cy = detail::c_view(y);
   return static_cast<status>(simdnorm_layer_norm(&cx, &cy, &c));
 }
+
+/// When an element of a half type is rounded; for f32 both are the same.
+enum class rounding : simdnorm_rounding {
+  once = SIMDNORM_ROUND_ONCE,
+  before_weight = SIMDNORM_ROUND_BEFORE_WEIGHT,
+};
 
 /// See simdnorm_rms_norm_options.
 struct rms_norm_options {
@@ -39,20 +56,124 @@ struct rms_norm_options {
   std::span<float> rstd_out{};
   padding pad{};
   const executor* exec = nullptr;
+  activation_function activation = activation_function::none;
+  rounding round = rounding::once;
+  bool add_unit_offset = false;  ///< x_hat * (1 + weight), as Gemma
 };
+
+namespace detail {
+
+inline simdnorm_rms_norm_options c_options(const rms_norm_options& options) noexcept {
+  simdnorm_rms_norm_options c = simdnorm_rms_norm_defaults();
+  c.epsilon = options.epsilon;
+  c.weight = c_vector(options.weight);
+  c.rstd = c_vector(options.rstd_out);
+  c.padding = options.pad.c;
+  c.executor = options.exec;
+  c.activation = static_cast<simdnorm_activation>(options.activation);
+  c.rounding = static_cast<simdnorm_rounding>(options.round);
+  c.add_unit_offset = options.add_unit_offset;
+  return c;
+}
+
+}  // namespace detail
 
 /// y = x / sqrt(mean(x^2) + epsilon) * weight, row by row; y may be x.
 [[nodiscard]] inline status rms_norm(matrix_view<const float> x, matrix_view<float> y,
                                      const rms_norm_options& options = {}) noexcept {
-  simdnorm_rms_norm_options c = simdnorm_rms_norm_defaults();
-  c.epsilon = options.epsilon;
-  c.weight = detail::c_vector(options.weight);
-  c.rstd = detail::c_vector(options.rstd_out);
-  c.padding = options.pad.c;
-  c.executor = options.exec;
+  const simdnorm_rms_norm_options c = detail::c_options(options);
   const simdnorm_const_matrix cx = detail::c_view(x);
   const simdnorm_matrix cy = detail::c_view(y);
   return static_cast<status>(simdnorm_rms_norm(&cx, &cy, &c));
+}
+
+/// See simdnorm_l2_norm_options.
+struct l2_norm_options {
+  double epsilon = 1e-12;
+  std::span<float> norm_out{};
+  padding pad{};
+  const executor* exec = nullptr;
+};
+
+namespace detail {
+
+inline simdnorm_l2_norm_options c_options(const l2_norm_options& options) noexcept {
+  simdnorm_l2_norm_options c = simdnorm_l2_norm_defaults();
+  c.epsilon = options.epsilon;
+  c.norm = c_vector(options.norm_out);
+  c.padding = options.pad.c;
+  c.executor = options.exec;
+  return c;
+}
+
+}  // namespace detail
+
+/// y = x / max(sqrt(sum(x^2)), epsilon), row by row; y may be x.
+[[nodiscard]] inline status l2_norm(matrix_view<const float> x, matrix_view<float> y,
+                                    const l2_norm_options& options = {}) noexcept {
+  const simdnorm_l2_norm_options c = detail::c_options(options);
+  const simdnorm_const_matrix cx = detail::c_view(x);
+  const simdnorm_matrix cy = detail::c_view(y);
+  return static_cast<status>(simdnorm_l2_norm(&cx, &cy, &c));
+}
+
+/// What an add_* norm adds to x, and where the sum goes.
+struct addend {
+  matrix_view<const float> residual{};
+  std::span<const float> bias{};  ///< [cols], or empty
+  matrix_view<float> sum{};       ///< without data: not wanted; may be x or residual
+};
+
+/// h = (x + bias) + residual, kept in `sum` if that is given; y = layer_norm(h). y may be x or residual.
+[[nodiscard]] inline status add_layer_norm(matrix_view<const float> x, const addend& with, matrix_view<float> y,
+                                           const layer_norm_options& options = {}) noexcept {
+  const simdnorm_layer_norm_options c = detail::c_options(options);
+  const simdnorm_const_matrix cx = detail::c_view(x), cr = detail::c_view(with.residual);
+  const simdnorm_matrix cs = detail::c_view(with.sum), cy = detail::c_view(y);
+  return static_cast<status>(
+      simdnorm_add_layer_norm(&cx, &cr, detail::c_vector(with.bias), with.sum.data ? &cs : nullptr, &cy, &c));
+}
+
+/// h = (x + bias) + residual, kept in `sum` if that is given; y = rms_norm(h). y may be x or residual.
+[[nodiscard]] inline status add_rms_norm(matrix_view<const float> x, const addend& with, matrix_view<float> y,
+                                         const rms_norm_options& options = {}) noexcept {
+  const simdnorm_rms_norm_options c = detail::c_options(options);
+  const simdnorm_const_matrix cx = detail::c_view(x), cr = detail::c_view(with.residual);
+  const simdnorm_matrix cs = detail::c_view(with.sum), cy = detail::c_view(y);
+  return static_cast<status>(
+      simdnorm_add_rms_norm(&cx, &cr, detail::c_vector(with.bias), with.sum.data ? &cs : nullptr, &cy, &c));
+}
+
+/// y = rms_norm(x) * silu(z); y may be x or z.
+[[nodiscard]] inline status gated_rms_norm(matrix_view<const float> x, matrix_view<const float> z, matrix_view<float> y,
+                                           const rms_norm_options& options = {}) noexcept {
+  const simdnorm_rms_norm_options c = detail::c_options(options);
+  const simdnorm_const_matrix cx = detail::c_view(x), cz = detail::c_view(z);
+  const simdnorm_matrix cy = detail::c_view(y);
+  return static_cast<status>(simdnorm_gated_rms_norm(&cx, &cz, &cy, &c));
+}
+
+/// Over the last dimension of a tensor, whose stride is 1; the others lie as they like. y may be x.
+[[nodiscard]] inline status layer_norm(const tensor_view<const float>& x, const tensor_view<float>& y,
+                                       const layer_norm_options& options = {}) noexcept {
+  const simdnorm_layer_norm_options c = detail::c_options(options);
+  const simdnorm_const_tensor cx = detail::c_view(x);
+  const simdnorm_tensor cy = detail::c_view(y);
+  return static_cast<status>(simdnorm_layer_norm_nd(&cx, &cy, &c));
+}
+[[nodiscard]] inline status rms_norm(const tensor_view<const float>& x, const tensor_view<float>& y,
+                                     const rms_norm_options& options = {}) noexcept {
+  const simdnorm_rms_norm_options c = detail::c_options(options);
+  const simdnorm_const_tensor cx = detail::c_view(x);
+  const simdnorm_tensor cy = detail::c_view(y);
+  return static_cast<status>(simdnorm_rms_norm_nd(&cx, &cy, &c));
+}
+[[nodiscard]] inline status l2_norm(const tensor_view<const float>& x, const tensor_view<float>& y,
+                                    const l2_norm_options& options = {}) noexcept {
+  const simdnorm_l2_norm_options c = detail::c_options(options);
+  const simdnorm_const_tensor cx = detail::c_view(x);
+  const simdnorm_tensor cy = detail::c_view(y);
+  return static_cast<status>(simdnorm_l2_norm_nd(&cx, &cy, &c));
 }
 
 }  // namespace simdnorm

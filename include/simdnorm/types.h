@@ -54,8 +54,9 @@ enum {
   SIMDNORM_ISA_UNAVAILABLE = 16,  /* not compiled in, or this CPU or operating system lacks it */
   SIMDNORM_MISALIGNED = 17,       /* a pointer is not aligned to its element type */
   SIMDNORM_INVALID_ACTIVATION =
-      18,                      /* an activation that this norm does not have, or a residual that it does not take */
-  SIMDNORM_INVALID_WEIGHT = 19 /* a weight is negative, NaN or infinite */
+      18,                       /* an activation that this norm does not have, or a residual that it does not take */
+  SIMDNORM_INVALID_WEIGHT = 19, /* a weight is negative, NaN or infinite */
+  SIMDNORM_INVALID_OPTION = 20  /* an option is none of its values (rounding) */
 };
 
 /* A short English sentence for a status; never null. */
@@ -118,12 +119,16 @@ typedef struct simdnorm_vector {
   simdnorm_type type;
 } simdnorm_vector;
 
-/* ---- activations that a norm can end with ------------------------------------------------------*/
-
+/* What may be done to a norm's outputs on the way out; NaN stays, and ReLU keeps -0. Each norm says which it has.
+ * GELU: x * Phi(x), of the error
+ * function. GELU_TANH: its approximation by tanh. SILU (swish): x / (1 + exp(-x)). */
 typedef int32_t simdnorm_activation;
 enum {
   SIMDNORM_ACTIVATION_NONE = 0,
-  SIMDNORM_ACTIVATION_RELU = 1 /* 0 where the output is below 0; NaN stays, and so does -0 */
+  SIMDNORM_ACTIVATION_RELU = 1,
+  SIMDNORM_ACTIVATION_GELU = 2,
+  SIMDNORM_ACTIVATION_GELU_TANH = 3,
+  SIMDNORM_ACTIVATION_SILU = 4
 };
 
 /* ---- padding: which elements are real ---------------------------------------------------------

@@ -39,6 +39,7 @@ enum class status : simdnorm_status {
   misaligned = SIMDNORM_MISALIGNED,
   invalid_activation = SIMDNORM_INVALID_ACTIVATION,
   invalid_weight = SIMDNORM_INVALID_WEIGHT,
+  invalid_option = SIMDNORM_INVALID_OPTION,
 };
 
 /// A short English sentence.
@@ -46,10 +47,13 @@ enum class status : simdnorm_status {
   return simdnorm_status_string(static_cast<simdnorm_status>(s));
 }
 
-/// What a norm can end with.
+/// What a norm can end with; each says which it has.
 enum class activation_function : simdnorm_activation {
   none = SIMDNORM_ACTIVATION_NONE,
-  relu = SIMDNORM_ACTIVATION_RELU
+  relu = SIMDNORM_ACTIVATION_RELU,
+  gelu = SIMDNORM_ACTIVATION_GELU,
+  gelu_tanh = SIMDNORM_ACTIVATION_GELU_TANH,
+  silu = SIMDNORM_ACTIVATION_SILU,
 };
 
 /// The element types that have kernels.

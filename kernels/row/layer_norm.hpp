@@ -53,6 +53,16 @@ class layer_norm_body {
     b.shift[k] = L::sum(first_lanes(b.x[k], b.n[k]).v) * share(b.n[k]);
     b.sums[k][0] = b.sums[k][1] = 0.0;
   }
+  // The same of a row that fused.hpp makes: of its first elements, 64 at most, `real` count and the others
+  // are zeros.
+  static constexpr bool shifted = true;
+  static constexpr bool adds = true;  // whether there is a norm with a residual
+  SIMDNORM_INLINE void start_row(batch& b, size_t k, const float* first, size_t n, size_t real) const {
+    const row_lanes<L> lanes = real == shift_elements ? first_lanes(first, n) : few_lanes(first, n);
+    b.shift[k] = L::sum(lanes.v) * share(real);
+    b.sums[k][0] = b.sums[k][1] = 0.0;
+  }
+  SIMDNORM_INLINE static float filler(const batch& b, size_t k) { return b.shift[k]; }
 
   class sums {
    public:
@@ -154,8 +164,11 @@ class layer_norm_body {
   }
 
   SIMDNORM_INLINE auto outputs(const batch& b, size_t k, size_t from = 0) const {
+    return outputs(b, k, from, b.x[k] + from);
+  }
+  SIMDNORM_INLINE auto outputs(const batch& b, size_t k, size_t from, const X* elements) const {
     const auto at = [from](const void* p) SIMDNORM_LAMBDA { return p ? static_cast<const float*>(p) + from : nullptr; };
-    return [x = b.x[k] + from, gamma = at(a_.gamma), beta = at(a_.beta), center = L::broadcast(b.center[k]),
+    return [x = elements, gamma = at(a_.gamma), beta = at(a_.beta), center = L::broadcast(b.center[k]),
             high = L::broadcast(b.rstd[k]), low = L::broadcast(b.rstd_low[k]),
             offset = L::broadcast(b.offset[k])](auto load) SIMDNORM_LAMBDA {
       const f32 d = load(x) - center;
@@ -202,10 +215,11 @@ class layer_norm_body {
 
   // Sums in doubles, shifted by the mean that the first pass found, mend a shift that was too far off:
   // 1 row in 200 of independent numbers.
-  [[gnu::noinline]] bool mend(batch& b, size_t k) const {
+  template <class Row>
+  [[gnu::noinline]] bool mend(batch& b, size_t k, const Row& row) const {
     if (!fits_f32(b.sums[k][1])) return false;
     b.shift[k] = b.mean[k];
-    const sums64 again = row_sums64<L>(b.x[k], b.n[k], b.shift[k]);
+    const sums64 again = row.sums(b.shift[k]);
     b.sums[k][0] = again.sum;
     b.sums[k][1] = again.squares;
     const bool fine = finish<single>(b, k);
@@ -214,47 +228,45 @@ class layer_norm_body {
     return fine;
   }
 
-  [[gnu::noinline]] void hostile(batch& b, size_t k) const {
+  template <class Row>
+  [[gnu::noinline]] void hostile(const batch& b, size_t k, const Row& row) const {
     using f64 = typename L::f64;
     constexpr size_t parts = sizeof(typename L::wide) / sizeof(f64);
-    const X* const x = b.x[k];
-    Y* const y = b.y[k];
-    const size_t n = b.n[k];
-    const size_t row = b.index[k];
+    const size_t index = b.index[k];
     const auto gamma = [this](auto load)
                            SIMDNORM_LAMBDA { return load_parameter<L, X>(load, a_.gamma, a_.gamma_type, no_gamma); };
     const auto beta = [this](auto load)
                           SIMDNORM_LAMBDA { return load_parameter<L, X>(load, a_.beta, a_.beta_type, no_beta); };
 
     // The mean in two parts: a float, and what is to be added to it.
-    float center = first_element<L>(x);
+    float center = 0.0f;
     double correction = 0.0;
     double variance = 0.0;
-    const bool constant = row_is_constant<L>(x, n) && __builtin_isfinite(center);
+    const bool constant = row.constant(center) && __builtin_isfinite(center);
     if (!constant) {
-      const double count = static_cast<double>(n);
-      center = static_cast<float>(row_sums64<L>(x, n, 0.0f).sum / count);
-      const sums64 s = row_sums64<L>(x, n, center);
+      const double count = static_cast<double>(row.real());
+      center = static_cast<float>(row.sums(0.0f).sum / count);
+      const sums64 s = row.sums(center);
       correction = s.sum / count;
       variance = s.squares / count - correction * correction;
     }
     const double rstd = 1.0 / __builtin_sqrt(variance + a_.epsilon);
-    if (a_.mean) a_.mean[row] = canonical_float(static_cast<double>(center) + correction);
-    if (a_.rstd) a_.rstd[row] = canonical_float(rstd);
+    if (a_.mean) a_.mean[index] = canonical_float(static_cast<double>(center) + correction);
+    if (a_.rstd) a_.rstd[index] = canonical_float(rstd);
 
     if (constant) {  // exactly beta, whatever epsilon and gamma are
       if (has_beta<A> && a_.beta != nullptr && a_.beta_type != filled_in) {
-        transform<L>(y, n, [beta](auto load) SIMDNORM_LAMBDA { return L::canonical(beta(load)); });
+        row.write([beta](f32, auto load) SIMDNORM_LAMBDA { return L::canonical(beta(load)); });
       } else {
-        fill_row<L>(y, n, 0.0f);
+        row.write([](f32, auto) SIMDNORM_LAMBDA { return L::broadcast(0.0f); });
       }
       return;
     }
     const f64 mean = L::broadcast64(static_cast<double>(center));
     const f64 low_mean = L::broadcast64(correction);
     const f64 scale = L::broadcast64(rstd);
-    transform<L>(y, n, [&](auto load) SIMDNORM_LAMBDA {
-      typename L::wide v = L::widen(load(x));
+    row.write([&](f32 x, auto load) SIMDNORM_LAMBDA {
+      typename L::wide v = L::widen(x);
       for (size_t p = 0; p < parts; ++p) v.part[p] = ((v.part[p] - mean) - low_mean) * scale;
       if constexpr (has_gamma<A>) {
         const typename L::wide g = L::widen(gamma(load));
@@ -287,15 +299,18 @@ class layer_norm_body {
   // Sums of the lanes of the first elements: of 64, or of all, if they are fewer.
   SIMDNORM_INLINE static row_lanes<L> first_lanes(const X* x, size_t n) {
     static_assert(shift_elements == 2 * virtual_lanes);
+    if (n < shift_elements) [[unlikely]]
+      return few_lanes(x, n);
     row_lanes<L> sum;
-    if (n >= shift_elements) [[likely]] {
-      repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
-        sum.v[g] = L::load(x + g * L::width) + L::load(x + virtual_lanes + g * L::width);
-      });
-    } else {
-      sum.clear();
-      for_lanes<L>(x, 0, n, L::broadcast(0.0f), [&](auto g, f32 v) SIMDNORM_LAMBDA { sum.v[g] = sum.v[g] + v; });
-    }
+    repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
+      sum.v[g] = L::load(x + g * L::width) + L::load(x + virtual_lanes + g * L::width);
+    });
+    return sum;
+  }
+  SIMDNORM_INLINE static row_lanes<L> few_lanes(const X* x, size_t n) {
+    row_lanes<L> sum;
+    sum.clear();
+    for_lanes<L>(x, 0, n, L::broadcast(0.0f), [&](auto g, f32 v) SIMDNORM_LAMBDA { sum.v[g] = sum.v[g] + v; });
     return sum;
   }
 

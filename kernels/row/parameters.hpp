@@ -42,8 +42,9 @@ inline void write_rows_by_tiles(const row_norm_arguments& a, const block& b, flo
     norm.fold(batch, 0);
     batch.safe = norm.template finish<single>(batch, 0);
     norm.tell(batch);
-    if (!is_safe(norm, batch, 0)) {
-      norm.hostile(batch, 0);
+    const auto row = whole_row_of<L, Body<L, A, T, T>>(batch, 0);
+    if (!is_safe(norm, batch, 0, row)) {
+      norm.hostile(batch, 0, row);
       continue;
     }
     const size_t n = batch.n[0];

@@ -20,8 +20,8 @@
 //   save, restore  a chunk's sums, save_parameters, restore_parameters: what parts of a split row share
 //   column_sums(v, n, batch)  sums of `width` rows of n <= 16 elements, v[j] element j of each
 //   column_outputs(batch)     returns f(v, j), the outputs of element j of these rows
-//   mend(batch, k) whether a row that was not to be trusted can be done in f32 after all
-//   hostile(batch, k)    does it in doubles
+//   mend(batch, k, row)  whether a row that was not to be trusted can be done in f32 after all
+//   hostile(batch, k, row)  does it in doubles; `row` says what its elements are (whole_row of row.hpp)
 // A row's bits do not depend on the rows beside it, nor on which of the loops below does it.
 #pragma once
 
@@ -68,16 +68,20 @@ class real_row_views {
   real_row_views(const row_norm_arguments& a, const block& b)
       : a_(a),
         next_(b.row_first),
+        run_end_(b.row_last),
         last_(b.row_last),
         plain_(a.padding.kind == SIMDNORM_PADDING_NONE),
         x_(static_cast<const X*>(a.x) + static_cast<ptrdiff_t>(b.row_first) * a.x_stride),
-        y_(static_cast<Y*>(a.y) + static_cast<ptrdiff_t>(b.row_first) * a.y_stride) {}
+        y_(static_cast<Y*>(a.y) + static_cast<ptrdiff_t>(b.row_first) * a.y_stride) {
+    if (a.walk != nullptr) [[unlikely]]
+      start_walk();
+  }
 
   // Up to `most` rows; false if there are none. Where nothing is padded, lengths are as they were set.
   template <class Batch>
   SIMDNORM_INLINE bool take(Batch& batch, size_t most) {
     batch.count = 0;
-    while (batch.count < most && next_ < last_) {
+    while (batch.count < most && (next_ < run_end_ || next_run())) {
       const size_t k = batch.count;
       if (plain_ || is_real(batch, k)) [[likely]] {
         batch.index[k] = next_;
@@ -98,12 +102,42 @@ class real_row_views {
   [[gnu::noinline]] static void leave_out_rest(Batch& batch) {
     for (size_t k = batch.count; k % 4 != 0; ++k) batch.leave_out(k);
   }
+  // A run: rows that are a stride apart.
+  [[gnu::noinline]] void start_walk() {
+    const row_walk& w = *a_.walk;
+    size_t rest = next_;
+    for (size_t d = w.dimensions; d-- > 0; rest /= w.sizes[d]) digits_[d] = rest % w.sizes[d];
+    place();
+  }
+  [[gnu::noinline]] bool next_run() {
+    if (next_ >= last_) return false;
+    const row_walk& w = *a_.walk;
+    size_t d = w.dimensions - 1;
+    digits_[d] = 0;
+    for (--d; ++digits_[d] == w.sizes[d]; --d) digits_[d] = 0;
+    place();
+    return true;
+  }
+  void place() {
+    const row_walk& w = *a_.walk;
+    x_ = static_cast<const X*>(a_.x);
+    y_ = static_cast<Y*>(a_.y);
+    for (size_t d = 0; d < w.dimensions; ++d) {
+      x_ += static_cast<ptrdiff_t>(digits_[d]) * w.x_strides[d];
+      y_ += static_cast<ptrdiff_t>(digits_[d]) * w.y_strides[d];
+    }
+    const size_t run = w.sizes[w.dimensions - 1] - digits_[w.dimensions - 1];
+    run_end_ = last_ - next_ < run ? last_ : next_ + run;
+  }
   [[gnu::noinline]] bool is_real(row_batch<L, X, Y>& batch, size_t k) {
-    const size_t n = real_columns(a_.padding, next_, a_.cols);
+    const bool tokens = a_.walk != nullptr && a_.padding.kind != SIMDNORM_PADDING_ROW_LENGTHS;
+    const size_t n = real_columns(a_.padding, tokens ? next_ / a_.walk->rows_per_token : next_, a_.cols);
     if (n < a_.cols && a_.padding.fill == SIMDNORM_FILL_ZERO) fill_row<L>(y_ + n, a_.cols - n, 0.0f);
     if (n > 0) {
-      batch.n[k] = n;
-      batch.inverse[k] = 1.0 / static_cast<double>(n);
+      if (n != batch.n[k]) {
+        batch.n[k] = n;
+        batch.inverse[k] = 1.0 / static_cast<double>(n);
+      }
       return true;
     }
     if (a_.mean) a_.mean[next_] = 0.0f;
@@ -112,7 +146,8 @@ class real_row_views {
   }
 
   const row_norm_arguments& a_;
-  size_t next_, last_;
+  size_t next_, run_end_, last_;
+  size_t digits_[4];
   bool plain_;
   const X* x_;
   Y* y_;
@@ -255,16 +290,23 @@ SIMDNORM_INLINE void finish_all(const Norm& norm, typename Norm::batch& batch) {
   norm.tell(batch);
 }
 
-template <class Norm>
-SIMDNORM_INLINE bool is_safe(const Norm& norm, typename Norm::batch& batch, size_t k) {
-  return batch.safe || norm.template finish<single>(batch, k) || norm.mend(batch, k);
+template <class L, class Norm>
+SIMDNORM_INLINE whole_row<L, typename Norm::batch::x_type, typename Norm::batch::y_type> whole_row_of(
+    const typename Norm::batch& batch, size_t k) {
+  return {batch.x[k], batch.y[k], batch.n[k]};
+}
+
+template <class Norm, class Row>
+SIMDNORM_INLINE bool is_safe(const Norm& norm, typename Norm::batch& batch, size_t k, const Row& row) {
+  return batch.safe || norm.template finish<single>(batch, k) || norm.mend(batch, k, row);
 }
 
 template <class L, affine A, stores S, class Norm>
 SIMDNORM_INLINE void write_row_inline(const Norm& norm, typename Norm::batch& batch, size_t k,
                                       parameter_check<L, A>& parameters) {
-  if (!is_safe(norm, batch, k)) [[unlikely]] {
-    norm.hostile(batch, k);
+  const auto row = whole_row_of<L, Norm>(batch, k);
+  if (!is_safe(norm, batch, k, row)) [[unlikely]] {
+    norm.hostile(batch, k, row);
     return;
   }
   const auto f = norm.outputs(batch, k);
@@ -285,7 +327,11 @@ template <class L, affine A, stores S, rows Rows, class Norm>
   constexpr size_t ahead_elements = 4096;
   constexpr bool fuses = sizeof(typename Norm::batch::x_type) == sizeof(float) ? L::fused : L::fused_halves;
   const size_t most = a.rows_together;
-  const size_t rows_ahead = ahead_elements / a.cols + 1;
+  // Of a tensor, the same row of the next run.
+  const bool runs = a.walk != nullptr && a.walk->dimensions > 1;
+  const size_t rows_ahead = runs ? a.walk->sizes[a.walk->dimensions - 1] : ahead_elements / a.cols + 1;
+  const ptrdiff_t way =
+      runs ? a.walk->x_strides[a.walk->dimensions - 2] : static_cast<ptrdiff_t>(rows_ahead) * a.x_stride;
   row_views<L, Norm> views(a, b);
   parameter_check<L, A> parameters;
   typename Norm::batch ring[3];
@@ -313,7 +359,7 @@ template <class L, affine A, stores S, rows Rows, class Norm>
       if (fuses && fused && fits) [[likely]] {
         const auto* ahead = in->x[k];
         if constexpr (S == stores::streamed) {
-          if (b.row_last - in->index[k] > rows_ahead) ahead += static_cast<ptrdiff_t>(rows_ahead) * a.x_stride;
+          if (b.row_last - in->index[k] > rows_ahead) ahead += way;
         }
         sum_and_write<L, S, Rows>(norm, *out, k, *in, k, ahead);
       } else {
@@ -339,6 +385,46 @@ SIMDNORM_INLINE T sum_of_lanes(T (&v)[16], size_t n) {
     n = n < half ? n : half;
   }
   return v[0];
+}
+
+// Lanes of squares, of norms without a shift; into square_lanes of their batch.
+template <class L, class Batch>
+class square_sums {
+ public:
+  using f32 = typename L::f32;
+  SIMDNORM_INLINE square_sums(const Batch&, size_t) {
+    s2_.clear();
+    t2_.clear();
+  }
+  SIMDNORM_INLINE f32 fill() const { return L::broadcast(0.0f); }
+  template <class G>
+  SIMDNORM_INLINE void add(G g, f32 v) {
+    s2_.v[g] = L::fma(v, v, s2_.v[g]);
+  }
+  SIMDNORM_INLINE void flush() {
+    t2_.add(s2_);
+    s2_.clear();
+  }
+  SIMDNORM_INLINE void done_at_once(Batch& b, size_t k) const {
+    repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { b.square_lanes[k].v[g] = s2_.v[g]; });
+  }
+  SIMDNORM_INLINE void done(Batch& b, size_t k) const {
+    repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { b.square_lanes[k].v[g] = t2_.v[g]; });
+  }
+
+ private:
+  row_lanes<L> s2_, t2_;
+};
+template <class L>
+SIMDNORM_INLINE void sum_column_squares(const typename L::f32 (&v)[16], size_t n, double* squares) {
+  using wide = typename L::wide;
+  constexpr size_t parts = sizeof(wide) / sizeof(typename L::f64);
+  typename L::f64 lanes[parts][16];
+  for (size_t j = 0; j < n; ++j) {
+    const wide s2 = L::widen(v[j] * v[j]);
+    for (size_t p = 0; p < parts; ++p) lanes[p][j] = s2.part[p];
+  }
+  for (size_t p = 0; p < parts; ++p) L::store64(squares + p * L::width64, sum_of_lanes(lanes[p], n));
 }
 
 // Rows of at most 16 elements: a lane is a row. What a row costs beside its elements is then shared by
@@ -443,7 +529,7 @@ template <class L, affine A, stores S, class Norm>
         if (at[k] >= stop) continue;
         const auto f = norm.outputs(batch, k);
         if (S == stores::streamed && can_stream<L>(batch.y[k], batch.n[k])) {
-          const bool more = b.row_last - batch.index[k] > together;
+          const bool more = a.walk == nullptr && b.row_last - batch.index[k] > together;
           const auto* ahead = batch.x[k] + (more ? static_cast<ptrdiff_t>(together) * a.x_stride : 0);
           at[k] = transform_registers<L, S>(batch.y[k], at[k], stop, [&](auto load) SIMDNORM_LAMBDA {
             L::prefetch(ahead + load.i);
@@ -452,7 +538,10 @@ template <class L, affine A, stores S, class Norm>
         } else {
           at[k] = transform_registers<L, stores::cached>(batch.y[k], at[k], stop, f);
         }
-        if (stop == batch.n[k]) transform_tail<L>(batch.y[k], at[k], stop, f);
+        if (stop == batch.n[k]) {
+          transform_tail<L>(batch.y[k], at[k], stop, f);
+          at[k] = stop;  // once: longer rows go on, and y may be x
+        }
       }
     }
   }
@@ -481,17 +570,19 @@ template <class L, affine A, stores S, class Norm>
         norm.save(batch, split, from / chunk_elements);
       }
       break;
-    case row_split::finish:
+    case row_split::finish: {
+      const auto row = whole_row_of<L, Norm>(batch, 0);
       for (size_t i = 0; i * chunk_elements < a.cols; ++i) norm.restore(batch, split, i);
       batch.safe = norm.template finish<single>(batch, 0);
       norm.tell(batch);
-      split.written = !is_safe(norm, batch, 0);
+      split.written = !is_safe(norm, batch, 0, row);
       if (split.written) {
-        norm.hostile(batch, 0);
+        norm.hostile(batch, 0, row);
       } else {
         norm.save_parameters(batch, split);
       }
       break;
+    }
     case row_split::write: {
       norm.restore_parameters(batch, split);
       const size_t n = b.col_last - b.col_first;
@@ -523,22 +614,23 @@ SIMDNORM_INLINE void write_rows(const Norm& norm, const row_norm_arguments& a, c
     return;
   }
   if constexpr (L::width > 1 && floats) {
-    if (a.cols <= 16 && a.padding.kind == SIMDNORM_PADDING_NONE && b.row_last - b.row_first >= L::width &&
-        rows_fit<L>(a.x_stride) && rows_fit<L>(a.y_stride)) {
+    if (a.cols <= 16 && a.padding.kind == SIMDNORM_PADDING_NONE && a.walk == nullptr &&
+        b.row_last - b.row_first >= L::width && rows_fit<L>(a.x_stride) && rows_fit<L>(a.y_stride)) {
       write_tiny_rows<L, A>(norm, a, b);
       return;
     }
   }
   if (a.rows_together > 0) {
     constexpr size_t bytes = L::width * sizeof(typename Norm::batch::y_type);
-    const bool exact = a.padding.kind == SIMDNORM_PADDING_NONE && a.cols % virtual_lanes == 0 &&
-                       reinterpret_cast<uintptr_t>(a.y) % bytes == 0 && a.y_stride % ptrdiff_t{L::width} == 0;
+    const bool whole = a.padding.kind != SIMDNORM_PADDING_ROW_LENGTHS;  // other padding leaves rows out
+    const bool exact = whole && a.cols % virtual_lanes == 0 && reinterpret_cast<uintptr_t>(a.y) % bytes == 0 &&
+                       (a.walk == nullptr ? a.y_stride % ptrdiff_t{L::width} == 0 : a.walk->aligned);
     if (exact) {
       write_short_rows<L, A, S, rows::exact>(norm, a, b);
       return;
     }
     if constexpr (floats && S == stores::cached) {  // two-byte elements do without: 200 KiB of code
-      if (a.padding.kind == SIMDNORM_PADDING_NONE) {
+      if (whole) {
         write_short_rows<L, A, stores::cached, rows::even>(norm, a, b);
         return;
       }

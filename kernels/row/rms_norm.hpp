@@ -29,31 +29,10 @@ class rms_norm_body {
   explicit rms_norm_body(const row_norm_arguments& a) : a_(a) {}
 
   SIMDNORM_INLINE void start_row(batch& b, size_t k) const { b.squares[k] = 0.0; }
-  class sums {
-   public:
-    SIMDNORM_INLINE sums(const batch&, size_t) {
-      s2_.clear();
-      t2_.clear();
-    }
-    SIMDNORM_INLINE f32 fill() const { return L::broadcast(0.0f); }
-    template <class G>
-    SIMDNORM_INLINE void add(G g, f32 v) {
-      s2_.v[g] = L::fma(v, v, s2_.v[g]);
-    }
-    SIMDNORM_INLINE void flush() {
-      t2_.add(s2_);
-      s2_.clear();
-    }
-    SIMDNORM_INLINE void done_at_once(batch& b, size_t k) const {
-      repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { b.square_lanes[k].v[g] = s2_.v[g]; });
-    }
-    SIMDNORM_INLINE void done(batch& b, size_t k) const {
-      repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { b.square_lanes[k].v[g] = t2_.v[g]; });
-    }
-
-   private:
-    row_lanes<L> s2_, t2_;
-  };
+  static constexpr bool shifted = false;
+  static constexpr bool adds = true;  // whether there is a norm with a residual
+  SIMDNORM_INLINE static float filler(const batch&, size_t) { return 0.0f; }
+  using sums = square_sums<L, batch>;
 
   SIMDNORM_INLINE void fold(batch& b, size_t k) const { b.squares[k] += L::sum64(b.square_lanes[k].v); }
   SIMDNORM_INLINE void fold2(batch& b, size_t k) const {
@@ -87,11 +66,16 @@ class rms_norm_body {
   SIMDNORM_INLINE void restore_parameters(batch& b, const row_split& split) const { b.rstd[0] = split.parameters[0]; }
 
   SIMDNORM_INLINE auto outputs(const batch& b, size_t k, size_t from = 0) const {
+    return outputs(b, k, from, b.x[k] + from);
+  }
+  SIMDNORM_INLINE auto outputs(const batch& b, size_t k, size_t from, const X* elements) const {
     const float* const all = static_cast<const float*>(a_.gamma);
-    return [x = b.x[k] + from, weight = all ? all + from : nullptr, rstd = L::broadcast(b.rstd[k])](auto load)
+    return [x = elements, weight = all ? all + from : nullptr, rstd = L::broadcast(b.rstd[k])](auto load)
                SIMDNORM_LAMBDA {
                  const f32 v = load(x) * rstd;
-                 if constexpr (has_gamma<A>) {
+                 if constexpr (A == affine::unit_offset) {
+                   return L::fma(v, load(weight), v);
+                 } else if constexpr (has_gamma<A>) {
                    return f32(v * load(weight));
                  } else {
                    return v;
@@ -100,46 +84,47 @@ class rms_norm_body {
   }
 
   SIMDNORM_INLINE void column_sums(const f32 (&v)[16], size_t n, batch& b) const {
-    using wide = typename L::wide;
-    constexpr size_t parts = sizeof(wide) / sizeof(typename L::f64);
-    typename L::f64 squares[parts][16];
-    for (size_t j = 0; j < n; ++j) {
-      const wide s2 = L::widen(v[j] * v[j]);
-      for (size_t p = 0; p < parts; ++p) squares[p][j] = s2.part[p];
-    }
-    for (size_t p = 0; p < parts; ++p) L::store64(b.squares + p * L::width64, sum_of_lanes(squares[p], n));
+    sum_column_squares<L>(v, n, b.squares);
   }
   SIMDNORM_INLINE auto column_outputs(const batch& b) const {
     return [weight = static_cast<const float*>(a_.gamma), rstd = L::load(b.rstd)](f32 x, size_t j) SIMDNORM_LAMBDA {
-      f32 v = x * rstd;
-      if constexpr (has_gamma<A>) v = v * L::broadcast(weight[j]);
-      return v;
+      const f32 v = x * rstd;
+      if constexpr (A == affine::unit_offset) {
+        return L::fma(v, L::broadcast(weight[j]), v);
+      } else if constexpr (has_gamma<A>) {
+        return f32(v * L::broadcast(weight[j]));
+      } else {
+        return v;
+      }
     };
   }
 
-  SIMDNORM_INLINE bool mend(batch&, size_t) const { return false; }
+  template <class Row>
+  SIMDNORM_INLINE bool mend(batch&, size_t, const Row&) const {
+    return false;
+  }
 
-  [[gnu::noinline]] void hostile(batch& b, size_t k) const {
+  template <class Row>
+  [[gnu::noinline]] void hostile(const batch& b, size_t k, const Row& row) const {
     constexpr size_t parts = sizeof(typename L::wide) / sizeof(typename L::f64);
-    const X* const x = b.x[k];
-    Y* const y = b.y[k];
-    const size_t n = b.n[k];
     const auto weight = [this](auto load)
                             SIMDNORM_LAMBDA { return load_parameter<L, X>(load, a_.gamma, a_.gamma_type, no_gamma); };
-    const double s2 = row_sums64<L>(x, n, 0.0f).squares;
-    const double rstd = 1.0 / __builtin_sqrt(s2 / static_cast<double>(n) + a_.epsilon);
+    const double s2 = row.sums(0.0f).squares;
+    const double rstd = 1.0 / __builtin_sqrt(s2 / static_cast<double>(row.real()) + a_.epsilon);
     if (a_.rstd) a_.rstd[b.index[k]] = canonical_float(rstd);
     if (s2 == 0.0) {  // zeros, whose reciprocal may be infinite: no product with it
-      fill_row<L>(y, n, 0.0f);
+      row.write([](f32, auto) SIMDNORM_LAMBDA { return L::broadcast(0.0f); });
       return;
     }
     const typename L::f64 scale = L::broadcast64(rstd);
-    transform<L>(y, n, [&](auto load) SIMDNORM_LAMBDA {
-      typename L::wide v = L::widen(load(x));
+    row.write([&](f32 x, auto load) SIMDNORM_LAMBDA {
+      typename L::wide v = L::widen(x);
       for (size_t p = 0; p < parts; ++p) v.part[p] = v.part[p] * scale;
       if constexpr (has_gamma<A>) {
         const typename L::wide w = L::widen(weight(load));
-        for (size_t p = 0; p < parts; ++p) v.part[p] = v.part[p] * w.part[p];
+        for (size_t p = 0; p < parts; ++p) {
+          v.part[p] = v.part[p] * (A == affine::unit_offset ? w.part[p] + L::broadcast64(1.0) : w.part[p]);
+        }
       }
       return L::canonical(L::narrow(v));
     });

@@ -184,11 +184,12 @@ SIMDNORM_INLINE float canonical_float(double v) {
   }
 }
 
-// What of gamma and beta is there. Kernels are instantiated for each case.
-enum class affine { none, gamma, beta, both };
+// What of gamma and beta is there. Kernels are instantiated for each case. unit_offset: gamma is 1 + weight
+// (RMS norm alone).
+enum class affine { none, gamma, beta, both, unit_offset };
 
 template <affine A>
-constexpr bool has_gamma = A == affine::gamma || A == affine::both;
+constexpr bool has_gamma = A == affine::gamma || A == affine::both || A == affine::unit_offset;
 template <affine A>
 constexpr bool has_beta = A == affine::beta || A == affine::both;
 
@@ -211,28 +212,62 @@ struct sums64 {
   double sum, squares;
 };
 
-// sum(d) and sum(d^2) of d = x - shift over x[0, n), in doubles: for rows that f32 lanes cannot do.
-template <class L, class X>
-[[gnu::noinline]] sums64 row_sums64(const X* x, size_t n, float shift) {
+// sum(d) and sum(d^2) of d = x - shift in doubles: for rows that f32 lanes cannot do. A row may come in
+// pieces, of which all but the last are whole groups of 32 elements.
+template <class L>
+class row_sums64 {
+ public:
+  SIMDNORM_INLINE row_sums64() {
+    repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
+      repeat<parts>([&](auto p) SIMDNORM_LAMBDA { sum_[g].part[p] = squares_[g].part[p] = L::broadcast64(0.0); });
+    });
+  }
+  template <class X>
+  SIMDNORM_INLINE void add(const X* x, size_t n, float shift) {
+    const f64 k = L::broadcast64(static_cast<double>(shift));
+    for_lanes<L>(x, 0, n, L::broadcast(shift), [&](auto g, typename L::f32 v) SIMDNORM_LAMBDA {
+      const wide w = L::widen(v);
+      repeat<parts>([&](auto p) SIMDNORM_LAMBDA {
+        const f64 d = w.part[p] - k;
+        sum_[g].part[p] = sum_[g].part[p] + d;
+        squares_[g].part[p] = squares_[g].part[p] + d * d;
+      });
+    });
+  }
+  SIMDNORM_INLINE sums64 result() const { return {L::sum64(sum_), L::sum64(squares_)}; }
+
+ private:
   using f64 = typename L::f64;
   using wide = typename L::wide;
-  constexpr size_t parts = sizeof(wide) / sizeof(f64);
-  const f64 k = L::broadcast64(static_cast<double>(shift));
-  wide sum[group<L>];
-  wide squares[group<L>];
-  repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
-    repeat<parts>([&](auto p) SIMDNORM_LAMBDA { sum[g].part[p] = squares[g].part[p] = L::broadcast64(0.0); });
-  });
-  for_lanes<L>(x, 0, n, L::broadcast(shift), [&](auto g, typename L::f32 v) SIMDNORM_LAMBDA {
-    const wide w = L::widen(v);
-    repeat<parts>([&](auto p) SIMDNORM_LAMBDA {
-      const f64 d = w.part[p] - k;
-      sum[g].part[p] = sum[g].part[p] + d;
-      squares[g].part[p] = squares[g].part[p] + d * d;
-    });
-  });
-  return {L::sum64(sum), L::sum64(squares)};
-}
+  static constexpr size_t parts = sizeof(wide) / sizeof(f64);
+  wide sum_[group<L>], squares_[group<L>];
+};
+
+// A row as it lies in memory: what a norm's `mend` and `hostile` ask of a row. fused.hpp has another, of
+// rows that are made or masked.
+template <class L, class X, class Y>
+struct whole_row {
+  const X* x;
+  Y* y;
+  size_t n;
+
+  size_t real() const { return n; }  // elements that count
+  // Whether all that count are equal, and to what; the first of them where they are not.
+  bool constant(float& value) const {
+    value = first_element<L>(x);
+    return row_is_constant<L>(x, n);
+  }
+  [[gnu::noinline]] sums64 sums(float shift) const {
+    row_sums64<L> s;
+    s.add(x, n, shift);
+    return s.result();
+  }
+  // y = f(element, load), where load(p) reads beside the element in a vector of columns.
+  template <class F>
+  SIMDNORM_INLINE void write(F f) const {
+    transform<L>(y, n, [&](auto load) SIMDNORM_LAMBDA { return f(load(x), load); });
+  }
+};
 
 // gamma and beta may hold NaN or infinity, and then outputs may be NaN of any payload. Every
 // output depends on its own column's, so the first row of a call tells: where it is finite, later

@@ -1,36 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The C entries of the row-wise norms: check, dispatch, split.
+#include "padding.hpp"
 #include "runtime/caches.hpp"
 #include "runtime/checks.hpp"
 #include "runtime/dispatch.hpp"
+#include "runtime/rows.hpp"
 #include "runtime/split.hpp"
 
 using namespace simdnorm;
 
 namespace {
 
-using row_kernel = void (*)(const row_norm_arguments&, const block&) noexcept;
-
-// What layer_norm and rms_norm have in common; the parts that one lacks are empty vectors.
-struct row_norm_call {
-  const simdnorm_const_matrix* x;
-  const simdnorm_matrix* y;
-  double epsilon;
-  const simdnorm_const_vector& gamma;
-  const simdnorm_const_vector& beta;
-  const simdnorm_vector& mean;
-  const simdnorm_vector& rstd;
-  const simdnorm_padding& padding;
-  const simdnorm_executor* executor;
-};
-
-constexpr simdnorm_const_vector no_input = {};
-constexpr simdnorm_vector no_output = {};
-
-[[gnu::noinline]] simdnorm_status check(const row_norm_call& c) noexcept {
+[[gnu::noinline]] simdnorm_status check(const row_norm_call& c, types among) noexcept {
   region x, written[3], read[3];
-  if (const simdnorm_status s = check_pair(c.x, c.y, x, written[0], types::f32_and_halves)) return s;
+  if (const simdnorm_status s = check_pair(c.x, c.y, x, written[0], among)) return s;
   if (const simdnorm_status s = check_epsilon(c.epsilon)) return s;
   if (const simdnorm_status s = check_vector(c.gamma, c.x->cols, read[0], c.x->type)) return s;
   if (const simdnorm_status s = check_vector(c.beta, c.x->cols, read[1], c.x->type)) return s;
@@ -83,7 +67,8 @@ inline bool is_usual(const row_norm_call& c) noexcept {
 }
 
 // Fewer rows than threads, and long ones: each row over all threads.
-[[gnu::noinline]] simdnorm_status split_rows(const row_norm_call& c, row_norm_arguments a, row_kernel kernel) noexcept {
+template <class Kernel>
+[[gnu::noinline]] simdnorm_status split_rows(const row_norm_call& c, row_norm_arguments a, Kernel kernel) noexcept {
   const size_t chunks = (a.cols + chunk_elements - 1) / chunk_elements;
   const size_t parts = chunks < c.executor->threads ? chunks : c.executor->threads;
   row_split split;
@@ -107,15 +92,12 @@ inline bool is_usual(const row_norm_call& c) noexcept {
   return SIMDNORM_OK;
 }
 
-// The slots of a norm: f32, bf16, f16.
-struct row_slots {
-  row_kernel kernel_table::*f32, kernel_table::*bf16, kernel_table::*f16;
-};
-
-inline simdnorm_status run(const row_norm_call& c, const row_slots& slots) noexcept {
+// `fused` does masks of elements.
+inline simdnorm_status run(const row_norm_call& c, const row_slots& slots, fused_row_kernel fused) noexcept {
   const bool usual = is_usual(c);
   if (!usual) [[unlikely]] {
-    if (const simdnorm_status s = check(c)) return s;
+    if (masks_elements(c.padding)) return run_fused(c, {}, fused);
+    if (const simdnorm_status s = check(c, slots.bf16 != nullptr ? types::f32_and_halves : types::f32)) return s;
   }
   const kernel_table* table = active_table();
   if (table == nullptr) return SIMDNORM_UNKNOWN_ISA;
@@ -137,9 +119,10 @@ inline simdnorm_status run(const row_norm_call& c, const row_slots& slots) noexc
   a.padding = c.padding;
   a.rows_together = rows_together_of(c.x->rows, a.cols);
   a.split = nullptr;
+  a.walk = nullptr;
   const bool half = !usual && c.x->type != SIMDNORM_F32;
   a.stream = c.x->rows * a.cols * (half ? 2 : sizeof(float)) >= simdnorm_stream_border();
-  row_kernel kernel = table->*slots.f32;
+  auto kernel = table->*slots.f32;
   if (usual) [[likely]] {
     const control_word_scope ieee;
     kernel(a, block{0, c.x->rows, 0, a.cols});
@@ -157,24 +140,48 @@ inline simdnorm_status run(const row_norm_call& c, const row_slots& slots) noexc
 
 }  // namespace
 
+simdnorm_status simdnorm::run_plain(const row_norm_call& c, const row_slots& slots, fused_row_kernel fused) noexcept {
+  return run(c, slots, fused);
+}
+
 extern "C" {
 
 simdnorm_status simdnorm_layer_norm(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
                                     const simdnorm_layer_norm_options* options) {
   simdnorm_layer_norm_options storage;
-  const simdnorm_layer_norm_options* o = read_options(options, storage, simdnorm_layer_norm_defaults);
+  const simdnorm_layer_norm_options* o = read_layer_norm(options, storage);
   if (o == nullptr) return SIMDNORM_INVALID_STRUCT;
+  if (o->activation != SIMDNORM_ACTIVATION_NONE) [[unlikely]] {
+    return run_fused({x, y, o->epsilon, o->gamma, o->beta, o->mean, o->rstd, o->padding, o->executor},
+                     {.activation = o->activation}, &kernel_table::layer_norm_fused_f32);
+  }
   return run({x, y, o->epsilon, o->gamma, o->beta, o->mean, o->rstd, o->padding, o->executor},
-             {&kernel_table::layer_norm_f32, &kernel_table::layer_norm_bf16, &kernel_table::layer_norm_f16});
+             {&kernel_table::layer_norm_f32, &kernel_table::layer_norm_bf16, &kernel_table::layer_norm_f16},
+             &kernel_table::layer_norm_fused_f32);
 }
 
 simdnorm_status simdnorm_rms_norm(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
                                   const simdnorm_rms_norm_options* options) {
   simdnorm_rms_norm_options storage;
-  const simdnorm_rms_norm_options* o = read_options(options, storage, simdnorm_rms_norm_defaults);
+  const simdnorm_rms_norm_options* o = read_rms_norm(options, storage);
   if (o == nullptr) return SIMDNORM_INVALID_STRUCT;
+  if ((o->activation | o->rounding | o->add_unit_offset) != 0) [[unlikely]] {
+    return run_fused({x, y, o->epsilon, o->weight, no_input, no_output, o->rstd, o->padding, o->executor},
+                     {.activation = o->activation, .rounding = o->rounding, .unit_offset = o->add_unit_offset != 0},
+                     &kernel_table::rms_norm_fused_f32);
+  }
   return run({x, y, o->epsilon, o->weight, no_input, no_output, o->rstd, o->padding, o->executor},
-             {&kernel_table::rms_norm_f32, &kernel_table::rms_norm_bf16, &kernel_table::rms_norm_f16});
+             {&kernel_table::rms_norm_f32, &kernel_table::rms_norm_bf16, &kernel_table::rms_norm_f16},
+             &kernel_table::rms_norm_fused_f32);
+}
+
+simdnorm_status simdnorm_l2_norm(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
+                                 const simdnorm_l2_norm_options* options) {
+  simdnorm_l2_norm_options storage;
+  const simdnorm_l2_norm_options* o = read_options(options, storage, simdnorm_l2_norm_defaults);
+  if (o == nullptr) return SIMDNORM_INVALID_STRUCT;
+  return run({x, y, o->epsilon, no_input, no_input, no_output, o->norm, o->padding, o->executor},
+             {&kernel_table::l2_norm_f32, nullptr, nullptr}, &kernel_table::l2_norm_fused_f32);
 }
 
 }  // extern "C"

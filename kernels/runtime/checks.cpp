@@ -21,7 +21,6 @@ simdnorm_status check_mask(const simdnorm_padding& p, size_t rows, size_t cols, 
       break;
     case SIMDNORM_PADDING_ELEMENT_MASK:
     case SIMDNORM_PADDING_ELEMENT_MASK_BITS: {
-      if (over != axis::column) return SIMDNORM_INVALID_PADDING;
       size_t elements = 0;
       if (__builtin_mul_overflow(rows, cols, &elements) || p.size != elements) return SIMDNORM_INVALID_PADDING;
       bytes = p.kind == SIMDNORM_PADDING_ELEMENT_MASK ? elements : rows * (cols / 8 + (cols % 8 != 0));

@@ -49,6 +49,8 @@ const char* simdnorm_status_string(simdnorm_status status) {
       return "this build, CPU or operating system lacks this instruction set";
     case SIMDNORM_MISALIGNED:
       return "a pointer is not aligned to its element type";
+    case SIMDNORM_INVALID_OPTION:
+      return "an option has a value that is none of its own";
     case SIMDNORM_INVALID_ACTIVATION:
       return "this norm does not have this activation, or takes no residual";
     case SIMDNORM_INVALID_WEIGHT:

@@ -13,6 +13,8 @@
 #include "column/moments_masked.hpp"
 #include "convert.hpp"
 #include "math/activation.hpp"
+#include "row/fused.hpp"
+#include "row/l2_norm.hpp"
 #include "row/layer_norm.hpp"
 #include "row/rms_norm.hpp"
 #include "table.hpp"

@@ -2,6 +2,7 @@
 
 #include "support/operations.hpp"
 
+#include <cfenv>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -15,6 +16,13 @@ const char* name_of(operation op) {
                                                      "layer_norm_affine",
                                                      "rms_norm",
                                                      "rms_norm_weighted",
+                                                     "l2_norm",
+                                                     "add_layer_norm",
+                                                     "add_layer_norm_sum",
+                                                     "add_rms_norm_sum",
+                                                     "layer_norm_silu",
+                                                     "rms_norm_offset_gelu",
+                                                     "gated_rms_norm",
                                                      "batch_norm_training",
                                                      "batch_norm_training_affine",
                                                      "batch_norm_inference",
@@ -145,6 +153,21 @@ constexpr std::size_t element_count(std::size_t rows, std::size_t cols, std::ptr
   return rows == 0 || cols == 0 ? 0 : (rows - 1) * static_cast<std::size_t>(pitch) + cols;
 }
 
+// Inputs that are computed here are, whatever mode the caller is in.
+class default_environment {
+ public:
+  default_environment() {
+    std::fegetenv(&saved_);
+    std::fesetenv(FE_DFL_ENV);
+  }
+  ~default_environment() { std::fesetenv(&saved_); }
+  default_environment(const default_environment&) = delete;
+  default_environment& operator=(const default_environment&) = delete;
+
+ private:
+  std::fenv_t saved_;
+};
+
 void append(std::vector<double>& to, const simdnorm_moments* m, std::size_t n) {
   for (std::size_t j = 0; j < n; ++j)
     to.insert(to.end(), {static_cast<double>(m[j].count), m[j].mean, m[j].m2, m[j].min, m[j].max, m[j].weight});
@@ -216,7 +239,114 @@ result run(operation op, const problem& p, const setup& s, arena& memory) {
     return o;
   };
 
+  // A matrix beside x, of another pitch, that depends on nothing but x: a part of a problem keeps its part.
+  const std::ptrdiff_t beside_pitch = x_pitch + 3;
+  const std::size_t beside_count = element_count(p.rows, p.cols, beside_pitch);
+  const auto beside = [&](float scale, float shift) {
+    const default_environment here;
+    float* m = memory.take<float>(beside_count);
+    for (std::size_t i = 0; i < beside_count; ++i) m[i] = float_of(unwritten);
+    for (std::size_t i = 0; i < p.rows; ++i)
+      for (std::size_t j = 0; j < p.cols; ++j) {
+        const float v = p.at(i, j) * scale;
+        m[static_cast<std::ptrdiff_t>(i) * beside_pitch + static_cast<std::ptrdiff_t>(j)] = v + shift;
+      }
+    return m;
+  };
+  const auto beside_view = [&](float* m) { return simdnorm_matrix{m, p.rows, p.cols, beside_pitch, SIMDNORM_F32}; };
+  const auto const_view = [](const simdnorm_matrix& m) {
+    return simdnorm_const_matrix{m.data, m.rows, m.cols, m.row_stride, m.type};
+  };
+  bool sum_right = true;
+  const auto append_sum = [&](const float* m, bool was_unwritten) {
+    for (std::size_t j = 0; j < p.cols; ++j)
+      for (std::size_t i = 0; i < p.rows; ++i) {
+        const float v = m[static_cast<std::ptrdiff_t>(i) * beside_pitch + static_cast<std::ptrdiff_t>(j)];
+        const bool real = s.pad.real(i, j);
+        if (!real && s.pad.fill == SIMDNORM_FILL_ZERO && bits_of(v) != 0) sum_right = false;
+        if (!real && s.pad.fill == SIMDNORM_FILL_KEEP && was_unwritten && bits_of(v) != unwritten) sum_right = false;
+        r.f32.push_back(real ? v : 0.0f);
+      }
+    for (std::size_t i = 0; i + 1 < p.rows && p.cols; ++i)
+      for (std::ptrdiff_t j = cols; j < beside_pitch; ++j)
+        if (bits_of(m[static_cast<std::ptrdiff_t>(i) * beside_pitch + j]) != unwritten) sum_right = false;
+  };
+
   switch (op) {
+    case operation::layer_norm_silu: {
+      simdnorm_layer_norm_options o = simdnorm_layer_norm_defaults();
+      o.epsilon = p.epsilon;
+      o.padding = padding;
+      o.executor = s.executor;
+      o.gamma = place.in(p.gamma);
+      o.beta = place.in(p.beta);
+      o.activation = SIMDNORM_ACTIVATION_SILU;
+      r.status = simdnorm_layer_norm(&x, &y, &o);
+      break;
+    }
+    case operation::rms_norm_offset_gelu:
+    case operation::gated_rms_norm: {
+      simdnorm_rms_norm_options o = simdnorm_rms_norm_defaults();
+      o.epsilon = p.epsilon;
+      o.padding = padding;
+      o.executor = s.executor;
+      o.weight = place.in(p.gamma);
+      o.rstd = place.out(p.rows);
+      if (op == operation::gated_rms_norm) {
+        const simdnorm_const_matrix z = const_view(beside_view(beside(-0.5f, 1.0f)));
+        r.status = simdnorm_gated_rms_norm(&x, &z, &y, &o);
+      } else {
+        o.add_unit_offset = 1;
+        o.activation = SIMDNORM_ACTIVATION_GELU;
+        r.status = simdnorm_rms_norm(&x, &y, &o);
+      }
+      append(r.f32, o.rstd);
+      break;
+    }
+    case operation::add_layer_norm:
+    case operation::add_layer_norm_sum: {
+      simdnorm_layer_norm_options o = simdnorm_layer_norm_defaults();
+      o.epsilon = p.epsilon;
+      o.padding = padding;
+      o.executor = s.executor;
+      o.gamma = place.in(p.gamma);
+      o.beta = place.in(p.beta);
+      const simdnorm_const_matrix residual = const_view(beside_view(beside(0.37f, 1.0f)));
+      if (op == operation::add_layer_norm) {
+        r.status = simdnorm_add_layer_norm(&x, &residual, {}, nullptr, &y, &o);
+        break;
+      }
+      o.mean = place.out(p.rows);
+      o.rstd = place.out(p.rows);
+      std::vector<float> bias;
+      {
+        const default_environment here;
+        for (std::size_t j = 0; j < p.cols; ++j) bias.push_back(static_cast<float>(p.centre[j] * 0.01));
+      }
+      float* m = memory.take<float>(beside_count);
+      for (std::size_t i = 0; i < beside_count; ++i) m[i] = float_of(unwritten);
+      const simdnorm_matrix sum = beside_view(m);
+      r.status = simdnorm_add_layer_norm(&x, &residual, place.in(bias), &sum, &y, &o);
+      append(r.f32, o.mean);
+      append(r.f32, o.rstd);
+      append_sum(m, true);
+      break;
+    }
+    case operation::add_rms_norm_sum: {
+      simdnorm_rms_norm_options o = simdnorm_rms_norm_defaults();
+      o.epsilon = p.epsilon;
+      o.padding = padding;
+      o.executor = s.executor;
+      o.weight = place.in(p.gamma);
+      o.rstd = place.out(p.rows);
+      float* m = beside(-0.5f, 0.0f);
+      const simdnorm_matrix sum = beside_view(m);
+      const simdnorm_const_matrix residual = const_view(sum);
+      r.status = simdnorm_add_rms_norm(&x, &residual, {}, &sum, &y, &o);
+      append(r.f32, o.rstd);
+      append_sum(m, false);
+      break;
+    }
     case operation::layer_norm:
     case operation::layer_norm_affine: {
       simdnorm_layer_norm_options o = simdnorm_layer_norm_defaults();
@@ -246,6 +376,16 @@ result run(operation op, const problem& p, const setup& s, arena& memory) {
       }
       r.status = simdnorm_rms_norm(&x, &y, &o);
       append(r.f32, o.rstd);
+      break;
+    }
+    case operation::l2_norm: {
+      simdnorm_l2_norm_options o = simdnorm_l2_norm_defaults();
+      o.epsilon = p.epsilon;
+      o.norm = place.out(p.rows);
+      o.padding = padding;
+      o.executor = s.executor;
+      r.status = simdnorm_l2_norm(&x, &y, &o);
+      append(r.f32, o.norm);
       break;
     }
     case operation::batch_norm_training:
@@ -382,7 +522,7 @@ result run(operation op, const problem& p, const setup& s, arena& memory) {
     }
   }
 
-  r.intact = memory.intact();
+  r.intact = memory.intact() && sum_right;
   if (has_y(op)) {
     r.y.resize(p.rows * p.cols);
     for (std::size_t i = 0; i < p.rows && p.cols; ++i) {
@@ -478,6 +618,12 @@ std::vector<operation_hash> hash_operations(std::uint64_t outputs) {
       if (kind == 0) {
         s.pad.kind = SIMDNORM_PADDING_ROW_MASK;
         for (std::size_t i = 0; i < rows; ++i) s.pad.rows.push_back(static_cast<std::uint8_t>(g.below(4) != 0));
+      } else if ((kind == 2 || kind == 3) && is_row_wise(op)) {
+        s.pad.kind = kind == 2 ? SIMDNORM_PADDING_ELEMENT_MASK : SIMDNORM_PADDING_ELEMENT_MASK_BITS;
+        s.pad.cols = cols;
+        const std::size_t odds = g.between(1, 9);
+        for (std::size_t i = 0; i < rows * cols; ++i)
+          s.pad.elements.push_back(static_cast<std::uint8_t>(g.below(10) < odds));
       } else if (kind == 1 && is_row_wise(op)) {
         s.pad.kind = SIMDNORM_PADDING_ROW_LENGTHS;
         for (std::size_t i = 0; i < rows; ++i) s.pad.lengths.push_back(static_cast<std::int64_t>(g.between(0, cols)));

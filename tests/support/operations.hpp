@@ -19,7 +19,14 @@ enum class operation {
   layer_norm,
   layer_norm_affine,  // gamma, beta, mean out, rstd out
   rms_norm,
-  rms_norm_weighted,  // weight, rstd out
+  rms_norm_weighted,     // weight, rstd out
+  l2_norm,               // norm out
+  add_layer_norm,        // residual, gamma, beta
+  add_layer_norm_sum,    // bias, residual, gamma, beta, sum, mean and rstd out
+  add_rms_norm_sum,      // residual, which is where the sum goes; weight, rstd out
+  layer_norm_silu,       // gamma, beta, silu
+  rms_norm_offset_gelu,  // 1 + weight, gelu, rstd out
+  gated_rms_norm,        // weight, z; rstd out
   batch_norm_training,
   batch_norm_training_affine,  // gamma, beta, running statistics, mean out, rstd out
   batch_norm_inference,
@@ -53,7 +60,7 @@ inline std::vector<operation> all_operations() {
 }
 const char* name_of(operation op);
 inline bool is_row_wise(operation op) {
-  return op <= operation::rms_norm_weighted;
+  return op < operation::batch_norm_training;
 }
 inline bool has_y(operation op) {
   return op < operation::column_moments;
@@ -118,7 +125,7 @@ struct result {
   simdnorm_status status = -1;
   bool intact = false;      // nothing around the arrays or between the rows was written
   std::vector<float> y;     // rows * cols
-  std::vector<float> f32;   // per-line outputs in f32, one after another
+  std::vector<float> f32;   // per-line outputs in f32, one after another; the columns of `sum`, padding as +0, last
   std::vector<double> f64;  // per-column outputs in f64 and moments
 
   [[nodiscard]] std::size_t outputs() const { return y.size() + f32.size() + f64.size(); }

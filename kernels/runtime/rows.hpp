@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the C entries of row norms share: api_rows.cpp has the plain ones, api_fused_rows.cpp those with more
+// before or behind the norm.
+#pragma once
+
+#include "runtime/checks.hpp"
+#include "table.hpp"
+
+namespace simdnorm {
+
+using row_kernel = void (*kernel_table::*)(const row_norm_arguments&, const block&) noexcept;
+// The slots of a norm; bf16 and f16 are null where it has f32 alone.
+struct row_slots {
+  row_kernel f32, bf16, f16;
+};
+using fused_row_kernel = void (*kernel_table::*)(const fused_row_arguments&, const block&) noexcept;
+
+// What layer_norm, rms_norm and l2_norm have in common; the parts that one lacks are empty vectors.
+struct row_norm_call {
+  const simdnorm_const_matrix* x;
+  const simdnorm_matrix* y;
+  double epsilon;
+  const simdnorm_const_vector& gamma;
+  const simdnorm_const_vector& beta;
+  const simdnorm_vector& mean;
+  const simdnorm_vector& rstd;
+  const simdnorm_padding& padding;
+  const simdnorm_executor* executor;
+};
+
+// And what they may have beside.
+struct fused_row_call {
+  const simdnorm_const_matrix* residual = nullptr;
+  simdnorm_const_vector bias = {};
+  const simdnorm_matrix* sum = nullptr;
+  const simdnorm_const_matrix* gate = nullptr;
+  simdnorm_activation activation = SIMDNORM_ACTIVATION_NONE;
+  simdnorm_rounding rounding = SIMDNORM_ROUND_ONCE;
+  bool unit_offset = false;
+
+  // Whether the plain kernels cannot do it.
+  bool any() const noexcept {
+    return residual != nullptr || gate != nullptr || activation != SIMDNORM_ACTIVATION_NONE || unit_offset;
+  }
+};
+
+inline constexpr simdnorm_const_vector no_input = {};
+inline constexpr simdnorm_vector no_output = {};
+
+// The options of the first release end before `activation`.
+inline const simdnorm_layer_norm_options* read_layer_norm(const simdnorm_layer_norm_options* in,
+                                                          simdnorm_layer_norm_options& storage) noexcept {
+  return read_options(in, storage, simdnorm_layer_norm_defaults, offsetof(simdnorm_layer_norm_options, activation));
+}
+inline const simdnorm_rms_norm_options* read_rms_norm(const simdnorm_rms_norm_options* in,
+                                                      simdnorm_rms_norm_options& storage) noexcept {
+  return read_options(in, storage, simdnorm_rms_norm_defaults, offsetof(simdnorm_rms_norm_options, activation));
+}
+
+// Check and run: a plain call, which may have masks of elements; any call.
+simdnorm_status run_plain(const row_norm_call& c, const row_slots& slots, fused_row_kernel fused) noexcept;
+simdnorm_status run_fused(const row_norm_call& c, const fused_row_call& f, fused_row_kernel slot) noexcept;
+
+}  // namespace simdnorm
