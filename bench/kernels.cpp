@@ -713,7 +713,7 @@ void poison_statistics(contest& c, const shared_work& w) {
     for (auto* b : {&w->p, &w->q}) {
       for (double& v : *b) v = nan;
     }
-    for (auto& m : w->moments) m = {0, nan, nan, nan, nan};
+    for (auto& m : w->moments) m = {0, nan, nan, nan, nan, nan};
   };
 }
 
