@@ -70,6 +70,15 @@ SIMDNORM_INLINE void affine_columns(Access access, const column_parameters& p, c
       beta[v] = access.load(p.beta + at);
     }
   });
+  // Parameters, the mask's constants and x are more than 16 registers: all but two are operands from memory.
+  constexpr bool in_registers = Real::all || L::masked_in_registers;
+  const auto parameter = [&](f32 kept, const float* of, auto v) SIMDNORM_LAMBDA {
+    if constexpr (in_registers) {
+      return kept;
+    } else {
+      return access.load(of + j + v * L::width);
+    }
+  };
   constexpr bool listed = std::is_same_v<Real, listed_rows<L>>;
   constexpr bool settle = !listed && !std::is_same_v<Real, rarely_nan<L>>;
   const f32 zero = L::broadcast(0.0f);
@@ -86,9 +95,12 @@ SIMDNORM_INLINE void affine_columns(Access access, const column_parameters& p, c
     repeat<V>([&](auto v) SIMDNORM_LAMBDA {
       const f32 in = access.load(x + v * L::width);
       const f32 d = in - shift[v];
-      out[v] = L::fma(d, scale[v], L::fma(d, low[v], offset[v]));
-      if constexpr (Output == column_output::affine) out[v] = L::fma(out[v], gamma[v], beta[v]);
-      if constexpr (Output == column_output::clipped) out[v] = L::min(gamma[v], L::max(beta[v], out[v]));
+      out[v] = L::fma(d, scale[v], L::fma(d, parameter(low[v], p.scale_low, v), parameter(offset[v], p.offset, v)));
+      if constexpr (Output != column_output::bare) {
+        const f32 g = parameter(gamma[v], p.gamma, v);
+        const f32 b = parameter(beta[v], p.beta, v);
+        out[v] = Output == column_output::affine ? L::fma(out[v], g, b) : L::min(g, L::max(b, out[v]));
+      }
       if constexpr (settle) out[v] = L::canonical(out[v]);
       if constexpr (!Real::all) {
         const f32 gap = rows.keep ? access.load(y + v * L::width) : zero;

@@ -21,7 +21,8 @@ struct lanes {
   using f32 = xsimd::batch<float, xsimd::avx512bw>;
   using f64 = xsimd::batch<double, xsimd::avx512bw>;
   static constexpr size_t width = 16;
-  static constexpr size_t columns_together = 4;  // four chains each, 20 registers
+  static constexpr size_t columns_together = 4;      // four chains each, 20 registers
+  static constexpr bool masked_in_registers = true;  // columns' parameters beside an element mask
   static constexpr bool fused = true;
   static constexpr bool fused_halves = true;
   static constexpr bool streams = true;

@@ -20,7 +20,8 @@ struct lanes {
   using f32 = xsimd::batch<float, xsimd::neon64>;
   using f64 = xsimd::batch<double, xsimd::neon64>;
   static constexpr size_t width = 4;
-  static constexpr size_t columns_together = 4;  // 20 registers of 32
+  static constexpr size_t columns_together = 4;      // 20 registers of 32
+  static constexpr bool masked_in_registers = true;  // columns' parameters beside an element mask
   static constexpr bool fused = true;
   static constexpr bool fused_halves = true;
   static constexpr bool streams = true;

@@ -17,11 +17,6 @@ Loop = namedtuple("Loop", "function instructions")
 KERNELS = ("sum_row", "write_row", "write_one_row", "write_short_rows", "write_long_rows", "split_row",
            "column_moments_f32", "affine_block", "column_extremes_f32", "channel_moments_f32", "affine_planes")
 
-# Columns with an element mask: six parameters of two registers, the mask's constants and x are more than the 16
-# registers of AVX2. Some parameters are operands from the stack there; one column register at a time would not be a
-# whole line, which stores past the caches need.
-LEFT_OUT = re.compile(r"^affine_block<lanes, real_elements<")
-
 X86 = {
     "jump": re.compile(r"^(j[a-z]+|loop[a-z]*)\s"),
     "always": re.compile(r"^(jmp|ret|ud2|hlt)"),
@@ -190,7 +185,7 @@ def kernel_of(function):
 def hot_loops(objdump, path):
     """Inner loops of the kernels with three vector operations or more, and no call."""
     for function in functions(objdump, path):
-        if kernel_of(function) is None or LEFT_OUT.match(function.name):
+        if kernel_of(function) is None:
             continue
         for loop in inner_loops(function):
             calls = any(re.match(r"^(call|blr?\s)", i.text) for i in loop.instructions)
