@@ -72,8 +72,10 @@ TEST(environment_test, every_call) {
       std::uint32_t before = unwritten;
       if (op == operation::batch_norm_training_affine && k < 18)
         before = bits_of(k < 9 ? p.mean[k] : p.variance[k - 9]);
-      // Behind rstd stands the sum, which lies over the residual.
-      if (op == operation::add_rms_norm_sum && k >= p.rows) before = bits_of(p.x[k - p.rows] * -0.5f + 0.0f);
+      // Behind rstd stands the sum, column by column, which lies over the residual.
+      if (op == operation::add_rms_norm_sum && k >= p.rows) {
+        before = bits_of(p.at(k % p.rows, k / p.rows - 1) * -0.5f + 0.0f);
+      }
       EXPECT_EQ(bits_of(r.f32[k]), before) << name_of(op) << " " << k;
     }
     for (const double v : r.f64) EXPECT_EQ(v, -123456789.0) << name_of(op);
