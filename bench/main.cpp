@@ -300,6 +300,9 @@ int run_peers(const setup& s, const options& o, const std::string& cpus) {
       kernel = c.contestants.back().kernel;
       std::printf("%s== %s\n  %-18s %10s %8s %9s\n", i == 0 ? "" : "\n", kernel.c_str(), "", "time", "/ours",
                   "max ulp");
+      std::string without;
+      for (const std::string& name : c.without) without += (without.empty() ? "" : ", ") + name;
+      if (!without.empty()) std::printf("  do not have it: %s\n", without.c_str());
     }
     r.add_peers(std::move(results));
   }
