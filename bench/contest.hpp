@@ -55,7 +55,7 @@ struct contest {
   std::function<void()> poison;                // overwrites the outputs before each check
   std::function<void()> settle;                // parameters to measure with
   std::vector<contestant> contestants;
-  std::vector<std::string> absent;  // "ort: why it is not here"; for peers
+  std::vector<std::string> absent;   // "ort: why it is not here"; for peers
   std::vector<std::string> without;  // peers that do not have this operation
 };
 

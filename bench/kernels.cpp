@@ -955,9 +955,9 @@ void call_channel_norm(const work& w, const setup& s, channel_norm norm, const t
   const simdnorm::tensor_view<float> y(out, {sh.batch, sh.channels, sh.side, sh.side});
   if (norm == channel_norm::training) return require(simdnorm::batch_norm_training(x, y, training_call(w, s)));
   if (norm == channel_norm::inference) {
-    return require(
-        simdnorm::batch_norm_inference(x, y, params(w.mean), params(w.variance),
-                                       {.epsilon = w.epsilon, .gamma = gamma, .beta = beta, .pad = {}, .exec = s.exec}));
+    return require(simdnorm::batch_norm_inference(
+        x, y, params(w.mean), params(w.variance),
+        {.epsilon = w.epsilon, .gamma = gamma, .beta = beta, .pad = {}, .exec = s.exec}));
   }
   simdnorm::group_norm_options o;
   o.gamma = gamma;
@@ -992,9 +992,7 @@ void add_channel_norm(contest& c, const setup& s, const shared_work& w, channel_
       }
     };
   });
-  e.library([=] {
-    call_channel_norm(*w, s, norm, sh, w->x.data(), w->y.data(), params(w->gamma), params(w->beta));
-  });
+  e.library([=] { call_channel_norm(*w, s, norm, sh, w->x.data(), w->y.data(), params(w->gamma), params(w->beta)); });
 }
 
 contest channel_contest(const setup& s, channel_norm norm, const tensor_shape& sh, bool dry) {
@@ -1257,9 +1255,7 @@ void channels_in_place(contest& c, const setup& s, const shared_work& w, channel
   });
   e.common.in_place = true;
   const std::size_t before = c.contestants.size();
-  e.library([=] {
-    call_channel_norm(*w, s, norm, sh, w->z.data(), w->z.data(), params(w->ones), params(w->shifts));
-  });
+  e.library([=] { call_channel_norm(*w, s, norm, sh, w->z.data(), w->z.data(), params(w->ones), params(w->shifts)); });
   drop_scalar(c, s, before);
 }
 
@@ -1362,7 +1358,7 @@ contest empty_peer_contest(const shared_work& w, const char* title) {
 // Peers that are here but lack the operation are named.
 void name_those_without(contest& c, const std::vector<peer>& peers, simdnorm_peer_operation op) {
   for (const peer& p : peers) {
-    if (p.table && !p.has(op)) c.without.push_back(p.name);
+    if (p.table && !p.table->own_layout && !p.has(op)) c.without.push_back(p.name);
   }
 }
 
@@ -1398,8 +1394,8 @@ contest peer_channel_contest(const setup& s, const std::vector<peer>& peers, con
   const shared_work w = channel_work(sh, dry);
   w->limit = sample_elements / 4;  // a long double of each, for every peer
   const bool in_place = row.norm != channel_norm::training && std::ranges::any_of(peers, [&](const peer& p) {
-    return p.has(row.op) && p.table->in_place != 0;
-  });
+                          return p.has(row.op) && p.table->in_place != 0;
+                        });
   if (!dry) {
     fill_normal(w->x, data_mean, 1.0, 1);
     trained_parameters(*w);
@@ -1492,9 +1488,8 @@ std::vector<planned_contest> peer_contests(const setup& s, const std::vector<pee
   }
   for (const peer_channel_row& row : peer_channel_rows) {
     for (const tensor_shape& sh : row.shapes) {
-      all.push_back({peers_section, sh.quick, [=, &row, &sh, &peers](bool dry) {
-                       return peer_channel_contest(s, peers, row, sh, dry);
-                     }});
+      all.push_back({peers_section, sh.quick,
+                     [=, &row, &sh, &peers](bool dry) { return peer_channel_contest(s, peers, row, sh, dry); }});
     }
   }
   return all;

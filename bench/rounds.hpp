@@ -30,11 +30,11 @@ inline double median(std::vector<double> v) {
 }
 
 enum class role {
-  ours,       // the library, forced to an instruction set
-  library,    // a peer that somebody ships
+  ours,        // the library, forced to an instruction set
+  library,     // a peer that somebody ships
   own_layout,  // a library's, over the same numbers in a layout that its own networks keep
-  code,       // what a compiler makes of plain loops
-  yardstick,  // the copies: a limit, not a peer
+  code,        // what a compiler makes of plain loops
+  yardstick,   // the copies: a limit, not a peer
 };
 
 struct timing {

@@ -176,10 +176,8 @@ inline constexpr tensor_shape group_shapes[] = {
     {32, 256, 14, "32x256x14x14 in 32 groups"},
 };
 inline constexpr tensor_shape peer_channel_shapes[] = {
-    {32, 64, 56, "ResNet-50 stage 2, 32 images"},
-    {1, 64, 112, "ResNet-50 conv1, one image"},
-    {8, 128, 28, "ResNet-50 stage 3, 8 images"},
-    {8, 256, 14, "ResNet-50 stage 4, 8 images", true},
+    {32, 64, 56, "ResNet-50 stage 2, 32 images"}, {1, 64, 112, "ResNet-50 conv1, one image"},
+    {8, 128, 28, "ResNet-50 stage 3, 8 images"},  {8, 256, 14, "ResNet-50 stage 4, 8 images", true},
     {16, 512, 7, "ResNet-50 stage 5, 16 images"},
 };
 inline constexpr tensor_shape peer_group_shapes[] = {

@@ -25,10 +25,10 @@ class graph final : public job {
     const bool image = has_channels(t.operation), instance = t.operation == SIMDNORM_PEER_INSTANCE_NORM;
     const auto tensor = [&](const float* data) {
       // Planes as rows for an instance norm, which then is ggml_norm.
-      ggml_tensor* x = instance ? ggml_new_tensor_3d(context_, GGML_TYPE_F32, n(t.cols), n(t.channels), n(t.batch))
-                       : image  ? ggml_new_tensor_4d(context_, GGML_TYPE_F32, n(t.width), n(t.height), n(t.channels),
-                                                     n(t.batch))
-                                : ggml_new_tensor_2d(context_, GGML_TYPE_F32, n(t.cols), n(t.rows));
+      ggml_tensor* x =
+          instance ? ggml_new_tensor_3d(context_, GGML_TYPE_F32, n(t.cols), n(t.channels), n(t.batch))
+          : image  ? ggml_new_tensor_4d(context_, GGML_TYPE_F32, n(t.width), n(t.height), n(t.channels), n(t.batch))
+                   : ggml_new_tensor_2d(context_, GGML_TYPE_F32, n(t.cols), n(t.rows));
       x->data = const_cast<float*>(data);
       return x;
     };

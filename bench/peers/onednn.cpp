@@ -239,7 +239,9 @@ class norm final : public job {
   std::unique_ptr<step> back_;
   std::vector<float> statistics_;
 
-  void add(dnnl_primitive_desc_t about) { steps_.push_back(std::make_unique<step>(about)); }
+  void add(dnnl_primitive_desc_t about) {
+    steps_.push_back(std::make_unique<step>(about));
+  }
   static std::unique_ptr<step> reorder(const memory_layout& from, const float* x, const memory_layout& to, float* y) {
     dnnl_primitive_desc_t about = nullptr;
     require(dnnl_reorder_primitive_desc_create(&about, from.get(), dnnl.engine, to.get(), dnnl.engine, nullptr),
@@ -328,7 +330,8 @@ description open(const simdnorm_peer_setup& setup) {
                  bit(SIMDNORM_PEER_BATCH_NORM_TRAINING) | bit(SIMDNORM_PEER_BATCH_NORM_INFERENCE) | batch_norm |
                  group_norm;
   d.note =
-      "OpenMP; one primitive by the C interface, of a residual two: binary, then the norm in place; batch norm over the "
+      "OpenMP; one primitive by the C interface, of a residual two: binary, then the norm in place; batch norm over "
+      "the "
       "faster of two views of [N, C], and over plain NCHW";
   if (has_rms_norm()) {
     d.operations |= bit(SIMDNORM_PEER_RMS_NORM) | bit(SIMDNORM_PEER_ADD_RMS_NORM);

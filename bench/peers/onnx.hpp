@@ -56,6 +56,13 @@ inline message real_attribute(const char* name, float value) {
 
 using shape = std::vector<std::int64_t>;
 
+inline message integers_attribute(const char* name, const shape& values) {
+  message m;
+  m.text(1, name);
+  for (const std::int64_t v : values) m.integer(8, v);
+  return m.integer(20, 7);
+}
+
 struct constant {
   std::string name;
   shape dims;
@@ -135,43 +142,58 @@ inline std::vector<std::string> norms(const simdnorm_peer_task& t, bool contrib)
       return {model({{"BatchNormalization", {"x", "gamma", "beta", "mean", "variance"}, "y", {epsilon}}}, 15, dims,
                     false, {gamma, beta, {"mean", t.mean, vector}, {"variance", t.variance, vector}})};
     case SIMDNORM_PEER_INSTANCE_NORM:
-      return {model({{"InstanceNormalization", {"x", "gamma", "beta"}, "y", {epsilon}}}, 6, dims, false, {gamma, beta})};
+      return {
+          model({{"InstanceNormalization", {"x", "gamma", "beta"}, "y", {epsilon}}}, 6, dims, false, {gamma, beta})};
     case SIMDNORM_PEER_GROUP_NORM: {
       // The operator, and what exporters write for older opsets: groups as channels of an instance norm.
       const std::vector<float> ones(t.groups, 1.0f), zeros(t.groups, 0.0f);
       const shape plane = {channels, 1, 1};
-      return {model({{"GroupNormalization", {"x", "gamma", "beta"}, "y", {epsilon, integer_attribute("num_groups", groups)}}},
-                    21, dims, false, {gamma, beta}),
-              model({{"Reshape", {"x", "in_groups"}, "a"},
-                     {"InstanceNormalization", {"a", "ones", "zeros"}, "b", {epsilon}},
-                     {"Reshape", {"b", "whole"}, "c"},
-                     {"Mul", {"c", "gamma"}, "d"},
-                     {"Add", {"d", "beta"}, "y"}},
-                    17, dims, false,
-                    {{"in_groups", {dims[0], groups, -1}},
-                     {"ones", ones.data(), {groups}},
-                     {"zeros", zeros.data(), {groups}},
-                     {"whole", dims},
-                     {"gamma", t.gamma, plane},
-                     {"beta", t.beta, plane}})};
+      return {
+          model(
+              {{"GroupNormalization", {"x", "gamma", "beta"}, "y", {epsilon, integer_attribute("num_groups", groups)}}},
+              21, dims, false, {gamma, beta}),
+          model({{"Reshape", {"x", "in_groups"}, "a"},
+                 {"InstanceNormalization", {"a", "ones", "zeros"}, "b", {epsilon}},
+                 {"Reshape", {"b", "whole"}, "c"},
+                 {"Mul", {"c", "gamma"}, "d"},
+                 {"Add", {"d", "beta"}, "y"}},
+                17, dims, false,
+                {{"in_groups", {dims[0], groups, -1}},
+                 {"ones", ones.data(), {groups}},
+                 {"zeros", zeros.data(), {groups}},
+                 {"whole", dims},
+                 {"gamma", t.gamma, plane},
+                 {"beta", t.beta, plane}})};
     }
-    case SIMDNORM_PEER_ADD_LAYER_NORM:
+    case SIMDNORM_PEER_ADD_LAYER_NORM: {
+      std::vector<std::string> ways = {
+          model({{"Add", {"x", "r"}, "h"}, {"LayerNormalization", {"h", "gamma", "beta"}, "y", last_axis}}, 17, dims,
+                true, {gamma, beta})};
       if (contrib) {
-        return {model({{"SkipLayerNormalization", {"x", "r", "gamma", "beta"}, "y", {epsilon}, contributed}}, 17, dims,
-                      true, {gamma, beta})};
+        ways.push_back(model({{"SkipLayerNormalization", {"x", "r", "gamma", "beta"}, "y", {epsilon}, contributed}}, 17,
+                             dims, true, {gamma, beta}));
       }
-      return {model({{"Add", {"x", "r"}, "h"}, {"LayerNormalization", {"h", "gamma", "beta"}, "y", last_axis}}, 17,
-                    dims, true, {gamma, beta})};
-    case SIMDNORM_PEER_ADD_RMS_NORM:
+      return ways;
+    }
+    case SIMDNORM_PEER_ADD_RMS_NORM: {
+      std::vector<std::string> ways = {model(
+          {{"Add", {"x", "r"}, "h"}, {"RMSNormalization", {"h", "gamma"}, "y", last_axis}}, 23, dims, true, {gamma})};
       if (contrib) {
-        return {model({{"SkipSimplifiedLayerNormalization", {"x", "r", "gamma"}, "y", {epsilon}, contributed}}, 17,
-                      dims, true, {gamma})};
+        ways.push_back(model({{"SkipSimplifiedLayerNormalization", {"x", "r", "gamma"}, "y", {epsilon}, contributed}},
+                             17, dims, true, {gamma}));
       }
-      return {model({{"Add", {"x", "r"}, "h"}, {"RMSNormalization", {"h", "gamma"}, "y", last_axis}}, 23, dims, true,
-                    {gamma})};
-    case SIMDNORM_PEER_L2_NORM:
+      return ways;
+    }
+    case SIMDNORM_PEER_L2_NORM: {
+      // The operator, and what exporters write for torch.nn.functional.normalize.
+      const shape last = {-1};
       return {model({{"LpNormalization", {"x"}, "y", {integer_attribute("axis", -1), integer_attribute("p", 2)}}}, 17,
-                    dims, false, {})};
+                    dims, false, {}),
+              model({{"ReduceL2", {"x"}, "a", {integers_attribute("axes", last), integer_attribute("keepdims", 1)}},
+                     {"Max", {"a", "least"}, "b"},
+                     {"Div", {"x", "b"}, "y"}},
+                    17, dims, false, {{"least", &t.epsilon, {1}}})};
+    }
     default:
       throw std::runtime_error("not an operator of ONNX");
   }

@@ -92,13 +92,11 @@ description open(const simdnorm_peer_setup& setup) {
   d.version = version.buildNumber;
   ov_version_free(&version);
   d.threads = setup.threads;
-  d.note =
-      "infer of a compiled model of one node, of residuals of two (Add, norm), f32, one stream; TBB; group norm as ONNX "
-      "Runtime";
-  d.operations = bit(SIMDNORM_PEER_LAYER_NORM) | bit(SIMDNORM_PEER_RMS_NORM) |
-                 bit(SIMDNORM_PEER_BATCH_NORM_INFERENCE) | bit(SIMDNORM_PEER_BATCH_NORM_INFERENCE_NCHW) |
-                 bit(SIMDNORM_PEER_GROUP_NORM) | bit(SIMDNORM_PEER_INSTANCE_NORM) |
-                 bit(SIMDNORM_PEER_ADD_LAYER_NORM) | bit(SIMDNORM_PEER_ADD_RMS_NORM) | bit(SIMDNORM_PEER_L2_NORM);
+  d.note = "infer of a compiled model, f32, one stream; TBB; residuals are Add and norm, the rest as ONNX Runtime";
+  d.operations = bit(SIMDNORM_PEER_LAYER_NORM) | bit(SIMDNORM_PEER_RMS_NORM) | bit(SIMDNORM_PEER_BATCH_NORM_INFERENCE) |
+                 bit(SIMDNORM_PEER_BATCH_NORM_INFERENCE_NCHW) | bit(SIMDNORM_PEER_GROUP_NORM) |
+                 bit(SIMDNORM_PEER_INSTANCE_NORM) | bit(SIMDNORM_PEER_ADD_LAYER_NORM) |
+                 bit(SIMDNORM_PEER_ADD_RMS_NORM) | bit(SIMDNORM_PEER_L2_NORM);
   d.make = make;
   return d;
 }

@@ -126,9 +126,8 @@ class session final : public job {
   static object tensor(const float* data, const simdnorm_peer_task& t) {
     const std::vector<std::int64_t> shape = dimensions(t);
     object value = nullptr;
-    require(create_tensor_with_data, static_cast<const void*>(ort.memory),
-            static_cast<void*>(const_cast<float*>(data)), t.rows * t.cols * sizeof(float), shape.data(), shape.size(), 1,
-            &value);
+    require(create_tensor_with_data, static_cast<const void*>(ort.memory), static_cast<void*>(const_cast<float*>(data)),
+            t.rows * t.cols * sizeof(float), shape.data(), shape.size(), 1, &value);
     return value;
   }
 };
@@ -165,12 +164,14 @@ description open(const simdnorm_peer_setup& setup) {
   d.version = entry()->get_version();
   d.threads = setup.threads;
   d.note =
-      "Run of a session of one node into the given output; its threads do not spin; residuals by Skip(Simplified)Layer"
-      "Normalization; group norm by its operator or by InstanceNormalization, Mul, Add, whichever is faster";
-  d.operations = bit(SIMDNORM_PEER_LAYER_NORM) | bit(SIMDNORM_PEER_RMS_NORM) |
-                 bit(SIMDNORM_PEER_BATCH_NORM_INFERENCE) | bit(SIMDNORM_PEER_BATCH_NORM_INFERENCE_NCHW) |
-                 bit(SIMDNORM_PEER_GROUP_NORM) | bit(SIMDNORM_PEER_INSTANCE_NORM) |
-                 bit(SIMDNORM_PEER_ADD_LAYER_NORM) | bit(SIMDNORM_PEER_ADD_RMS_NORM) | bit(SIMDNORM_PEER_L2_NORM);
+      "Run of a session into the given output; its threads do not spin; one node, or the fastest of two ways: "
+      "residuals "
+      "by Skip(Simplified)LayerNormalization or Add and norm, group norm by its operator or as an instance norm, L2 "
+      "norm by LpNormalization or ReduceL2, Max, Div";
+  d.operations = bit(SIMDNORM_PEER_LAYER_NORM) | bit(SIMDNORM_PEER_RMS_NORM) | bit(SIMDNORM_PEER_BATCH_NORM_INFERENCE) |
+                 bit(SIMDNORM_PEER_BATCH_NORM_INFERENCE_NCHW) | bit(SIMDNORM_PEER_GROUP_NORM) |
+                 bit(SIMDNORM_PEER_INSTANCE_NORM) | bit(SIMDNORM_PEER_ADD_LAYER_NORM) |
+                 bit(SIMDNORM_PEER_ADD_RMS_NORM) | bit(SIMDNORM_PEER_L2_NORM);
   d.make = make;
   return d;
 }

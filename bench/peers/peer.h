@@ -18,10 +18,10 @@ extern "C" {
 enum simdnorm_peer_operation {
   SIMDNORM_PEER_LAYER_NORM = 0,
   SIMDNORM_PEER_RMS_NORM = 1,
-  SIMDNORM_PEER_BATCH_NORM_TRAINING = 2,  /* [N, C]; running statistics need not be kept */
-  SIMDNORM_PEER_BATCH_NORM_INFERENCE = 3, /* [N, C] */
-  SIMDNORM_PEER_STANDARDIZE = 4,          /* fit and transform of the columns */
-  SIMDNORM_PEER_MIN_MAX = 5,              /* fit and transform of the columns, to [0, 1] */
+  SIMDNORM_PEER_BATCH_NORM_TRAINING = 2,      /* [N, C]; running statistics need not be kept */
+  SIMDNORM_PEER_BATCH_NORM_INFERENCE = 3,     /* [N, C] */
+  SIMDNORM_PEER_STANDARDIZE = 4,              /* fit and transform of the columns */
+  SIMDNORM_PEER_MIN_MAX = 5,                  /* fit and transform of the columns, to [0, 1] */
   SIMDNORM_PEER_BATCH_NORM_TRAINING_NCHW = 6, /* as 2 and 3, of the channels of [batch, channels, height, width] */
   SIMDNORM_PEER_BATCH_NORM_INFERENCE_NCHW = 7,
   SIMDNORM_PEER_GROUP_NORM = 8,

@@ -65,7 +65,8 @@ inline std::size_t parameters(const simdnorm_peer_task& t) {
 
 // The fastest of several ways to the same result, where none is the fastest of every shape: a user would
 // have any of them.
-inline std::unique_ptr<job> fastest(const simdnorm_peer_task& t, std::vector<std::function<std::unique_ptr<job>()>> ways) {
+inline std::unique_ptr<job> fastest(const simdnorm_peer_task& t,
+                                    std::vector<std::function<std::unique_ptr<job>()>> ways) {
   std::unique_ptr<job> best;
   double least = 0;
   for (const auto& way : ways) {

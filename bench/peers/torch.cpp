@@ -162,8 +162,7 @@ class kernels final : public job {
   simdnorm_peer_operation operation_;
   at::Tensor a_, b_;
   at::native::forward_fn layer_norm_ = chosen<std::remove_cvref_t<decltype(at::native::LayerNormKernel)>>();
-  at::native::group_norm_forward_fn group_norm_ =
-      chosen<std::remove_cvref_t<decltype(at::native::GroupNormKernel)>>();
+  at::native::group_norm_forward_fn group_norm_ = chosen<std::remove_cvref_t<decltype(at::native::GroupNormKernel)>>();
   at::native::batch_norm_fn transform_ = chosen<std::remove_cvref_t<decltype(at::native::batch_norm_cpu_stub)>>();
   at::native::batch_norm_collect_stats_fn statistics_ =
       chosen<std::remove_cvref_t<decltype(at::native::batch_norm_cpu_collect_stats_stub)>>();
