@@ -1495,6 +1495,16 @@ std::vector<planned_contest> peer_contests(const setup& s, const std::vector<pee
   return all;
 }
 
+std::vector<std::string> peer_kernel_names() {
+  std::vector<std::string> names;
+  const std::vector<peer> nobody;
+  for (const planned_contest& p : peer_contests({}, nobody)) {
+    const std::string name = p.make(true).contestants.back().kernel;
+    if (names.empty() || names.back() != name) names.push_back(name);
+  }
+  return names;
+}
+
 // ---- real numbers -----------------------------------------------------------------------------------------------
 
 activations read_activations(const std::string& folder) {
