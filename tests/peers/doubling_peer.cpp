@@ -38,7 +38,7 @@ class doubling final : public job {
 
 class sleeping final : public job {
  public:
-  void run() override { std::this_thread::sleep_for(std::chrono::milliseconds(1)); }
+  void run() override { std::this_thread::sleep_for(std::chrono::microseconds(100)); }
 };
 
 }  // namespace
