@@ -132,8 +132,9 @@ class real_row_views {
   [[gnu::noinline]] void take_some(row_batch<L, X, Y>& batch, size_t most) {
     if (way_ == in_runs) return take_listed(batch, most);
     if (a_.walk == nullptr) {
-      return a_.padding.index_type == SIMDNORM_I64 ? take_lengths(batch, most, static_cast<const int64_t*>(a_.padding.data))
-                                                   : take_lengths(batch, most, static_cast<const int32_t*>(a_.padding.data));
+      return a_.padding.index_type == SIMDNORM_I64
+                 ? take_lengths(batch, most, static_cast<const int64_t*>(a_.padding.data))
+                 : take_lengths(batch, most, static_cast<const int32_t*>(a_.padding.data));
     }
     while (batch.count < most && (next_ < run_end_ || next_run_of_walk())) {
       const size_t n = real_columns(a_.padding, token_of(next_), a_.cols);
@@ -242,12 +243,12 @@ class real_row_views {
     const size_t end = first_ + n;
     size_t count = 0;
     for (size_t i = first_; i < end;) {
-      const row_run real =
-          sequences ? row_run{begin, begin + static_cast<size_t>(length_at(a_.padding, sequence))}
-                    : rows_of_offsets(a_.padding);
+      const row_run real = sequences ? row_run{begin, begin + static_cast<size_t>(length_at(a_.padding, sequence))}
+                                     : rows_of_offsets(a_.padding);
       const size_t last = real.last < end ? real.last : end;
       for (; i < real.first && i < end; ++i) pad(i, row_of_y(i), 0);
-      for (size_t k = i; k < last; k += 8) __builtin_memcpy(real_ + count + (k - i), numbers_from_0.v + (k - first_), 8);
+      for (size_t k = i; k < last; k += 8)
+        __builtin_memcpy(real_ + count + (k - i), numbers_from_0.v + (k - first_), 8);
       if (i < last) {
         count += last - i;
         i = last;
