@@ -229,14 +229,7 @@ struct padding {
 
   static simdnorm_padding make(simdnorm_padding_kind kind, const void* data, std::size_t size, std::size_t tokens,
                                simdnorm_index_type index, fill f) noexcept {
-    simdnorm_padding p{};
-    p.data = data;
-    p.size = size;
-    p.tokens = tokens;
-    p.kind = kind;
-    p.index_type = index;
-    p.fill = static_cast<simdnorm_padding_fill>(f);
-    return p;
+    return {data, size, tokens, kind, index, static_cast<simdnorm_padding_fill>(f)};
   }
 };
 
