@@ -68,8 +68,9 @@ struct work {
   std::size_t rows, cols;
   buffer<float> x, y;
   buffer<float> z;                               // a copy of x to work on in place; only where that is compared
+  buffer<float> residual;                        // added to x before a norm; only where that is measured
   buffer<float> gamma, beta;                     // [cols]
-  buffer<float> ones;                            // [cols], gamma where z is normalized again and again
+  buffer<float> ones, shifts;                    // [cols], gamma and beta where z is normalized again and again
   buffer<float> mean, variance;                  // [cols], given to inference
   buffer<float> running_mean, running_variance;  // [cols]
   buffer<float> scratch;                         // [2 * cols] for the baselines
@@ -296,11 +297,13 @@ std::shared_ptr<buffer<float>> beside(const shared_work& w, std::uint64_t seed) 
 // Baselines add into h and normalize that; the library does it at once.
 template <bool Layer>
 void add_norm(contest& c, const setup& s, const shared_work& w) {
-  const auto residual = beside(w, 21);
+  w->residual = buffer<float>(w->x.size());
+  fill_normal(w->residual, 0.0, 1.0, 21);
+  const float* const residual = w->residual.data();
   const auto h = std::make_shared<buffer<float>>(w->x.size());
   auto oracle = std::make_shared<row_oracle>();
   c.oracles.push_back([=] {
-    for (std::size_t k = 0; k < h->size(); ++k) (*h)[k] = w->x[k] + (*residual)[k];
+    for (std::size_t k = 0; k < h->size(); ++k) (*h)[k] = w->x[k] + residual[k];
     oracle->fit(Layer ? row_oracle::norm::layer : row_oracle::norm::rms, h->data(), w->rows, w->cols, w->epsilon,
                 w->limit);
   });
@@ -309,14 +312,14 @@ void add_norm(contest& c, const setup& s, const shared_work& w) {
   });
   e.baselines([=](const baselines::table& t) {
     return [=, add = t.add, layer = t.layer_norm, rms = t.rms_norm] {
-      add(w->x.data(), residual->data(), h->data(), w->rows * w->cols);
+      add(w->x.data(), residual, h->data(), w->rows * w->cols);
       const auto epsilon = static_cast<float>(w->epsilon);
       if (Layer) return layer(h->data(), w->y.data(), w->rows, w->cols, w->gamma.data(), w->beta.data(), epsilon);
       rms(h->data(), w->y.data(), w->rows, w->cols, w->gamma.data(), epsilon);
     };
   });
   e.library([=] {
-    const simdnorm::addend with{{residual->data(), w->rows, w->cols}, {}, {}};
+    const simdnorm::addend with{{residual, w->rows, w->cols}, {}, {}};
     if (Layer) return require(simdnorm::add_layer_norm(w->input(), with, w->output(), layer_norm_call(*w, s)));
     require(simdnorm::add_rms_norm(w->input(), with, w->output(),
                                    {.epsilon = w->epsilon, .weight = params(w->gamma), .exec = s.exec}));
@@ -1006,8 +1009,10 @@ shared_work channel_work(const tensor_shape& sh, bool dry) {
   return w;
 }
 
-// The error of y, in the unit of oracle.hpp, over some sets of `planes` planes: channels (over the batch) or groups.
-double channel_error(const work& w, const tensor_shape& sh, std::size_t groups, bool given) {
+// The error of an output, in the unit of oracle.hpp, over some sets of `planes` planes: channels (over the batch) or
+// groups.
+double channel_error(const work& w, const tensor_shape& sh, std::size_t groups, bool given, const float* out,
+                     const float* gammas, const float* betas) {
   const std::size_t size = w.cols;
   const std::size_t sets = groups == 0 ? sh.channels : sh.batch * groups;
   const std::size_t planes = groups == 0 ? sh.batch : sh.channels / groups;
@@ -1040,11 +1045,11 @@ double channel_error(const work& w, const tensor_shape& sh, std::size_t groups, 
     const real rstd = 1 / std::sqrt(square + static_cast<real>(w.epsilon));
     for (std::size_t k = 0; k < planes; ++k) {
       const std::size_t plane = plane_of(set, k);
-      const real gamma = w.gamma[plane % sh.channels], beta = w.beta[plane % sh.channels];
+      const real gamma = gammas[plane % sh.channels], beta = betas[plane % sh.channels];
       for (std::size_t j = 0; j < size; ++j) {
         const real xhat = (w.x[plane * size + j] - mean) * rstd;
         const real exact = xhat * gamma + beta;
-        const float y = w.y[plane * size + j];
+        const float y = out[plane * size + j];
         if (y != y) return std::numeric_limits<double>::infinity();
         const real slack = exact == 0 ? 0 : ulp(std::fabs(exact)) / 2;
         const real off = std::max<real>(0, std::fabs(y - exact) - (gamma == 1 && beta == 0 ? 0 : slack));
@@ -1058,14 +1063,38 @@ double channel_error(const work& w, const tensor_shape& sh, std::size_t groups, 
 enum class channel_norm { training, inference, group, instance };
 constexpr const char* channel_section = "Channels: [batch, channels, height, width], channels first";
 
-contest channel_contest(const setup& s, channel_norm norm, const tensor_shape& sh, bool dry) {
-  const shared_work w = channel_work(sh, dry);
-  contest c = make_contest(w, sh.whose);
-  add_copies(c, s, w);
-  const std::size_t groups = norm == channel_norm::group ? 32 : norm == channel_norm::instance ? sh.channels : 0;
+std::size_t groups_of(channel_norm norm, const tensor_shape& sh) {
+  return norm == channel_norm::group ? 32 : norm == channel_norm::instance ? sh.channels : 0;
+}
+
+void call_channel_norm(const work& w, const setup& s, channel_norm norm, const tensor_shape& sh, const float* in,
+                       float* out, std::span<const float> gamma, std::span<const float> beta) {
+  const simdnorm::tensor_view<const float> x(in, {sh.batch, sh.channels, sh.side, sh.side});
+  const simdnorm::tensor_view<float> y(out, {sh.batch, sh.channels, sh.side, sh.side});
+  if (norm == channel_norm::training) return require(simdnorm::batch_norm_training(x, y, training_call(w, s)));
+  if (norm == channel_norm::inference) {
+    return require(simdnorm::batch_norm_inference(
+        x, y, params(w.mean), params(w.variance),
+        {.epsilon = w.epsilon, .gamma = gamma, .beta = beta, .pad = {}, .exec = s.exec}));
+  }
+  simdnorm::group_norm_options o;
+  o.gamma = gamma;
+  o.beta = beta;
+  o.exec = s.exec;
+  require(simdnorm::group_norm(x, y, groups_of(norm, sh), o));
+}
+
+kernel_entry channel_entry(contest& c, const setup& s, const shared_work& w, channel_norm norm,
+                           std::function<double()> error) {
   const char* names[] = {"batch_norm_training_nchw", "batch_norm_inference_nchw", "group_norm", "instance_norm"};
-  kernel_entry e = entry(c, s, names[static_cast<int>(norm)], w->rows, w->cols, 2 * w->bytes(),
-                         [=] { return channel_error(*w, sh, groups, norm == channel_norm::inference); });
+  return entry(c, s, names[static_cast<int>(norm)], w->rows, w->cols, 2 * w->bytes(), std::move(error));
+}
+
+void add_channel_norm(contest& c, const setup& s, const shared_work& w, channel_norm norm, const tensor_shape& sh) {
+  const std::size_t groups = groups_of(norm, sh);
+  kernel_entry e = channel_entry(c, s, w, norm, [=] {
+    return channel_error(*w, sh, groups, norm == channel_norm::inference, w->y.data(), w->gamma.data(), w->beta.data());
+  });
   e.baselines([=](const baselines::table& t) {
     return [=] {
       const float epsilon = static_cast<float>(w->epsilon);
@@ -1081,21 +1110,14 @@ contest channel_contest(const setup& s, channel_norm norm, const tensor_shape& s
       }
     };
   });
-  e.library([=] {
-    const simdnorm::tensor_view<const float> x(w->x.data(), {sh.batch, sh.channels, sh.side, sh.side});
-    const simdnorm::tensor_view<float> y(w->y.data(), {sh.batch, sh.channels, sh.side, sh.side});
-    if (norm == channel_norm::training) return require(simdnorm::batch_norm_training(x, y, training_call(*w, s)));
-    if (norm == channel_norm::inference) {
-      return require(simdnorm::batch_norm_inference(
-          x, y, params(w->mean), params(w->variance),
-          {.epsilon = w->epsilon, .gamma = params(w->gamma), .beta = params(w->beta), .pad = {}, .exec = s.exec}));
-    }
-    simdnorm::group_norm_options o;
-    o.gamma = params(w->gamma);
-    o.beta = params(w->beta);
-    o.exec = s.exec;
-    require(simdnorm::group_norm(x, y, groups, o));
-  });
+  e.library([=] { call_channel_norm(*w, s, norm, sh, w->x.data(), w->y.data(), params(w->gamma), params(w->beta)); });
+}
+
+contest channel_contest(const setup& s, channel_norm norm, const tensor_shape& sh, bool dry) {
+  const shared_work w = channel_work(sh, dry);
+  contest c = make_contest(w, sh.whose);
+  add_copies(c, s, w);
+  add_channel_norm(c, s, w, norm, sh);
   return c;
 }
 
@@ -1347,6 +1369,13 @@ contest column_statistics_contest(const setup& s, bool dry) {
 
 // ---- peers ---------------------------------------------------------------------------------------------------
 
+// scalar is the fallback, and takes a tenth of the run for a line that tells nothing more.
+void drop_scalar(contest& c, const setup& s, std::size_t from) {
+  std::erase_if(c.contestants, [&, i = std::size_t{0}](const contestant& each) mutable {
+    return i++ >= from && each.variant == "scalar" && s.isas.size() > 1;
+  });
+}
+
 // The library in place, for peers that have no other way. Gamma is 1: any other would let columns die
 // away, through the subnormals, when a row is normalized over and over.
 void library_in_place(contest& c, const setup& s, const shared_work& w, simdnorm_peer_operation op) {
@@ -1355,7 +1384,7 @@ void library_in_place(contest& c, const setup& s, const shared_work& w, simdnorm
   const auto kind = layer ? row_oracle::norm::layer : row_oracle::norm::rms;
   c.oracles.push_back([=] { oracle->fit(kind, w->x.data(), w->rows, w->cols, w->epsilon, w->limit); });
   kernel_entry e = entry(c, s, layer ? "layer_norm" : "rms_norm", w->rows, w->cols, 2 * w->bytes(), [=] {
-    return oracle->error(w->x.data(), w->z.data(), w->ones.data(), layer ? w->beta.data() : nullptr);
+    return oracle->error(w->x.data(), w->z.data(), w->ones.data(), layer ? w->shifts.data() : nullptr);
   });
   e.common.in_place = true;
   const std::size_t before = c.contestants.size();
@@ -1364,32 +1393,64 @@ void library_in_place(contest& c, const setup& s, const shared_work& w, simdnorm
     const simdnorm::matrix_view<float> out{w->z.data(), w->rows, w->cols};
     simdnorm::layer_norm_options o = layer_norm_call(*w, s);
     o.gamma = params(w->ones);
+    o.beta = params(w->shifts);
     if (layer) return require(simdnorm::layer_norm(in, out, o));
     require(simdnorm::rms_norm(in, out, {.epsilon = w->epsilon, .weight = params(w->ones), .exec = s.exec}));
   });
-  // scalar in place tells nothing more and takes a tenth of the run.
-  std::erase_if(c.contestants, [&, i = std::size_t{0}](const contestant& each) mutable {
-    return i++ >= before && each.variant == "scalar" && s.isas.size() > 1;
+  drop_scalar(c, s, before);
+}
+
+// The same of channels. Inference is over and over what leaves every value where it is, but for rounding: gamma
+// undoes the deviation, beta the mean.
+void channels_in_place(contest& c, const setup& s, const shared_work& w, channel_norm norm, const tensor_shape& sh) {
+  kernel_entry e = channel_entry(c, s, w, norm, [=] {
+    return channel_error(*w, sh, groups_of(norm, sh), norm == channel_norm::inference, w->z.data(), w->ones.data(),
+                         w->shifts.data());
   });
+  e.common.in_place = true;
+  const std::size_t before = c.contestants.size();
+  e.library([=] { call_channel_norm(*w, s, norm, sh, w->z.data(), w->z.data(), params(w->ones), params(w->shifts)); });
+  drop_scalar(c, s, before);
+}
+
+// What is worked on in place, with its parameters.
+void prepare_in_place(work& w, bool inference) {
+  w.ones = buffer<float>(w.gamma.size());
+  w.shifts = buffer<float>(w.gamma.size());
+  for (std::size_t j = 0; j < w.ones.size(); ++j) {
+    w.ones[j] = inference ? std::sqrt(w.variance[j] + static_cast<float>(w.epsilon)) : 1;
+    w.shifts[j] = inference ? w.mean[j] : w.beta[j];
+  }
+  w.z = buffer<float>(w.rows * w.cols);
+  std::memcpy(w.z.data(), w.x.data(), w.z.size() * sizeof(float));
 }
 
 // One peer, prepared on the contest's buffers, or a line that says why not.
-void add_peer(contest& c, const setup& s, const shared_work& w, const peer& p, simdnorm_peer_operation op, bool dry) {
+void add_peer(contest& c, const setup& s, const shared_work& w, const peer& p, simdnorm_peer_operation op,
+              const tensor_shape* tensor, bool dry) {
   const bool in_place = p.table->in_place != 0;
   float* const to = in_place ? w->z.data() : w->y.data();
   std::shared_ptr<void> handle;
   if (!dry) {
     char why[512] = "";
-    const simdnorm_peer_task task = {op,
-                                     w->rows,
-                                     w->cols,
-                                     in_place ? to : w->x.data(),
-                                     to,
-                                     in_place ? w->ones.data() : w->gamma.data(),
-                                     w->beta.data(),
-                                     w->mean.data(),
-                                     w->variance.data(),
-                                     static_cast<float>(w->epsilon)};
+    simdnorm_peer_task task = {};
+    task.operation = op;
+    task.rows = w->rows;
+    task.cols = w->cols;
+    task.x = in_place ? to : w->x.data();
+    task.y = to;
+    task.gamma = in_place ? w->ones.data() : w->gamma.data();
+    task.beta = in_place ? w->shifts.data() : w->beta.data();
+    task.mean = w->mean.data();
+    task.variance = w->variance.data();
+    task.epsilon = op == SIMDNORM_PEER_L2_NORM ? 1e-12f : static_cast<float>(w->epsilon);
+    task.residual = w->residual.data();
+    if (tensor) {
+      task.batch = tensor->batch;
+      task.channels = tensor->channels;
+      task.height = task.width = tensor->side;
+      task.groups = op == SIMDNORM_PEER_GROUP_NORM ? 32 : tensor->channels;
+    }
     void* const made = p.table->prepare(p.table, &task, why, sizeof why);
     if (!made) {
       c.absent.push_back(p.name + ": " + (why[0] ? why : "it does not say why"));
@@ -1402,7 +1463,7 @@ void add_peer(contest& c, const setup& s, const shared_work& w, const peer& p, s
     return each.kernel != "copy" && each.in_place == in_place;
   });
   kernel_entry e{c, s, *like};
-  e.common.role = p.table->library ? role::library : role::code;
+  e.common.role = p.table->own_layout ? role::own_layout : p.table->library ? role::library : role::code;
   e.add(p.name, {}, [handle, run = p.table->run] { run(handle.get()); });
   if (p.table->finish) c.contestants.back().finish = [handle, f = p.table->finish] { f(handle.get()); };
 }
@@ -1421,7 +1482,39 @@ constexpr peer_row peer_rows[] = {
     {SIMDNORM_PEER_BATCH_NORM_INFERENCE, peer_batch_norm_shapes, batch_norm_inference},
     {SIMDNORM_PEER_STANDARDIZE, peer_scaling_shapes, standardize},
     {SIMDNORM_PEER_MIN_MAX, peer_scaling_shapes, min_max},
+    {SIMDNORM_PEER_ADD_LAYER_NORM, peer_add_norm_shapes, add_norm<true>},
+    {SIMDNORM_PEER_ADD_RMS_NORM, peer_add_norm_shapes, add_norm<false>},
+    {SIMDNORM_PEER_L2_NORM, l2_norm_shapes, l2_norm},
 };
+struct peer_channel_row {
+  simdnorm_peer_operation op;
+  channel_norm norm;
+  std::span<const tensor_shape> shapes;
+};
+constexpr peer_channel_row peer_channel_rows[] = {
+    {SIMDNORM_PEER_BATCH_NORM_TRAINING_NCHW, channel_norm::training, peer_channel_shapes},
+    {SIMDNORM_PEER_BATCH_NORM_INFERENCE_NCHW, channel_norm::inference, peer_channel_shapes},
+    {SIMDNORM_PEER_GROUP_NORM, channel_norm::group, peer_group_shapes},
+    {SIMDNORM_PEER_INSTANCE_NORM, channel_norm::instance, peer_instance_shapes},
+};
+
+contest empty_peer_contest(const shared_work& w, const char* title) {
+  contest c;
+  c.title = title;
+  c.data.push_back({"", "max_ulp", [] {}});
+  c.poison = [w] {
+    std::memset(w->y.data(), 0xff, w->y.size() * sizeof(float));
+    if (w->z.size() > 0) std::memcpy(w->z.data(), w->x.data(), w->z.size() * sizeof(float));
+  };
+  return c;
+}
+
+// Peers that are here but lack the operation are named.
+void name_those_without(contest& c, const std::vector<peer>& peers, simdnorm_peer_operation op) {
+  for (const peer& p : peers) {
+    if (p.table && !p.table->own_layout && !p.has(op)) c.without.push_back(p.name);
+  }
+}
 
 // Some peers take the parameters in when they are prepared: these stay the same from the check to the
 // measurement, and the error is judged as docs/numerics.md does with gamma and beta.
@@ -1435,26 +1528,47 @@ contest peer_contest(const setup& s, const std::vector<peer>& peers, const peer_
     trained_parameters(*w);
     fill_normal(w->mean, data_mean, 0.1, 5);
     fill_normal(w->variance, 1.0, 0.1, 6);
-    if (in_place) {
-      w->ones = buffer<float>(sh.cols);
-      for (float& v : w->ones) v = 1;
-      w->z = buffer<float>(sh.rows * sh.cols);
-      std::memcpy(w->z.data(), w->x.data(), w->z.size() * sizeof(float));
-    }
+    if (in_place) prepare_in_place(*w, false);
   }
-  contest c;
-  c.title = sh.whose;
-  c.data.push_back({"", "max_ulp", [] {}});
-  c.poison = [w] {
-    std::memset(w->y.data(), 0xff, w->y.size() * sizeof(float));
-    if (w->z.size() > 0) std::memcpy(w->z.data(), w->x.data(), w->z.size() * sizeof(float));
-  };
+  contest c = empty_peer_contest(w, sh.whose);
   add_copies(c, s, w);
+  const std::size_t before = c.contestants.size();
   row.add(c, s, w);
+  if (row.op >= SIMDNORM_PEER_ADD_LAYER_NORM) drop_scalar(c, s, before);
   if (in_place) library_in_place(c, s, w, row.op);
   for (const peer& p : peers) {
-    if (p.has(row.op) && (row_wise || p.table->in_place == 0)) add_peer(c, s, w, p, row.op, dry);
+    if (p.has(row.op) && (row_wise || p.table->in_place == 0)) add_peer(c, s, w, p, row.op, nullptr, dry);
   }
+  name_those_without(c, peers, row.op);
+  return c;
+}
+
+contest peer_channel_contest(const setup& s, const std::vector<peer>& peers, const peer_channel_row& row,
+                             const tensor_shape& sh, bool dry) {
+  const shared_work w = channel_work(sh, dry);
+  w->limit = sample_elements / 4;  // a long double of each, for every peer
+  const bool in_place = row.norm != channel_norm::training && std::ranges::any_of(peers, [&](const peer& p) {
+                          return p.has(row.op) && p.table->in_place != 0;
+                        });
+  if (!dry) {
+    fill_normal(w->x, data_mean, 1.0, 1);
+    trained_parameters(*w);
+    if (in_place) prepare_in_place(*w, row.norm == channel_norm::inference);
+  }
+  contest c = empty_peer_contest(w, sh.whose);
+  add_copies(c, s, w);
+  const std::size_t before = c.contestants.size();
+  add_channel_norm(c, s, w, row.norm, sh);
+  drop_scalar(c, s, before);
+  if (in_place) channels_in_place(c, s, w, row.norm, sh);
+  for (const peer& p : peers) {
+    if (p.has(row.op) && (in_place || p.table->in_place == 0)) add_peer(c, s, w, p, row.op, &sh, dry);
+  }
+  const std::string side = std::to_string(sh.side);
+  for (contestant& each : c.contestants) {
+    each.shape = std::to_string(sh.batch) + "x" + std::to_string(sh.channels) + "x" + side + "x" + side;
+  }
+  name_those_without(c, peers, row.op);
   return c;
 }
 
@@ -1529,7 +1643,23 @@ std::vector<planned_contest> peer_contests(const setup& s, const std::vector<pee
           {peers_section, sh.quick, [=, &row, &sh, &peers](bool dry) { return peer_contest(s, peers, row, sh, dry); }});
     }
   }
+  for (const peer_channel_row& row : peer_channel_rows) {
+    for (const tensor_shape& sh : row.shapes) {
+      all.push_back({peers_section, sh.quick,
+                     [=, &row, &sh, &peers](bool dry) { return peer_channel_contest(s, peers, row, sh, dry); }});
+    }
+  }
   return all;
+}
+
+std::vector<std::string> peer_kernel_names() {
+  std::vector<std::string> names;
+  const std::vector<peer> nobody;
+  for (const planned_contest& p : peer_contests({}, nobody)) {
+    const std::string name = p.make(true).contestants.back().kernel;
+    if (names.empty() || names.back() != name) names.push_back(name);
+  }
+  return names;
 }
 
 // ---- real numbers -----------------------------------------------------------------------------------------------
