@@ -38,10 +38,7 @@ inline simdnorm_layer_norm_options c_options(const layer_norm_options& options) 
 /// y = (x - mean) / sqrt(variance + epsilon) * gamma + beta, row by row; y may be x.
 [[nodiscard]] inline status layer_norm(matrix_view<const float> x, matrix_view<float> y,
                                        const layer_norm_options& options = {}) noexcept {
-  const simdnorm_layer_norm_options c = detail::c_options(options);
-  const simdnorm_const_matrix cx = detail::c_view(x);
-  const simdnorm_matrix cy = detail::c_view(y);
-  return static_cast<status>(simdnorm_layer_norm(&cx, &cy, &c));
+  return detail::call(simdnorm_layer_norm, x, y, detail::c_options(options));
 }
 
 /// When an element of a half type is rounded; for f32 both are the same.
@@ -82,10 +79,7 @@ inline simdnorm_rms_norm_options c_options(const rms_norm_options& options) noex
 /// y = x / sqrt(mean(x^2) + epsilon) * weight, row by row; y may be x.
 [[nodiscard]] inline status rms_norm(matrix_view<const float> x, matrix_view<float> y,
                                      const rms_norm_options& options = {}) noexcept {
-  const simdnorm_rms_norm_options c = detail::c_options(options);
-  const simdnorm_const_matrix cx = detail::c_view(x);
-  const simdnorm_matrix cy = detail::c_view(y);
-  return static_cast<status>(simdnorm_rms_norm(&cx, &cy, &c));
+  return detail::call(simdnorm_rms_norm, x, y, detail::c_options(options));
 }
 
 /// See simdnorm_l2_norm_options.
@@ -111,10 +105,7 @@ inline simdnorm_l2_norm_options c_options(const l2_norm_options& options) noexce
 /// y = x / max(sqrt(sum(x^2)), epsilon), row by row; y may be x.
 [[nodiscard]] inline status l2_norm(matrix_view<const float> x, matrix_view<float> y,
                                     const l2_norm_options& options = {}) noexcept {
-  const simdnorm_l2_norm_options c = detail::c_options(options);
-  const simdnorm_const_matrix cx = detail::c_view(x);
-  const simdnorm_matrix cy = detail::c_view(y);
-  return static_cast<status>(simdnorm_l2_norm(&cx, &cy, &c));
+  return detail::call(simdnorm_l2_norm, x, y, detail::c_options(options));
 }
 
 /// What an add_* norm adds to x, and where the sum goes.
@@ -156,24 +147,15 @@ struct addend {
 /// Over the last dimension of a tensor, whose stride is 1; the others lie as they like. y may be x.
 [[nodiscard]] inline status layer_norm(const tensor_view<const float>& x, const tensor_view<float>& y,
                                        const layer_norm_options& options = {}) noexcept {
-  const simdnorm_layer_norm_options c = detail::c_options(options);
-  const simdnorm_const_tensor cx = detail::c_view(x);
-  const simdnorm_tensor cy = detail::c_view(y);
-  return static_cast<status>(simdnorm_layer_norm_nd(&cx, &cy, &c));
+  return detail::call(simdnorm_layer_norm_nd, x, y, detail::c_options(options));
 }
 [[nodiscard]] inline status rms_norm(const tensor_view<const float>& x, const tensor_view<float>& y,
                                      const rms_norm_options& options = {}) noexcept {
-  const simdnorm_rms_norm_options c = detail::c_options(options);
-  const simdnorm_const_tensor cx = detail::c_view(x);
-  const simdnorm_tensor cy = detail::c_view(y);
-  return static_cast<status>(simdnorm_rms_norm_nd(&cx, &cy, &c));
+  return detail::call(simdnorm_rms_norm_nd, x, y, detail::c_options(options));
 }
 [[nodiscard]] inline status l2_norm(const tensor_view<const float>& x, const tensor_view<float>& y,
                                     const l2_norm_options& options = {}) noexcept {
-  const simdnorm_l2_norm_options c = detail::c_options(options);
-  const simdnorm_const_tensor cx = detail::c_view(x);
-  const simdnorm_tensor cy = detail::c_view(y);
-  return static_cast<status>(simdnorm_l2_norm_nd(&cx, &cy, &c));
+  return detail::call(simdnorm_l2_norm_nd, x, y, detail::c_options(options));
 }
 
 }  // namespace simdnorm

@@ -173,6 +173,14 @@ inline simdnorm_vector c_vector(std::span<float> v) noexcept {
   return {v.data(), v.size(), type_of<float>};
 }
 
+// A function of simdnorm.h over two views.
+template <class Function, class X, class Y, class Options>
+status call(Function function, const X& x, const Y& y, const Options& c) noexcept {
+  const auto cx = c_view(x);
+  const auto cy = c_view(y);
+  return static_cast<status>(function(&cx, &cy, &c));
+}
+
 }  // namespace detail
 
 /// What happens to outputs at padded places.
