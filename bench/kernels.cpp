@@ -452,23 +452,28 @@ void l2_norm_element_mask(contest& c, const setup& s, const shared_work& w) {
 }
 
 // q of a packed [tokens, 3, heads, features] buffer, beside the same rows packed: a matrix of heads.
-void rms_norm_heads(contest& c, const setup& s, const shared_work& w) {
+template <row_oracle::norm Kind>
+void norm_of_heads(contest& c, const setup& s, const shared_work& w) {
   constexpr std::size_t heads = 32;
   const std::size_t tokens = w->rows / heads, step = 3 * heads * w->cols;
   const auto packed = std::make_shared<buffer<float>>(3 * w->x.size());
-  rms_norm(c, s, w);
+  constexpr bool layer = Kind == row_oracle::norm::layer, rms = Kind == row_oracle::norm::rms;
+  constexpr const char* names[] = {"layer_norm", "rms_norm", "l2_norm"};
+  const std::string name = names[layer ? 0 : rms ? 1 : 2];
+  (layer ? layer_norm : rms ? rms_norm : l2_norm)(c, s, w);
   c.oracles.push_back([=] {
     for (std::size_t t = 0; t < tokens && w->x.size() > 0; ++t)
       std::memcpy(packed->data() + t * step, w->x.data() + t * heads * w->cols, heads * w->cols * sizeof(float));
   });
-  kernel_entry e =
-      entry(c, s, "rms_norm_heads", w->rows, w->cols, 2 * w->bytes(), row_check(c, w, row_oracle::norm::rms));
-  e.common.reference = "rms_norm";
+  kernel_entry e = entry(c, s, name + "_heads", w->rows, w->cols, 2 * w->bytes(), row_check(c, w, Kind));
+  e.common.reference = name;
   e.library([=] {
     const auto features = static_cast<std::ptrdiff_t>(w->cols);
     const simdnorm::tensor_view<const float> q(packed->data(), {1, tokens, heads, w->cols},
                                                {0, static_cast<std::ptrdiff_t>(step), features, 1});
     const simdnorm::tensor_view<float> y(w->y.data(), {1, tokens, heads, w->cols});
+    if (layer) return require(simdnorm::layer_norm(q, y, layer_norm_call(*w, s)));
+    if (!rms) return require(simdnorm::l2_norm(q, y, {.exec = s.exec}));
     require(simdnorm::rms_norm(q, y, {.epsilon = w->epsilon, .weight = params(w->gamma), .exec = s.exec}));
   });
 }
@@ -827,6 +832,119 @@ void max_abs(contest& c, const setup& s, const shared_work& w) {
   });
 }
 
+// exact(element of x, its index): what y should be, and the largest number that it is made of. The largest error
+// of y, in ulps of max(1, that number).
+struct expected {
+  double value, largest;
+};
+template <class F>
+double element_error(const work& w, F exact) {
+  const std::size_t step = std::max<std::size_t>(1, w.rows * w.cols / w.limit);
+  double worst = 0;
+  for (std::size_t i = 0; i < w.rows; i += step) {
+    for (std::size_t k = i * w.cols; k < (i + 1) * w.cols; ++k) {
+      const expected e = exact(static_cast<double>(w.x[k]), k);
+      const double off = std::fabs(w.y[k] - e.value) / std::ldexp(1.0, std::max(0, std::ilogb(e.largest)) - 23);
+      worst = std::isnan(off) ? std::numeric_limits<double>::infinity() : std::max(worst, off);
+    }
+  }
+  return worst;
+}
+
+// The halves of scaling that have no row above, by the columns' own parameters. An inverse gets x for y.
+void scaling_halves(contest& c, const setup& s, const shared_work& w) {
+  struct parameters {
+    std::vector<double> min, max, largest;
+  };
+  const auto of = std::make_shared<parameters>();
+  c.oracles.push_back([w, of] {
+    for (std::vector<double>* v : {&of->min, &of->max, &of->largest}) v->resize(w->cols);
+    require(simdnorm::min_max_fit(w->input(), of->min, of->max));
+    require(simdnorm::max_abs_fit(w->input(), of->largest));
+    for (std::size_t j = 0; j < w->cols; ++j) {
+      w->a[j] = static_cast<float>(of->min[j]);
+      w->b[j] = static_cast<float>(of->max[j]);
+    }
+  });
+  const auto fit = [&](const char* name) { return entry(c, s, name, w->rows, w->cols, w->bytes(), {}); };
+  const auto transform = [&](const char* name, auto exact) {
+    return entry(c, s, name, w->rows, w->cols, 2 * w->bytes(), [=] {
+      return element_error(*w, [&](double x, std::size_t k) {
+        const double v = exact(x, k % w->cols);
+        return expected{v, v};
+      });
+    });
+  };
+  const auto range = [of](std::size_t j) { return of->max[j] - of->min[j]; };
+  simdnorm::min_max_options min_max;
+  min_max.exec = s.exec;
+  simdnorm::max_abs_options max_abs;
+  max_abs.exec = s.exec;
+
+  kernel_entry standardize_fit = fit("standardize_fit");
+  standardize_fit.baselines([w](const baselines::table& t) {
+    return [w, f = t.standardize_fit] { f(w->x.data(), w->rows, w->cols, w->c.data(), w->d.data()); };
+  });
+  standardize_fit.library([w, s] {
+    require(simdnorm::standardize_fit(w->input(), span_of(w->p), span_of(w->q), {.pad = {}, .exec = s.exec}));
+  });
+  kernel_entry min_max_fit = fit("min_max_fit");
+  min_max_fit.baselines([w](const baselines::table& t) {
+    return [w, f = t.min_max_fit] { f(w->x.data(), w->rows, w->cols, w->c.data(), w->d.data()); };
+  });
+  min_max_fit.library([=] { require(simdnorm::min_max_fit(w->input(), span_of(w->p), span_of(w->q), min_max)); });
+  fit("max_abs_fit").library([=] { require(simdnorm::max_abs_fit(w->input(), span_of(w->p), max_abs)); });
+
+  kernel_entry min_max_transform =
+      transform("min_max_transform", [=](double x, std::size_t j) { return (x - of->min[j]) / range(j); });
+  min_max_transform.baselines([w](const baselines::table& t) {
+    return [w, f = t.min_max_transform] {
+      f(w->x.data(), w->y.data(), w->rows, w->cols, w->a.data(), w->b.data(), w->scratch.data());
+    };
+  });
+  min_max_transform.library(
+      [=] { require(simdnorm::min_max_transform(w->input(), w->output(), of->min, of->max, min_max)); });
+  transform("min_max_inverse", [=](double x, std::size_t j) { return x * range(j) + of->min[j]; }).library([=] {
+    require(simdnorm::min_max_inverse(w->input(), w->output(), of->min, of->max, min_max));
+  });
+  transform("max_abs_transform", [=](double x, std::size_t j) { return x / of->largest[j]; }).library([=] {
+    require(simdnorm::max_abs_transform(w->input(), w->output(), of->largest, max_abs));
+  });
+  transform("max_abs_inverse", [=](double x, std::size_t j) { return x * of->largest[j]; }).library([=] {
+    require(simdnorm::max_abs_inverse(w->input(), w->output(), of->largest, max_abs));
+  });
+}
+
+// Column moments of pieces, as they arrive; and what it takes to send such a state elsewhere.
+void column_accumulator(contest& c, const setup& s, const shared_work& w) {
+  column_moments(c, s, w);
+  const auto oracle = column_check(c, w, column_oracle::norm::batch, w->epsilon);
+  const auto add = [&](const char* name, auto step) {
+    kernel_entry e = entry(c, s, name, w->rows, w->cols, w->bytes(), [=] {
+      return oracle->moments_error(
+          w->x.data(), [&](std::size_t j) { return w->moments[j]; }, true);
+    });
+    e.common.reference = "column_moments";
+    e.library([w, step] {
+      simdnorm::column_accumulator all(w->cols);
+      for (std::size_t first = 0; first < w->rows; first += 1000) {
+        step(all, {w->x.data() + first * w->cols, std::min<std::size_t>(1000, w->rows - first), w->cols});
+      }
+      require(all.result(span_of(w->moments)));
+    });
+  };
+  using piece = simdnorm::matrix_view<const float>;
+  add("column_accumulator", [](simdnorm::column_accumulator& all, piece x) { require(all.update(x)); });
+  add("column_accumulator_merged",
+      [](simdnorm::column_accumulator& all, piece x) {  // a state for every piece, as bytes
+        simdnorm::column_accumulator one(x.cols);
+        require(one.update(x));
+        std::vector<std::byte> bytes(one.serialized_size());
+        require(one.serialize(bytes));
+        require(all.merge(simdnorm::column_accumulator::deserialize(bytes)));
+      });
+}
+
 // The same norms over the same x, of which a tenth does not count.
 void columns_with_gaps(contest& c, const setup& s, const shared_work& w) {
   struct gaps {
@@ -1003,6 +1121,38 @@ contest channel_contest(const setup& s, channel_norm norm, const tensor_shape& s
   return c;
 }
 
+// How a block of a ResNet ends: y = relu(batch_norm(x) + shortcut).
+contest residual_contest(const setup& s, const tensor_shape& sh, bool dry) {
+  const shared_work w = channel_work(sh, dry);
+  const auto shortcut = beside(w, 22);
+  contest c = make_contest(w, sh.whose);
+  add_copies(c, s, w);
+  kernel_entry e = entry(c, s, "batch_norm_inference_add_nchw", w->rows, w->cols, 3 * w->bytes(), [=] {
+    return element_error(*w, [&](double x, std::size_t k) {
+      const std::size_t channel = k / w->cols % sh.channels;
+      const double norm = (x - w->mean[channel]) / std::sqrt(w->variance[channel] + w->epsilon);
+      const double sum = norm * w->gamma[channel] + w->beta[channel] + (*shortcut)[k];
+      return expected{std::max(0.0, sum), std::max(std::fabs(norm), std::fabs(sum))};
+    });
+  });
+  e.baselines([=](const baselines::table& t) {
+    return [=] {
+      t.batch_norm_inference_nchw(w->x.data(), w->y.data(), sh.batch, sh.channels, w->cols, w->mean.data(),
+                                  w->variance.data(), w->gamma.data(), w->beta.data(), static_cast<float>(w->epsilon));
+      t.add_relu(w->y.data(), shortcut->data(), w->y.size());
+    };
+  });
+  e.library([=] {
+    const simdnorm::tensor_view<const float> x(w->x.data(), {sh.batch, sh.channels, sh.side, sh.side});
+    const simdnorm::tensor_view<const float> z(shortcut->data(), {sh.batch, sh.channels, sh.side, sh.side});
+    const simdnorm::tensor_view<float> y(w->y.data(), {sh.batch, sh.channels, sh.side, sh.side});
+    require(simdnorm::batch_norm_inference_add(
+        x, z, y, params(w->mean), params(w->variance),
+        {.epsilon = w->epsilon, .gamma = params(w->gamma), .beta = params(w->beta), .pad = {}, .exec = s.exec}));
+  });
+  return c;
+}
+
 // ---- the table of kernels -----------------------------------------------------------------------------------
 
 struct kernel_row {
@@ -1038,7 +1188,9 @@ constexpr kernel_row kernel_rows[] = {
     {"add_rms_norm", fused_section, add_norm_shapes, add_norm<false>, false},
     {"layer_norm_silu", fused_section, fused_norm_shapes, layer_norm_silu, false},
     {"gated_rms_norm", fused_section, fused_norm_shapes, gated_rms_norm, false},
-    {"rms_norm_heads", fused_section, head_shapes, rms_norm_heads, false},
+    {"rms_norm_heads", fused_section, head_shapes, norm_of_heads<row_oracle::norm::rms>, false},
+    {"layer_norm_heads", fused_section, other_head_shapes, norm_of_heads<row_oracle::norm::layer>, false},
+    {"l2_norm_heads", fused_section, other_head_shapes, norm_of_heads<row_oracle::norm::l2>, false},
     {"batch_norm_training", training_section, batch_norm_training_shapes, batch_norm_training, true},
     {"batch_norm_inference", inference_section, batch_norm_inference_shapes, batch_norm_inference, true},
     {"column_moments", moments_section, column_moments_shapes, column_moments, true},
@@ -1047,6 +1199,8 @@ constexpr kernel_row kernel_rows[] = {
     {"standardize_inverse", scaling_section, transform_shapes, standardize_inverse, false},
     {"min_max", scaling_section, standardize_shapes, min_max, true},
     {"max_abs", scaling_section, transform_shapes, max_abs, false},
+    {"scaling_halves", scaling_section, transform_shapes, scaling_halves, false},
+    {"column_accumulator", moments_section, accumulator_shapes, column_accumulator, false},
     {"columns_with_gaps", gaps_section, gaps_shapes, columns_with_gaps, false},
 };
 
@@ -1458,6 +1612,9 @@ std::vector<planned_contest> synthetic_contests(const setup& s) {
     for (const tensor_shape& sh : channel_shapes) {
       all.push_back({channel_section, sh.quick, [=, &sh](bool dry) { return channel_contest(s, norm, sh, dry); }});
     }
+  }
+  for (const tensor_shape& sh : channel_shapes) {
+    all.push_back({channel_section, false, [=, &sh](bool dry) { return residual_contest(s, sh, dry); }});
   }
   for (const channel_norm norm : {channel_norm::group, channel_norm::instance}) {
     for (const tensor_shape& sh : group_shapes) {

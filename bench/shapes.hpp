@@ -62,6 +62,7 @@ inline constexpr shape add_norm_shapes[] = {
 };
 inline constexpr shape fused_norm_shapes[] = {{128, 768, "128 tokens of 768 features", true}};
 inline constexpr shape head_shapes[] = {{512 * 32, 128, "QK norm of 512 tokens, 32 heads of 128", true}};
+inline constexpr shape other_head_shapes[] = {{512 * 32, 128, "512 tokens, 32 heads of 128"}};
 
 // Two bytes an element: beside f32 in L1, L2, L3 and memory.
 inline constexpr shape half_shapes[] = {
@@ -114,6 +115,7 @@ inline constexpr shape transform_shapes[] = {
     {10000, 30, "a table of 30 features"},
 };
 
+inline constexpr shape accumulator_shapes[] = {{65536, 64, "65536 samples of 64 features, 1000 at a time"}};
 inline constexpr shape gaps_shapes[] = {{65536, 64, "65536 samples of 64 features"}};
 
 // bench/run --peers: one token to a long batch, then columns one off from each power of two, where
