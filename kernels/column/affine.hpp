@@ -127,6 +127,24 @@ SIMDNORM_INLINE void affine_columns(Access access, const column_parameters& p, c
   }
 }
 
+// Which of the rows from `first` on a mask says are real, and which are not.
+constexpr size_t most_listed = 512;
+struct row_list {
+  size_t count;
+  uint16_t real[most_listed], padded[most_listed];
+};
+[[gnu::noinline, maybe_unused]] inline void list_rows(const simdnorm_padding& padding, size_t first, size_t n,
+                                                      row_list& list) {
+  with_row_mask(padding, [&](auto real) SIMDNORM_LAMBDA {
+    size_t count = 0;
+    for (size_t k = 0; k < n; ++k) {
+      list.real[count] = list.padded[k - count] = static_cast<uint16_t>(k);
+      count += real(first + k);
+    }
+    list.count = count;
+  });
+}
+
 template <class L, class Real, column_output Output, class Store>
 inline void affine_block(const column_affine_arguments& a, const block& b) {
   const column_parameters& p = *a.parameters;
@@ -217,32 +235,23 @@ inline void affine_block(const column_affine_arguments& a, const block& b) {
   // Back to front, 256 KiB at a time: the rows that statistics read last are still in L2.
   const size_t chunk = fetched * 32;
   if constexpr (std::is_same_v<Real, listed_rows<L>>) {
-    constexpr size_t most = 512;
-    const size_t window = tile < most ? tile : most;
-    with_row_mask(a.padding, [&](auto real) SIMDNORM_LAMBDA {
-      for (size_t end = b.row_last; end > b.row_first;) {
-        const size_t begin = end - b.row_first > chunk ? end - chunk : b.row_first;
-        for (size_t i = begin; i < end; i += window) {
-          const size_t all = window < end - i ? window : end - i;
-          const auto next = static_cast<ptrdiff_t>(b.row_last - i > 2 * window ? window : 0);
-          if (all_rows_real(a.padding, i, all)) {
-            tile_at(i, all, next, nullptr);
-            continue;
-          }
-          uint16_t list[most];
-          uint16_t padded[most];
-          size_t count = 0;
-          for (size_t k = 0; k < all; ++k) {
-            const bool is = real(i + k);
-            list[count] = padded[k - count] = static_cast<uint16_t>(k);
-            count += is;
-          }
-          for (size_t k = 0; !keep && k < all - count; ++k) clear_row(i + padded[k]);
-          if (count > 0) tile_at(i, count, next, list);
+    const size_t window = tile < most_listed ? tile : most_listed;
+    for (size_t end = b.row_last; end > b.row_first;) {
+      const size_t begin = end - b.row_first > chunk ? end - chunk : b.row_first;
+      for (size_t i = begin; i < end; i += window) {
+        const size_t all = window < end - i ? window : end - i;
+        const auto next = static_cast<ptrdiff_t>(b.row_last - i > 2 * window ? window : 0);
+        if (all_rows_real(a.padding, i, all)) {
+          tile_at(i, all, next, nullptr);
+          continue;
         }
-        end = begin;
+        row_list list;
+        list_rows(a.padding, i, all, list);
+        for (size_t k = 0; !keep && k < all - list.count; ++k) clear_row(i + list.padded[k]);
+        if (list.count > 0) tile_at(i, list.count, next, list.real);
       }
-    });
+      end = begin;
+    }
     return;
   }
   for (size_t padded_from = b.row_first; padded_from < b.row_last;) {
@@ -348,7 +357,7 @@ inline void column_normalizer(const column_normalizer_arguments& a, const block&
   };
   p.output = a.gamma != nullptr || a.beta != nullptr ? column_output::affine : column_output::bare;
   copy(p.gamma, a.gamma, 1.0f);
-  copy(p.beta, a.beta, 0.0f);
+  copy(p.beta, a.beta, p.output == column_output::bare ? -0.0f : 0.0f);  // fma(x_hat, 1, -0) is x_hat
 
   // A step of Newton's takes 1 / sqrt in f32, good to 2^-22.6, to 2^-46, for a third of the time that sqrt
   // and division take in doubles.
@@ -385,7 +394,7 @@ inline void column_normalizer(const column_normalizer_arguments& a, const block&
       rstd[c] = v == 0.0 ? 0.0 : 1.0 / __builtin_sqrt(v);
       p.exact_shift[c] = mean[c];
       p.exact_scale[c] = rstd[c] * static_cast<double>(p.gamma[c]);
-      p.exact_offset[c] = static_cast<double>(p.beta[c]);
+      p.exact_offset[c] = a.beta ? static_cast<double>(p.beta[c]) : 0.0;
     }
   }
 
