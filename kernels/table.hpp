@@ -264,6 +264,7 @@ struct channel_rows_affine_arguments {
   simdnorm_padding padding;
   const column_parameters* parameters;
   bool relu;
+  size_t mask_cols;  // of an element mask
 };
 
 struct kernel_table {
