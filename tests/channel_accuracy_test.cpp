@@ -245,6 +245,13 @@ TEST_P(channel_accuracy_test, large_channels) {
       generator r(77);
       for (float& v : p.x) v = static_cast<float>(mean + r.normal_on_grid(0x1p-4));
       check(g, o, p, {}, run(o, p), describe(o, p, {}));
+      // 36 chunks, and 15 of small planes.
+      for (const auto& sizes : std::vector<std::vector<std::size_t>>{{4, 1, 541, 542}, {1800, 2, 9, 11}}) {
+        if (o == op::group_norm) continue;
+        p = make_channel_problem(9, sizes, 1, flavour::normal, false);
+        for (float& v : p.x) v = static_cast<float>(mean + r.normal_on_grid(0x1p-4));
+        check(g, o, p, {}, run(o, p), describe(o, p, {}));
+      }
     }
     g.report();
   }

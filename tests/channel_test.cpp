@@ -193,6 +193,50 @@ TEST_P(channel_test, executors_and_numbers_of_threads) {
   EXPECT_GT(runs, 0u);
 }
 
+// Sets that are cut: fewer than threads. Guard pages around them, as their last parts are not whole.
+TEST_P(channel_test, one_set_over_threads) {
+  guarded_arena memory(guarded_arena::at_end, 1, std::size_t{1} << 22);
+  std::size_t runs = 0;
+  for (const op o : all_channel_operations())
+    for (const auto& sizes : std::vector<std::vector<std::size_t>>{
+             {3, 3, 211, 213}, {1, 2, 400, 503}, {1, 66, 65, 67}, {2700, 1, 49}, {2, 1, 5000, 31}, {1, 300, 10, 70}})
+      for (const bool last : {false, true})
+        for (std::uint64_t seed = 0; seed < flavour_count; ++seed) {
+          const channel_problem p = make_channel_problem(seed, sizes,
+                                                         o == op::instance_norm ? sizes[1]
+                                                         : sizes[1] % 2 == 0    ? 2
+                                                                                : 1,
+                                                         static_cast<flavour>(seed), !is_batch_norm(o));
+          const std::vector<mask> masks = masks_for(p, seed);
+          for (const std::size_t m : {std::size_t{0}, 1 + seed % (masks.size() - 1)}) {
+            channel_setup s;
+            s.last = last;
+            s.pad = masks[m];
+            const result expected = run(o, p, s);
+            ASSERT_EQ(expected.status, SIMDNORM_OK) << describe(o, p, s);
+            for (const std::size_t threads : {2, 5, 16}) {
+              reverse_executor executor(threads);
+              s.executor = &executor.c;
+              s.in_place = threads == 16 && (m == 0 || s.pad.fill == SIMDNORM_FILL_ZERO);
+              const result r = run(o, p, s, memory);
+              ASSERT_TRUE(r.intact) << describe(o, p, s);
+              ASSERT_EQ(difference(r, expected), "") << describe(o, p, s) << ", " << threads << " threads";
+              runs += executor.runs;
+            }
+          }
+        }
+  EXPECT_GT(runs, 500u);
+  // Sums and outputs in 4 tasks for each thread.
+  for (const op o : {op::batch_norm_training, op::group_norm}) {
+    const channel_problem p = make_channel_problem(1, {1, 1, 1024, 1024}, 1, flavour::normal, false);
+    reverse_executor executor(4);
+    channel_setup s;
+    s.executor = &executor.c;
+    ASSERT_EQ(difference(run(o, p, s), run(o, p)), "");
+    EXPECT_EQ(executor.tasks, 32u);
+  }
+}
+
 #if defined(__x86_64__)
 TEST_P(channel_test, control_word) {
   offset_arena memory;

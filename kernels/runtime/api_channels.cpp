@@ -141,8 +141,111 @@ struct some_moments {
   uint64_t count[columns_per_strip];
 };
 
+// Whether sets of so many elements go over threads one by one, each cut: where whole sets would leave threads idle.
+bool cuts_sets(const simdnorm_executor* executor, size_t sets, size_t elements) {
+  if (!is_parallel(executor) || elements < 4 * elements_per_task) return false;
+  const size_t rounds = (sets + executor->threads - 1) / executor->threads;
+  return sets < rounds * executor->threads * 4 / 5;
+}
+
+// Moments of one set, its chunks over threads.
+[[gnu::noinline]] simdnorm_status moments_of_chunks(const channel_call& c, channel_moments_arguments a, size_t set,
+                                                    const simdnorm_executor* executor) noexcept {
+  channel_split split;
+  a.split = &split;
+  const auto step = [&](auto which, size_t first, size_t last) {
+    split.step = which;
+    c.table->channel_moments_f32(a, block{set, set + 1, first, last});
+  };
+  step(channel_split::start, 0, 0);
+  double sum = 0.0;
+  double squares = 0.0;
+  uint64_t count = 0;
+  for (size_t first = 0; first < split.chunks; first += most_chunks) {
+    const size_t chunks = split.chunks - first < most_chunks ? split.chunks - first : size_t{most_chunks};
+    const size_t tasks = chunks < 4 * executor->threads ? chunks : 4 * executor->threads;
+    split.step = channel_split::sum_chunks;
+    split.first = first;
+    const simdnorm_status s = for_tasks(executor, tasks, [&](size_t i) {
+      c.table->channel_moments_f32(a,
+                                   block{set, set + 1, first + i * chunks / tasks, first + (i + 1) * chunks / tasks});
+    });
+    if (s) return s;
+    for (size_t i = 0; i < chunks; ++i) {
+      const bool only = first == 0 && i == 0;
+      sum = only ? split.sums[i] : sum + split.sums[i];
+      squares = only ? split.squares[i] : squares + split.squares[i];
+      count += split.counts[i];
+    }
+  }
+  split.sums[0] = sum;
+  split.squares[0] = squares;
+  split.counts[0] = count;
+  step(channel_split::finish, 0, 0);
+  return SIMDNORM_OK;
+}
+
+// Outputs of planes, or of parts of long ones, over threads.
+simdnorm_status write_parts(const channel_call& c, const channel_affine_arguments& all, const block& b,
+                            const simdnorm_executor* executor) noexcept {
+  const size_t size = all.size;
+  const size_t channels = b.col_last - b.col_first;
+  const size_t planes = (b.row_last - b.row_first) * channels;
+  const size_t part = size < 2 * elements_per_task ? size : elements_per_task;
+  const size_t parts = (size + part - 1) / part;
+  const size_t units = planes * parts;
+  const size_t worth = planes * size / elements_per_task;
+  const size_t wanted = worth < 4 * executor->threads ? worth : 4 * executor->threads;
+  const size_t tasks = wanted < 1 ? 1 : (wanted < units ? wanted : units);
+  return for_tasks(executor, tasks, [&](size_t task) {
+    const size_t end = (task + 1) * units / tasks;
+    for (size_t unit = task * units / tasks; unit < end;) {
+      const size_t plane = unit / parts;
+      const size_t row = b.row_first + plane / channels;
+      const size_t col = plane % channels;
+      const size_t from = (unit - plane * parts) * part;
+      size_t rows = 1, cols = 1;
+      if (parts == 1)
+        (channels == 1 ? rows : cols) = channels == 1 || end - unit < channels - col ? end - unit : channels - col;
+      channel_affine_arguments a = all;
+      a.x = static_cast<const float*>(all.x) + from;
+      a.y = static_cast<float*>(all.y) + from;
+      if (all.residual) a.residual = static_cast<const float*>(all.residual) + from;
+      a.size = size - from < part ? size - from : part;
+      a.parameter = col;
+      (a.mask.kind == channel_mask::lengths ? a.mask.skipped : a.mask.first) += from;
+      c.table->channel_affine_f32(a, block{row, row + rows, b.col_first + col, b.col_first + col + cols});
+      unit += parts == 1 ? rows * cols : 1;
+    }
+  });
+}
+
+// Training, a channel at a time.
+simdnorm_status train_cut_channels(const channel_call& c, const simdnorm_batch_norm_options& o) noexcept {
+  const layout& shape = c.shape;
+  const control_word_scope ieee;
+  for (size_t k = 0; k < shape.channels; ++k) {
+    double mean, m2;
+    uint64_t count;
+    const channel_moments_arguments moments{c.x.data, c.x.channel, c.x.batch, shape.batch, shape.size,
+                                            c.mask,   &mean,       &m2,       &count,      nullptr};
+    if (const simdnorm_status s = moments_of_chunks(c, moments, k, o.executor)) return s;
+    const column_fold fold{count, &mean, &m2, nullptr, nullptr};
+    column_parameters p;
+    column_normalizer_arguments a = normalizer_arguments(o, p);
+    a.fold = &fold;
+    train_outputs(o, a);
+    c.table->column_normalizer_f32(a, block{0, 0, k, k + 1});
+    channel_affine_arguments out = affine_arguments(c, p, o.padding.fill, o.residual != nullptr);
+    out.fetch = 4096;
+    if (const simdnorm_status s = write_parts(c, out, block{0, shape.batch, k, k + 1}, o.executor)) return s;
+  }
+  return SIMDNORM_OK;
+}
+
 simdnorm_status train_channels_first(const channel_call& c, const simdnorm_batch_norm_options& o) noexcept {
   const layout& shape = c.shape;
+  if (cuts_sets(o.executor, shape.channels, shape.batch * shape.size)) return train_cut_channels(c, o);
   // The mask of each element gives every channel a count of its own: one by one.
   const bool one_by_one = c.mask.kind >= channel_mask::bytes && c.mask.set_step != 0;
   const size_t together = one_by_one ? 1 : sets_together(shape.batch * shape.size, 64);
@@ -153,7 +256,7 @@ simdnorm_status train_channels_first(const channel_call& c, const simdnorm_batch
       const size_t last = end - first < together ? end : first + together;
       some_moments m;
       const channel_moments_arguments moments{c.x.data, c.x.channel, c.x.batch, shape.batch, shape.size,
-                                              c.mask,   m.mean,      m.m2,      m.count};
+                                              c.mask,   m.mean,      m.m2,      m.count,     nullptr};
       c.table->channel_moments_f32(moments, block{first, last, 0, 0});
       column_fold fold{m.count[0], m.mean, m.m2, nullptr, nullptr};
       column_parameters p;
@@ -174,22 +277,38 @@ simdnorm_status infer_channels_first(const channel_call& c, const simdnorm_batch
   const layout& shape = c.shape;
   const bool by_batch = !is_parallel(o.executor) || shape.batch >= o.executor->threads;
   const size_t units = by_batch ? shape.batch : shape.channels;
+  // Channels [first, last) with their parameters: write(arguments).
+  const auto with_parameters = [&](size_t first, size_t last, auto write) {
+    column_parameters p;
+    column_normalizer_arguments a = normalizer_arguments(o, p);
+    a.given_mean = mean;
+    a.given_variance = variance;
+    c.table->column_normalizer_f32(a, block{0, 0, first, last});
+    channel_affine_arguments out = affine_arguments(c, p, o.padding.fill, o.residual != nullptr);
+    out.fetch = 4096;
+    return write(out);
+  };
+  if (cuts_sets(o.executor, units, shape.batch * shape.channels * shape.size / units)) {
+    const control_word_scope ieee;
+    for (size_t first = 0, last; first < shape.channels; first = last) {
+      last = shape.channels - first < columns_per_strip ? shape.channels : first + columns_per_strip;
+      const simdnorm_status s = with_parameters(first, last, [&](const channel_affine_arguments& out) {
+        return write_parts(c, out, block{0, shape.batch, first, last}, o.executor);
+      });
+      if (s) return s;
+    }
+    return SIMDNORM_OK;
+  }
   const size_t tasks = tasks_for(o.executor, shape, units);
   return for_tasks(o.executor, tasks, [&](size_t task) {
     const size_t from = task * units / tasks;
     const size_t to = (task + 1) * units / tasks;
     const size_t end = by_batch ? shape.channels : to;
-    for (size_t first = by_batch ? 0 : from; first < end;) {
-      const size_t last = end - first < columns_per_strip ? end : first + columns_per_strip;
-      column_parameters p;
-      column_normalizer_arguments a = normalizer_arguments(o, p);
-      a.given_mean = mean;
-      a.given_variance = variance;
-      c.table->column_normalizer_f32(a, block{0, 0, first, last});
-      channel_affine_arguments out = affine_arguments(c, p, o.padding.fill, o.residual != nullptr);
-      out.fetch = 4096;
-      c.table->channel_affine_f32(out, block{by_batch ? from : 0, by_batch ? to : shape.batch, first, last});
-      first = last;
+    for (size_t first = by_batch ? 0 : from, last; first < end; first = last) {
+      last = end - first < columns_per_strip ? end : first + columns_per_strip;
+      with_parameters(first, last, [&](const channel_affine_arguments& out) {
+        c.table->channel_affine_f32(out, block{by_batch ? from : 0, by_batch ? to : shape.batch, first, last});
+      });
     }
   });
 }
@@ -274,8 +393,10 @@ void tell_group(const group_call& g, size_t sample, size_t group, double mean, f
   if (g.o.rstd.data) static_cast<float*>(g.o.rstd.data)[at] = rstd;
 }
 
-// Groups [first, last) of one sample, the channels of all of them at most columns_per_strip unless it is one.
-void groups_channels_first(const group_call& g, size_t sample, size_t first, size_t last) {
+// Groups [first, last) of one sample, the channels of all of them at most columns_per_strip unless it is one, which is
+// cut where `executor` says so.
+simdnorm_status groups_channels_first(const group_call& g, size_t sample, size_t first, size_t last,
+                                      const simdnorm_executor* executor) noexcept {
   const channel_call& c = g.c;
   const ptrdiff_t sample_offset = static_cast<ptrdiff_t>(sample) * c.x.batch;
   some_moments m;
@@ -292,7 +413,11 @@ void groups_channels_first(const group_call& g, size_t sample, size_t first, siz
   moments.mean = m.mean;
   moments.m2 = m.m2;
   moments.count = m.count;
-  c.table->channel_moments_f32(moments, block{first, last, 0, 0});
+  if (is_parallel(executor)) {
+    if (const simdnorm_status s = moments_of_chunks(c, moments, first, executor)) return s;
+  } else {
+    c.table->channel_moments_f32(moments, block{first, last, 0, 0});
+  }
   const size_t end = last * g.channels;
   for (size_t from = first * g.channels; from < end;) {
     const size_t to = end - from < columns_per_strip ? end : from + columns_per_strip;
@@ -304,10 +429,17 @@ void groups_channels_first(const group_call& g, size_t sample, size_t first, siz
       if (from <= channel && channel < to) tell_group(g, sample, k, m.mean[k - first], rstd[channel - from]);
     }
     channel_affine_arguments out = affine_arguments(c, p, g.o.padding.fill, false);
-    out.fetch = static_cast<ptrdiff_t>(end - first * g.channels) * c.x.channel;
-    c.table->channel_affine_f32(out, block{sample, sample + 1, from, to});
+    const block b{sample, sample + 1, from, to};
+    if (is_parallel(executor)) {
+      out.fetch = 4096;
+      if (const simdnorm_status s = write_parts(c, out, b, executor)) return s;
+    } else {
+      out.fetch = static_cast<ptrdiff_t>(end - first * g.channels) * c.x.channel;
+      c.table->channel_affine_f32(out, b);
+    }
     from = to;
   }
+  return SIMDNORM_OK;
 }
 
 simdnorm_status group_channels_first(const group_call& g) noexcept {
@@ -316,6 +448,14 @@ simdnorm_status group_channels_first(const group_call& g) noexcept {
   const size_t most = g.channels < columns_per_strip ? columns_per_strip / g.channels : 1;
   const size_t together = one_by_one ? 1 : sets_together(g.channels * shape.size, most);
   const size_t units = shape.batch * g.groups;
+  if (cuts_sets(g.o.executor, units, g.channels * shape.size)) {
+    const control_word_scope ieee;
+    for (size_t unit = 0; unit < units; ++unit) {
+      const size_t group = unit % g.groups;
+      if (const simdnorm_status s = groups_channels_first(g, unit / g.groups, group, group + 1, g.o.executor)) return s;
+    }
+    return SIMDNORM_OK;
+  }
   const size_t tasks = tasks_for(g.o.executor, shape, units);
   return for_tasks(g.o.executor, tasks, [&](size_t task) {
     const size_t end = (task + 1) * units / tasks;
@@ -324,7 +464,7 @@ simdnorm_status group_channels_first(const group_call& g) noexcept {
       const size_t first = unit - sample * g.groups;
       size_t last = first + together < g.groups ? first + together : g.groups;
       if (last - first > end - unit) last = first + (end - unit);
-      groups_channels_first(g, sample, first, last);
+      (void)groups_channels_first(g, sample, first, last, nullptr);
       unit += last - first;
     }
   });
@@ -601,14 +741,22 @@ simdnorm_status group_channels_last(const group_call& g) noexcept {
     }
   }
   const size_t units = samples * strips;
+  const auto do_unit = [&](size_t unit, const simdnorm_executor* over_rows) {
+    const size_t sample = unit / strips;
+    const size_t first = (unit - sample * strips) * most;
+    const size_t last = first + most < g.groups ? first + most : g.groups;
+    return groups_channels_last(g, padding, sample, rows_of(sample), first, last, over_rows);
+  };
+  if (units > 0 && cuts_sets(g.o.executor, units, shape.batch * shape.size * shape.channels / units)) {
+    const control_word_scope ieee;
+    for (size_t unit = 0; unit < units; ++unit) {
+      if (const simdnorm_status s = do_unit(unit, g.o.executor)) return s;
+    }
+    return SIMDNORM_OK;
+  }
   const size_t tasks = tasks_for(g.o.executor, shape, units);
   return for_tasks(g.o.executor, tasks, [&](size_t task) {
-    for (size_t unit = task * units / tasks; unit < (task + 1) * units / tasks; ++unit) {
-      const size_t sample = unit / strips;
-      const size_t first = (unit - sample * strips) * most;
-      (void)groups_channels_last(g, padding, sample, rows_of(sample), first,
-                                 first + most < g.groups ? first + most : g.groups, nullptr);
-    }
+    for (size_t unit = task * units / tasks; unit < (task + 1) * units / tasks; ++unit) (void)do_unit(unit, nullptr);
   });
 }
 
