@@ -172,16 +172,24 @@ SIMDNORM_INLINE sums64 sum_flushes(const plane_set& set, const flush_places& pla
   return {L::sum64(sum), L::sum64(squares)};
 }
 
+// The same over a chunk.
+template <class L, bool Masked>
+[[gnu::noinline]] sums64 sum_chunk(const plane_set& set, const flush_places& places, size_t chunk, float shift) {
+  const size_t first = chunk * flushes_per_chunk;
+  const size_t rest = places.count - first;
+  return sum_flushes<L, Masked>(set, places, first, first + (rest < flushes_per_chunk ? rest : flushes_per_chunk),
+                                shift);
+}
+
 // The same over the set: its chunks, one after the other.
 template <class L, bool Masked>
 SIMDNORM_INLINE sums64 sum_planes(const plane_set& set, const flush_places& places, float shift) {
-  sums64 total{0.0, 0.0};
-  for (size_t first = 0; first < places.count; first += flushes_per_chunk) {
-    const size_t rest = places.count - first;
-    const size_t last = first + (rest < flushes_per_chunk ? rest : flushes_per_chunk);
-    const sums64 chunk = sum_flushes<L, Masked>(set, places, first, last, shift);
-    total.sum = first == 0 ? chunk.sum : total.sum + chunk.sum;
-    total.squares = first == 0 ? chunk.squares : total.squares + chunk.squares;
+  if (places.count <= flushes_per_chunk) return sum_flushes<L, Masked>(set, places, 0, places.count, shift);
+  sums64 total = sum_chunk<L, Masked>(set, places, 0, shift);
+  for (size_t i = 1; i < places.chunks(); ++i) {
+    const sums64 chunk = sum_chunk<L, Masked>(set, places, i, shift);
+    total.sum = total.sum + chunk.sum;
+    total.squares = total.squares + chunk.squares;
   }
   return total;
 }
@@ -345,10 +353,10 @@ template <class L, bool Masked>
       break;
     case channel_split::sum_chunks:
       for (size_t chunk = b.col_first; chunk < b.col_last; ++chunk) {
+        const sums64 sums = sum_chunk<L, Masked>(set, flushes, chunk, split.shift);
         const size_t first = chunk * flushes_per_chunk;
         const size_t rest = flushes.count - first;
         const size_t last = first + (rest < flushes_per_chunk ? rest : flushes_per_chunk);
-        const sums64 sums = sum_flushes<L, Masked>(set, flushes, first, last, split.shift);
         uint64_t count = 0;
         for_flushes(
             set, flushes, first, last,

@@ -145,7 +145,7 @@ struct some_moments {
 bool cuts_sets(const simdnorm_executor* executor, size_t sets, size_t elements) {
   if (!is_parallel(executor) || elements < 4 * elements_per_task) return false;
   const size_t rounds = (sets + executor->threads - 1) / executor->threads;
-  return sets < rounds * executor->threads * 4 / 5;
+  return 5 * sets < 4 * rounds * executor->threads;
 }
 
 // Moments of one set, its chunks over threads.
