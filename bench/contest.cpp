@@ -101,8 +101,8 @@ void require(simdnorm::status s) {
 }
 
 std::string contestant::name() const {
-  return kernel + "/" + dtype + "/" + variant + (in_place ? "_in_place/" : "/") + std::to_string(rows) + "x" +
-         std::to_string(cols);
+  return kernel + "/" + dtype + "/" + variant + (in_place ? "_in_place/" : "/") +
+         (shape.empty() ? std::to_string(rows) + "x" + std::to_string(cols) : shape);
 }
 
 namespace {
@@ -131,6 +131,7 @@ field enter(contest& c, const std::function<bool(const contestant&)>& wanted, bo
     r.variant = each.variant;
     r.name = each.name();
     r.reference = each.reference;
+    r.shape = each.shape.empty() ? std::to_string(each.rows) + "x" + std::to_string(each.cols) : each.shape;
     r.rows = each.rows;
     r.cols = each.cols;
     r.rows_counted = each.rows_counted;
@@ -207,7 +208,7 @@ contest_results run_contest(contest& c, const effort& e, const std::function<boo
 timing timing_of(const result& r) {
   timing t;
   t.op = r.kernel;
-  t.shape = std::to_string(r.rows) + "x" + std::to_string(r.cols);
+  t.shape = r.shape;
   t.elements = r.rows * r.cols;
   t.name = r.variant;
   t.role = r.role;

@@ -35,6 +35,7 @@ struct contestant {
   std::function<void()> finish;             // brings a peer's result to y, unmeasured; may be empty
   bench::role role = role::yardstick;
   bool in_place = false;  // over a copy of x, which is normalized again and again
+  std::string shape;      // 32x64x56x56 where that is said instead of ROWSxCOLS
 
   // kernel/dtype/variant/ROWSxCOLS; variant_in_place where that is so
   [[nodiscard]] std::string name() const;
@@ -54,7 +55,8 @@ struct contest {
   std::function<void()> poison;                // overwrites the outputs before each check
   std::function<void()> settle;                // parameters to measure with
   std::vector<contestant> contestants;
-  std::vector<std::string> absent;  // "ort: why it is not here"; for peers
+  std::vector<std::string> absent;   // "ort: why it is not here"; for peers
+  std::vector<std::string> without;  // peers that do not have this operation
 };
 
 // Made when its turn comes, so that only one contest's memory is there at a time. With dry == true
@@ -66,7 +68,7 @@ struct planned_contest {
 };
 
 struct result {
-  std::string kernel, variant, name, reference, dtype = "f32";
+  std::string kernel, variant, name, reference, shape, dtype = "f32";
   std::size_t rows = 0, cols = 0;
   double rows_counted = 0, bytes = 0;
   bool library = false;

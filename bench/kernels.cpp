@@ -69,8 +69,9 @@ struct work {
   std::size_t rows, cols;
   buffer<float> x, y;
   buffer<float> z;                               // a copy of x to work on in place; only where that is compared
+  buffer<float> residual;                        // added to x before a norm; only where that is measured
   buffer<float> gamma, beta;                     // [cols]
-  buffer<float> ones;                            // [cols], gamma where z is normalized again and again
+  buffer<float> ones, shifts;                    // [cols], gamma and beta where z is normalized again and again
   buffer<float> mean, variance;                  // [cols], given to inference
   buffer<float> running_mean, running_variance;  // [cols]
   buffer<float> scratch;                         // [2 * cols] for the baselines
@@ -297,11 +298,13 @@ std::shared_ptr<buffer<float>> beside(const shared_work& w, std::uint64_t seed) 
 // Baselines add into h and normalize that; the library does it at once.
 template <bool Layer>
 void add_norm(contest& c, const setup& s, const shared_work& w) {
-  const auto residual = beside(w, 21);
+  w->residual = buffer<float>(w->x.size());
+  fill_normal(w->residual, 0.0, 1.0, 21);
+  const float* const residual = w->residual.data();
   const auto h = std::make_shared<buffer<float>>(w->x.size());
   auto oracle = std::make_shared<row_oracle>();
   c.oracles.push_back([=] {
-    for (std::size_t k = 0; k < h->size(); ++k) (*h)[k] = w->x[k] + (*residual)[k];
+    for (std::size_t k = 0; k < h->size(); ++k) (*h)[k] = w->x[k] + residual[k];
     oracle->fit(Layer ? row_oracle::norm::layer : row_oracle::norm::rms, h->data(), w->rows, w->cols, w->epsilon,
                 w->limit);
   });
@@ -310,14 +313,14 @@ void add_norm(contest& c, const setup& s, const shared_work& w) {
   });
   e.baselines([=](const baselines::table& t) {
     return [=, add = t.add, layer = t.layer_norm, rms = t.rms_norm] {
-      add(w->x.data(), residual->data(), h->data(), w->rows * w->cols);
+      add(w->x.data(), residual, h->data(), w->rows * w->cols);
       const auto epsilon = static_cast<float>(w->epsilon);
       if (Layer) return layer(h->data(), w->y.data(), w->rows, w->cols, w->gamma.data(), w->beta.data(), epsilon);
       rms(h->data(), w->y.data(), w->rows, w->cols, w->gamma.data(), epsilon);
     };
   });
   e.library([=] {
-    const simdnorm::addend with{{residual->data(), w->rows, w->cols}, {}, {}};
+    const simdnorm::addend with{{residual, w->rows, w->cols}, {}, {}};
     if (Layer) return require(simdnorm::add_layer_norm(w->input(), with, w->output(), layer_norm_call(*w, s)));
     require(simdnorm::add_rms_norm(w->input(), with, w->output(),
                                    {.epsilon = w->epsilon, .weight = params(w->gamma), .exec = s.exec}));
@@ -450,23 +453,28 @@ void l2_norm_element_mask(contest& c, const setup& s, const shared_work& w) {
 }
 
 // q of a packed [tokens, 3, heads, features] buffer, beside the same rows packed: a matrix of heads.
-void rms_norm_heads(contest& c, const setup& s, const shared_work& w) {
+template <row_oracle::norm Kind>
+void norm_of_heads(contest& c, const setup& s, const shared_work& w) {
   constexpr std::size_t heads = 32;
   const std::size_t tokens = w->rows / heads, step = 3 * heads * w->cols;
   const auto packed = std::make_shared<buffer<float>>(3 * w->x.size());
-  rms_norm(c, s, w);
+  constexpr bool layer = Kind == row_oracle::norm::layer, rms = Kind == row_oracle::norm::rms;
+  constexpr const char* names[] = {"layer_norm", "rms_norm", "l2_norm"};
+  const std::string name = names[layer ? 0 : rms ? 1 : 2];
+  (layer ? layer_norm : rms ? rms_norm : l2_norm)(c, s, w);
   c.oracles.push_back([=] {
     for (std::size_t t = 0; t < tokens && w->x.size() > 0; ++t)
       std::memcpy(packed->data() + t * step, w->x.data() + t * heads * w->cols, heads * w->cols * sizeof(float));
   });
-  kernel_entry e =
-      entry(c, s, "rms_norm_heads", w->rows, w->cols, 2 * w->bytes(), row_check(c, w, row_oracle::norm::rms));
-  e.common.reference = "rms_norm";
+  kernel_entry e = entry(c, s, name + "_heads", w->rows, w->cols, 2 * w->bytes(), row_check(c, w, Kind));
+  e.common.reference = name;
   e.library([=] {
     const auto features = static_cast<std::ptrdiff_t>(w->cols);
     const simdnorm::tensor_view<const float> q(packed->data(), {1, tokens, heads, w->cols},
                                                {0, static_cast<std::ptrdiff_t>(step), features, 1});
     const simdnorm::tensor_view<float> y(w->y.data(), {1, tokens, heads, w->cols});
+    if (layer) return require(simdnorm::layer_norm(q, y, layer_norm_call(*w, s)));
+    if (!rms) return require(simdnorm::l2_norm(q, y, {.exec = s.exec}));
     require(simdnorm::rms_norm(q, y, {.epsilon = w->epsilon, .weight = params(w->gamma), .exec = s.exec}));
   });
 }
@@ -848,6 +856,119 @@ void max_abs(contest& c, const setup& s, const shared_work& w) {
   });
 }
 
+// exact(element of x, its index): what y should be, and the largest number that it is made of. The largest error
+// of y, in ulps of max(1, that number).
+struct expected {
+  double value, largest;
+};
+template <class F>
+double element_error(const work& w, F exact) {
+  const std::size_t step = std::max<std::size_t>(1, w.rows * w.cols / w.limit);
+  double worst = 0;
+  for (std::size_t i = 0; i < w.rows; i += step) {
+    for (std::size_t k = i * w.cols; k < (i + 1) * w.cols; ++k) {
+      const expected e = exact(static_cast<double>(w.x[k]), k);
+      const double off = std::fabs(w.y[k] - e.value) / std::ldexp(1.0, std::max(0, std::ilogb(e.largest)) - 23);
+      worst = std::isnan(off) ? std::numeric_limits<double>::infinity() : std::max(worst, off);
+    }
+  }
+  return worst;
+}
+
+// The halves of scaling that have no row above, by the columns' own parameters. An inverse gets x for y.
+void scaling_halves(contest& c, const setup& s, const shared_work& w) {
+  struct parameters {
+    std::vector<double> min, max, largest;
+  };
+  const auto of = std::make_shared<parameters>();
+  c.oracles.push_back([w, of] {
+    for (std::vector<double>* v : {&of->min, &of->max, &of->largest}) v->resize(w->cols);
+    require(simdnorm::min_max_fit(w->input(), of->min, of->max));
+    require(simdnorm::max_abs_fit(w->input(), of->largest));
+    for (std::size_t j = 0; j < w->cols; ++j) {
+      w->a[j] = static_cast<float>(of->min[j]);
+      w->b[j] = static_cast<float>(of->max[j]);
+    }
+  });
+  const auto fit = [&](const char* name) { return entry(c, s, name, w->rows, w->cols, w->bytes(), {}); };
+  const auto transform = [&](const char* name, auto exact) {
+    return entry(c, s, name, w->rows, w->cols, 2 * w->bytes(), [=] {
+      return element_error(*w, [&](double x, std::size_t k) {
+        const double v = exact(x, k % w->cols);
+        return expected{v, v};
+      });
+    });
+  };
+  const auto range = [of](std::size_t j) { return of->max[j] - of->min[j]; };
+  simdnorm::min_max_options min_max;
+  min_max.exec = s.exec;
+  simdnorm::max_abs_options max_abs;
+  max_abs.exec = s.exec;
+
+  kernel_entry standardize_fit = fit("standardize_fit");
+  standardize_fit.baselines([w](const baselines::table& t) {
+    return [w, f = t.standardize_fit] { f(w->x.data(), w->rows, w->cols, w->c.data(), w->d.data()); };
+  });
+  standardize_fit.library([w, s] {
+    require(simdnorm::standardize_fit(w->input(), span_of(w->p), span_of(w->q), {.pad = {}, .exec = s.exec}));
+  });
+  kernel_entry min_max_fit = fit("min_max_fit");
+  min_max_fit.baselines([w](const baselines::table& t) {
+    return [w, f = t.min_max_fit] { f(w->x.data(), w->rows, w->cols, w->c.data(), w->d.data()); };
+  });
+  min_max_fit.library([=] { require(simdnorm::min_max_fit(w->input(), span_of(w->p), span_of(w->q), min_max)); });
+  fit("max_abs_fit").library([=] { require(simdnorm::max_abs_fit(w->input(), span_of(w->p), max_abs)); });
+
+  kernel_entry min_max_transform =
+      transform("min_max_transform", [=](double x, std::size_t j) { return (x - of->min[j]) / range(j); });
+  min_max_transform.baselines([w](const baselines::table& t) {
+    return [w, f = t.min_max_transform] {
+      f(w->x.data(), w->y.data(), w->rows, w->cols, w->a.data(), w->b.data(), w->scratch.data());
+    };
+  });
+  min_max_transform.library(
+      [=] { require(simdnorm::min_max_transform(w->input(), w->output(), of->min, of->max, min_max)); });
+  transform("min_max_inverse", [=](double x, std::size_t j) { return x * range(j) + of->min[j]; }).library([=] {
+    require(simdnorm::min_max_inverse(w->input(), w->output(), of->min, of->max, min_max));
+  });
+  transform("max_abs_transform", [=](double x, std::size_t j) { return x / of->largest[j]; }).library([=] {
+    require(simdnorm::max_abs_transform(w->input(), w->output(), of->largest, max_abs));
+  });
+  transform("max_abs_inverse", [=](double x, std::size_t j) { return x * of->largest[j]; }).library([=] {
+    require(simdnorm::max_abs_inverse(w->input(), w->output(), of->largest, max_abs));
+  });
+}
+
+// Column moments of pieces, as they arrive; and what it takes to send such a state elsewhere.
+void column_accumulator(contest& c, const setup& s, const shared_work& w) {
+  column_moments(c, s, w);
+  const auto oracle = column_check(c, w, column_oracle::norm::batch, w->epsilon);
+  const auto add = [&](const char* name, auto step) {
+    kernel_entry e = entry(c, s, name, w->rows, w->cols, w->bytes(), [=] {
+      return oracle->moments_error(
+          w->x.data(), [&](std::size_t j) { return w->moments[j]; }, true);
+    });
+    e.common.reference = "column_moments";
+    e.library([w, step] {
+      simdnorm::column_accumulator all(w->cols);
+      for (std::size_t first = 0; first < w->rows; first += 1000) {
+        step(all, {w->x.data() + first * w->cols, std::min<std::size_t>(1000, w->rows - first), w->cols});
+      }
+      require(all.result(span_of(w->moments)));
+    });
+  };
+  using piece = simdnorm::matrix_view<const float>;
+  add("column_accumulator", [](simdnorm::column_accumulator& all, piece x) { require(all.update(x)); });
+  add("column_accumulator_merged",
+      [](simdnorm::column_accumulator& all, piece x) {  // a state for every piece, as bytes
+        simdnorm::column_accumulator one(x.cols);
+        require(one.update(x));
+        std::vector<std::byte> bytes(one.serialized_size());
+        require(one.serialize(bytes));
+        require(all.merge(simdnorm::column_accumulator::deserialize(bytes)));
+      });
+}
+
 // The same norms over the same x, of which a tenth does not count.
 void columns_with_gaps(contest& c, const setup& s, const shared_work& w) {
   struct gaps {
@@ -912,8 +1033,10 @@ shared_work channel_work(const tensor_shape& sh, bool dry) {
   return w;
 }
 
-// The error of y, in the unit of oracle.hpp, over some sets of `planes` planes: channels (over the batch) or groups.
-double channel_error(const work& w, const tensor_shape& sh, std::size_t groups, bool given) {
+// The error of an output, in the unit of oracle.hpp, over some sets of `planes` planes: channels (over the batch) or
+// groups.
+double channel_error(const work& w, const tensor_shape& sh, std::size_t groups, bool given, const float* out,
+                     const float* gammas, const float* betas) {
   const std::size_t size = w.cols;
   const std::size_t sets = groups == 0 ? sh.channels : sh.batch * groups;
   const std::size_t planes = groups == 0 ? sh.batch : sh.channels / groups;
@@ -946,11 +1069,11 @@ double channel_error(const work& w, const tensor_shape& sh, std::size_t groups, 
     const real rstd = 1 / std::sqrt(square + static_cast<real>(w.epsilon));
     for (std::size_t k = 0; k < planes; ++k) {
       const std::size_t plane = plane_of(set, k);
-      const real gamma = w.gamma[plane % sh.channels], beta = w.beta[plane % sh.channels];
+      const real gamma = gammas[plane % sh.channels], beta = betas[plane % sh.channels];
       for (std::size_t j = 0; j < size; ++j) {
         const real xhat = (w.x[plane * size + j] - mean) * rstd;
         const real exact = xhat * gamma + beta;
-        const float y = w.y[plane * size + j];
+        const float y = out[plane * size + j];
         if (y != y) return std::numeric_limits<double>::infinity();
         const real slack = exact == 0 ? 0 : ulp(std::fabs(exact)) / 2;
         const real off = std::max<real>(0, std::fabs(y - exact) - (gamma == 1 && beta == 0 ? 0 : slack));
@@ -964,14 +1087,38 @@ double channel_error(const work& w, const tensor_shape& sh, std::size_t groups, 
 enum class channel_norm { training, inference, group, instance };
 constexpr const char* channel_section = "Channels: [batch, channels, height, width], channels first";
 
-contest channel_contest(const setup& s, channel_norm norm, const tensor_shape& sh, bool dry) {
-  const shared_work w = channel_work(sh, dry);
-  contest c = make_contest(w, sh.whose);
-  add_copies(c, s, w);
-  const std::size_t groups = norm == channel_norm::group ? 32 : norm == channel_norm::instance ? sh.channels : 0;
+std::size_t groups_of(channel_norm norm, const tensor_shape& sh) {
+  return norm == channel_norm::group ? 32 : norm == channel_norm::instance ? sh.channels : 0;
+}
+
+void call_channel_norm(const work& w, const setup& s, channel_norm norm, const tensor_shape& sh, const float* in,
+                       float* out, std::span<const float> gamma, std::span<const float> beta) {
+  const simdnorm::tensor_view<const float> x(in, {sh.batch, sh.channels, sh.side, sh.side});
+  const simdnorm::tensor_view<float> y(out, {sh.batch, sh.channels, sh.side, sh.side});
+  if (norm == channel_norm::training) return require(simdnorm::batch_norm_training(x, y, training_call(w, s)));
+  if (norm == channel_norm::inference) {
+    return require(simdnorm::batch_norm_inference(
+        x, y, params(w.mean), params(w.variance),
+        {.epsilon = w.epsilon, .gamma = gamma, .beta = beta, .pad = {}, .exec = s.exec}));
+  }
+  simdnorm::group_norm_options o;
+  o.gamma = gamma;
+  o.beta = beta;
+  o.exec = s.exec;
+  require(simdnorm::group_norm(x, y, groups_of(norm, sh), o));
+}
+
+kernel_entry channel_entry(contest& c, const setup& s, const shared_work& w, channel_norm norm,
+                           std::function<double()> error) {
   const char* names[] = {"batch_norm_training_nchw", "batch_norm_inference_nchw", "group_norm", "instance_norm"};
-  kernel_entry e = entry(c, s, names[static_cast<int>(norm)], w->rows, w->cols, 2 * w->bytes(),
-                         [=] { return channel_error(*w, sh, groups, norm == channel_norm::inference); });
+  return entry(c, s, names[static_cast<int>(norm)], w->rows, w->cols, 2 * w->bytes(), std::move(error));
+}
+
+void add_channel_norm(contest& c, const setup& s, const shared_work& w, channel_norm norm, const tensor_shape& sh) {
+  const std::size_t groups = groups_of(norm, sh);
+  kernel_entry e = channel_entry(c, s, w, norm, [=] {
+    return channel_error(*w, sh, groups, norm == channel_norm::inference, w->y.data(), w->gamma.data(), w->beta.data());
+  });
   e.baselines([=](const baselines::table& t) {
     return [=] {
       const float epsilon = static_cast<float>(w->epsilon);
@@ -987,20 +1134,45 @@ contest channel_contest(const setup& s, channel_norm norm, const tensor_shape& s
       }
     };
   });
+  e.library([=] { call_channel_norm(*w, s, norm, sh, w->x.data(), w->y.data(), params(w->gamma), params(w->beta)); });
+}
+
+contest channel_contest(const setup& s, channel_norm norm, const tensor_shape& sh, bool dry) {
+  const shared_work w = channel_work(sh, dry);
+  contest c = make_contest(w, sh.whose);
+  add_copies(c, s, w);
+  add_channel_norm(c, s, w, norm, sh);
+  return c;
+}
+
+// How a block of a ResNet ends: y = relu(batch_norm(x) + shortcut).
+contest residual_contest(const setup& s, const tensor_shape& sh, bool dry) {
+  const shared_work w = channel_work(sh, dry);
+  const auto shortcut = beside(w, 22);
+  contest c = make_contest(w, sh.whose);
+  add_copies(c, s, w);
+  kernel_entry e = entry(c, s, "batch_norm_inference_add_nchw", w->rows, w->cols, 3 * w->bytes(), [=] {
+    return element_error(*w, [&](double x, std::size_t k) {
+      const std::size_t channel = k / w->cols % sh.channels;
+      const double norm = (x - w->mean[channel]) / std::sqrt(w->variance[channel] + w->epsilon);
+      const double sum = norm * w->gamma[channel] + w->beta[channel] + (*shortcut)[k];
+      return expected{std::max(0.0, sum), std::max(std::fabs(norm), std::fabs(sum))};
+    });
+  });
+  e.baselines([=](const baselines::table& t) {
+    return [=] {
+      t.batch_norm_inference_nchw(w->x.data(), w->y.data(), sh.batch, sh.channels, w->cols, w->mean.data(),
+                                  w->variance.data(), w->gamma.data(), w->beta.data(), static_cast<float>(w->epsilon));
+      t.add_relu(w->y.data(), shortcut->data(), w->y.size());
+    };
+  });
   e.library([=] {
     const simdnorm::tensor_view<const float> x(w->x.data(), {sh.batch, sh.channels, sh.side, sh.side});
+    const simdnorm::tensor_view<const float> z(shortcut->data(), {sh.batch, sh.channels, sh.side, sh.side});
     const simdnorm::tensor_view<float> y(w->y.data(), {sh.batch, sh.channels, sh.side, sh.side});
-    if (norm == channel_norm::training) return require(simdnorm::batch_norm_training(x, y, training_call(*w, s)));
-    if (norm == channel_norm::inference) {
-      return require(simdnorm::batch_norm_inference(
-          x, y, params(w->mean), params(w->variance),
-          {.epsilon = w->epsilon, .gamma = params(w->gamma), .beta = params(w->beta), .pad = {}, .exec = s.exec}));
-    }
-    simdnorm::group_norm_options o;
-    o.gamma = params(w->gamma);
-    o.beta = params(w->beta);
-    o.exec = s.exec;
-    require(simdnorm::group_norm(x, y, groups, o));
+    require(simdnorm::batch_norm_inference_add(
+        x, z, y, params(w->mean), params(w->variance),
+        {.epsilon = w->epsilon, .gamma = params(w->gamma), .beta = params(w->beta), .pad = {}, .exec = s.exec}));
   });
   return c;
 }
@@ -1040,7 +1212,9 @@ constexpr kernel_row kernel_rows[] = {
     {"add_rms_norm", fused_section, add_norm_shapes, add_norm<false>, false},
     {"layer_norm_silu", fused_section, fused_norm_shapes, layer_norm_silu, false},
     {"gated_rms_norm", fused_section, fused_norm_shapes, gated_rms_norm, false},
-    {"rms_norm_heads", fused_section, head_shapes, rms_norm_heads, false},
+    {"rms_norm_heads", fused_section, head_shapes, norm_of_heads<row_oracle::norm::rms>, false},
+    {"layer_norm_heads", fused_section, other_head_shapes, norm_of_heads<row_oracle::norm::layer>, false},
+    {"l2_norm_heads", fused_section, other_head_shapes, norm_of_heads<row_oracle::norm::l2>, false},
     {"batch_norm_training", training_section, batch_norm_training_shapes, batch_norm_training, true},
     {"batch_norm_inference", inference_section, batch_norm_inference_shapes, batch_norm_inference, true},
     {"batch_norm_inference_add", inference_section, batch_norm_inference_shapes, batch_norm_inference_add, false},
@@ -1050,6 +1224,8 @@ constexpr kernel_row kernel_rows[] = {
     {"standardize_inverse", scaling_section, transform_shapes, standardize_inverse, false},
     {"min_max", scaling_section, standardize_shapes, min_max, true},
     {"max_abs", scaling_section, transform_shapes, max_abs, false},
+    {"scaling_halves", scaling_section, transform_shapes, scaling_halves, false},
+    {"column_accumulator", moments_section, accumulator_shapes, column_accumulator, false},
     {"columns_with_gaps", gaps_section, gaps_shapes, columns_with_gaps, false},
 };
 
@@ -1218,6 +1394,13 @@ contest column_statistics_contest(const setup& s, bool dry) {
 
 // ---- peers ---------------------------------------------------------------------------------------------------
 
+// scalar is the fallback, and takes a tenth of the run for a line that tells nothing more.
+void drop_scalar(contest& c, const setup& s, std::size_t from) {
+  std::erase_if(c.contestants, [&, i = std::size_t{0}](const contestant& each) mutable {
+    return i++ >= from && each.variant == "scalar" && s.isas.size() > 1;
+  });
+}
+
 // The library in place, for peers that have no other way. Gamma is 1: any other would let columns die
 // away, through the subnormals, when a row is normalized over and over.
 void library_in_place(contest& c, const setup& s, const shared_work& w, simdnorm_peer_operation op) {
@@ -1226,7 +1409,7 @@ void library_in_place(contest& c, const setup& s, const shared_work& w, simdnorm
   const auto kind = layer ? row_oracle::norm::layer : row_oracle::norm::rms;
   c.oracles.push_back([=] { oracle->fit(kind, w->x.data(), w->rows, w->cols, w->epsilon, w->limit); });
   kernel_entry e = entry(c, s, layer ? "layer_norm" : "rms_norm", w->rows, w->cols, 2 * w->bytes(), [=] {
-    return oracle->error(w->x.data(), w->z.data(), w->ones.data(), layer ? w->beta.data() : nullptr);
+    return oracle->error(w->x.data(), w->z.data(), w->ones.data(), layer ? w->shifts.data() : nullptr);
   });
   e.common.in_place = true;
   const std::size_t before = c.contestants.size();
@@ -1235,32 +1418,64 @@ void library_in_place(contest& c, const setup& s, const shared_work& w, simdnorm
     const simdnorm::matrix_view<float> out{w->z.data(), w->rows, w->cols};
     simdnorm::layer_norm_options o = layer_norm_call(*w, s);
     o.gamma = params(w->ones);
+    o.beta = params(w->shifts);
     if (layer) return require(simdnorm::layer_norm(in, out, o));
     require(simdnorm::rms_norm(in, out, {.epsilon = w->epsilon, .weight = params(w->ones), .exec = s.exec}));
   });
-  // scalar in place tells nothing more and takes a tenth of the run.
-  std::erase_if(c.contestants, [&, i = std::size_t{0}](const contestant& each) mutable {
-    return i++ >= before && each.variant == "scalar" && s.isas.size() > 1;
+  drop_scalar(c, s, before);
+}
+
+// The same of channels. Inference is over and over what leaves every value where it is, but for rounding: gamma
+// undoes the deviation, beta the mean.
+void channels_in_place(contest& c, const setup& s, const shared_work& w, channel_norm norm, const tensor_shape& sh) {
+  kernel_entry e = channel_entry(c, s, w, norm, [=] {
+    return channel_error(*w, sh, groups_of(norm, sh), norm == channel_norm::inference, w->z.data(), w->ones.data(),
+                         w->shifts.data());
   });
+  e.common.in_place = true;
+  const std::size_t before = c.contestants.size();
+  e.library([=] { call_channel_norm(*w, s, norm, sh, w->z.data(), w->z.data(), params(w->ones), params(w->shifts)); });
+  drop_scalar(c, s, before);
+}
+
+// What is worked on in place, with its parameters.
+void prepare_in_place(work& w, bool inference) {
+  w.ones = buffer<float>(w.gamma.size());
+  w.shifts = buffer<float>(w.gamma.size());
+  for (std::size_t j = 0; j < w.ones.size(); ++j) {
+    w.ones[j] = inference ? std::sqrt(w.variance[j] + static_cast<float>(w.epsilon)) : 1;
+    w.shifts[j] = inference ? w.mean[j] : w.beta[j];
+  }
+  w.z = buffer<float>(w.rows * w.cols);
+  std::memcpy(w.z.data(), w.x.data(), w.z.size() * sizeof(float));
 }
 
 // One peer, prepared on the contest's buffers, or a line that says why not.
-void add_peer(contest& c, const setup& s, const shared_work& w, const peer& p, simdnorm_peer_operation op, bool dry) {
+void add_peer(contest& c, const setup& s, const shared_work& w, const peer& p, simdnorm_peer_operation op,
+              const tensor_shape* tensor, bool dry) {
   const bool in_place = p.table->in_place != 0;
   float* const to = in_place ? w->z.data() : w->y.data();
   std::shared_ptr<void> handle;
   if (!dry) {
     char why[512] = "";
-    const simdnorm_peer_task task = {op,
-                                     w->rows,
-                                     w->cols,
-                                     in_place ? to : w->x.data(),
-                                     to,
-                                     in_place ? w->ones.data() : w->gamma.data(),
-                                     w->beta.data(),
-                                     w->mean.data(),
-                                     w->variance.data(),
-                                     static_cast<float>(w->epsilon)};
+    simdnorm_peer_task task = {};
+    task.operation = op;
+    task.rows = w->rows;
+    task.cols = w->cols;
+    task.x = in_place ? to : w->x.data();
+    task.y = to;
+    task.gamma = in_place ? w->ones.data() : w->gamma.data();
+    task.beta = in_place ? w->shifts.data() : w->beta.data();
+    task.mean = w->mean.data();
+    task.variance = w->variance.data();
+    task.epsilon = op == SIMDNORM_PEER_L2_NORM ? 1e-12f : static_cast<float>(w->epsilon);
+    task.residual = w->residual.data();
+    if (tensor) {
+      task.batch = tensor->batch;
+      task.channels = tensor->channels;
+      task.height = task.width = tensor->side;
+      task.groups = op == SIMDNORM_PEER_GROUP_NORM ? 32 : tensor->channels;
+    }
     void* const made = p.table->prepare(p.table, &task, why, sizeof why);
     if (!made) {
       c.absent.push_back(p.name + ": " + (why[0] ? why : "it does not say why"));
@@ -1273,7 +1488,7 @@ void add_peer(contest& c, const setup& s, const shared_work& w, const peer& p, s
     return each.kernel != "copy" && each.in_place == in_place;
   });
   kernel_entry e{c, s, *like};
-  e.common.role = p.table->library ? role::library : role::code;
+  e.common.role = p.table->own_layout ? role::own_layout : p.table->library ? role::library : role::code;
   e.add(p.name, {}, [handle, run = p.table->run] { run(handle.get()); });
   if (p.table->finish) c.contestants.back().finish = [handle, f = p.table->finish] { f(handle.get()); };
 }
@@ -1292,7 +1507,39 @@ constexpr peer_row peer_rows[] = {
     {SIMDNORM_PEER_BATCH_NORM_INFERENCE, peer_batch_norm_shapes, batch_norm_inference},
     {SIMDNORM_PEER_STANDARDIZE, peer_scaling_shapes, standardize},
     {SIMDNORM_PEER_MIN_MAX, peer_scaling_shapes, min_max},
+    {SIMDNORM_PEER_ADD_LAYER_NORM, peer_add_norm_shapes, add_norm<true>},
+    {SIMDNORM_PEER_ADD_RMS_NORM, peer_add_norm_shapes, add_norm<false>},
+    {SIMDNORM_PEER_L2_NORM, l2_norm_shapes, l2_norm},
 };
+struct peer_channel_row {
+  simdnorm_peer_operation op;
+  channel_norm norm;
+  std::span<const tensor_shape> shapes;
+};
+constexpr peer_channel_row peer_channel_rows[] = {
+    {SIMDNORM_PEER_BATCH_NORM_TRAINING_NCHW, channel_norm::training, peer_channel_shapes},
+    {SIMDNORM_PEER_BATCH_NORM_INFERENCE_NCHW, channel_norm::inference, peer_channel_shapes},
+    {SIMDNORM_PEER_GROUP_NORM, channel_norm::group, peer_group_shapes},
+    {SIMDNORM_PEER_INSTANCE_NORM, channel_norm::instance, peer_instance_shapes},
+};
+
+contest empty_peer_contest(const shared_work& w, const char* title) {
+  contest c;
+  c.title = title;
+  c.data.push_back({"", "max_ulp", [] {}});
+  c.poison = [w] {
+    std::memset(w->y.data(), 0xff, w->y.size() * sizeof(float));
+    if (w->z.size() > 0) std::memcpy(w->z.data(), w->x.data(), w->z.size() * sizeof(float));
+  };
+  return c;
+}
+
+// Peers that are here but lack the operation are named.
+void name_those_without(contest& c, const std::vector<peer>& peers, simdnorm_peer_operation op) {
+  for (const peer& p : peers) {
+    if (p.table && !p.table->own_layout && !p.has(op)) c.without.push_back(p.name);
+  }
+}
 
 // Some peers take the parameters in when they are prepared: these stay the same from the check to the
 // measurement, and the error is judged as docs/numerics.md does with gamma and beta.
@@ -1306,26 +1553,47 @@ contest peer_contest(const setup& s, const std::vector<peer>& peers, const peer_
     trained_parameters(*w);
     fill_normal(w->mean, data_mean, 0.1, 5);
     fill_normal(w->variance, 1.0, 0.1, 6);
-    if (in_place) {
-      w->ones = buffer<float>(sh.cols);
-      for (float& v : w->ones) v = 1;
-      w->z = buffer<float>(sh.rows * sh.cols);
-      std::memcpy(w->z.data(), w->x.data(), w->z.size() * sizeof(float));
-    }
+    if (in_place) prepare_in_place(*w, false);
   }
-  contest c;
-  c.title = sh.whose;
-  c.data.push_back({"", "max_ulp", [] {}});
-  c.poison = [w] {
-    std::memset(w->y.data(), 0xff, w->y.size() * sizeof(float));
-    if (w->z.size() > 0) std::memcpy(w->z.data(), w->x.data(), w->z.size() * sizeof(float));
-  };
+  contest c = empty_peer_contest(w, sh.whose);
   add_copies(c, s, w);
+  const std::size_t before = c.contestants.size();
   row.add(c, s, w);
+  if (row.op >= SIMDNORM_PEER_ADD_LAYER_NORM) drop_scalar(c, s, before);
   if (in_place) library_in_place(c, s, w, row.op);
   for (const peer& p : peers) {
-    if (p.has(row.op) && (row_wise || p.table->in_place == 0)) add_peer(c, s, w, p, row.op, dry);
+    if (p.has(row.op) && (row_wise || p.table->in_place == 0)) add_peer(c, s, w, p, row.op, nullptr, dry);
   }
+  name_those_without(c, peers, row.op);
+  return c;
+}
+
+contest peer_channel_contest(const setup& s, const std::vector<peer>& peers, const peer_channel_row& row,
+                             const tensor_shape& sh, bool dry) {
+  const shared_work w = channel_work(sh, dry);
+  w->limit = sample_elements / 4;  // a long double of each, for every peer
+  const bool in_place = row.norm != channel_norm::training && std::ranges::any_of(peers, [&](const peer& p) {
+                          return p.has(row.op) && p.table->in_place != 0;
+                        });
+  if (!dry) {
+    fill_normal(w->x, data_mean, 1.0, 1);
+    trained_parameters(*w);
+    if (in_place) prepare_in_place(*w, row.norm == channel_norm::inference);
+  }
+  contest c = empty_peer_contest(w, sh.whose);
+  add_copies(c, s, w);
+  const std::size_t before = c.contestants.size();
+  add_channel_norm(c, s, w, row.norm, sh);
+  drop_scalar(c, s, before);
+  if (in_place) channels_in_place(c, s, w, row.norm, sh);
+  for (const peer& p : peers) {
+    if (p.has(row.op) && (in_place || p.table->in_place == 0)) add_peer(c, s, w, p, row.op, &sh, dry);
+  }
+  const std::string side = std::to_string(sh.side);
+  for (contestant& each : c.contestants) {
+    each.shape = std::to_string(sh.batch) + "x" + std::to_string(sh.channels) + "x" + side + "x" + side;
+  }
+  name_those_without(c, peers, row.op);
   return c;
 }
 
@@ -1370,6 +1638,9 @@ std::vector<planned_contest> synthetic_contests(const setup& s) {
       all.push_back({channel_section, sh.quick, [=, &sh](bool dry) { return channel_contest(s, norm, sh, dry); }});
     }
   }
+  for (const tensor_shape& sh : channel_shapes) {
+    all.push_back({channel_section, false, [=, &sh](bool dry) { return residual_contest(s, sh, dry); }});
+  }
   for (const channel_norm norm : {channel_norm::group, channel_norm::instance}) {
     for (const tensor_shape& sh : group_shapes) {
       all.push_back({channel_section, sh.quick, [=, &sh](bool dry) { return channel_contest(s, norm, sh, dry); }});
@@ -1397,7 +1668,23 @@ std::vector<planned_contest> peer_contests(const setup& s, const std::vector<pee
           {peers_section, sh.quick, [=, &row, &sh, &peers](bool dry) { return peer_contest(s, peers, row, sh, dry); }});
     }
   }
+  for (const peer_channel_row& row : peer_channel_rows) {
+    for (const tensor_shape& sh : row.shapes) {
+      all.push_back({peers_section, sh.quick,
+                     [=, &row, &sh, &peers](bool dry) { return peer_channel_contest(s, peers, row, sh, dry); }});
+    }
+  }
   return all;
+}
+
+std::vector<std::string> peer_kernel_names() {
+  std::vector<std::string> names;
+  const std::vector<peer> nobody;
+  for (const planned_contest& p : peer_contests({}, nobody)) {
+    const std::string name = p.make(true).contestants.back().kernel;
+    if (names.empty() || names.back() != name) names.push_back(name);
+  }
+  return names;
 }
 
 // ---- real numbers -----------------------------------------------------------------------------------------------

@@ -30,6 +30,9 @@ std::vector<planned_contest> synthetic_contests(const setup& s);
 // The grid of --peers: the library, the baselines and the peers, which must outlive the contests.
 std::vector<planned_contest> peer_contests(const setup& s, const std::vector<peer>& peers);
 
+// Kernels of that grid, in its order: what --kernel takes beside --peers.
+std::vector<std::string> peer_kernel_names();
+
 // Real activations: a padded batch of embedded sentences, the embedding table they came from, and
 // the LayerNorm parameters that the model was trained with.
 struct activations {

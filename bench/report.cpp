@@ -71,7 +71,7 @@ std::string error_text(double v) {
 
 // Runs of one name sit next to each other; "128x768" of "layer_norm/f32/avx512/128x768".
 std::string shape_of(const result& r) {
-  return std::to_string(r.rows) + "x" + std::to_string(r.cols);
+  return r.shape;
 }
 
 double working_set(const result& r) {

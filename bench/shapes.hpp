@@ -62,6 +62,7 @@ inline constexpr shape add_norm_shapes[] = {
 };
 inline constexpr shape fused_norm_shapes[] = {{128, 768, "128 tokens of 768 features", true}};
 inline constexpr shape head_shapes[] = {{512 * 32, 128, "QK norm of 512 tokens, 32 heads of 128", true}};
+inline constexpr shape other_head_shapes[] = {{512 * 32, 128, "512 tokens, 32 heads of 128"}};
 
 // Two bytes an element: beside f32 in L1, L2, L3 and memory.
 inline constexpr shape half_shapes[] = {
@@ -114,6 +115,7 @@ inline constexpr shape transform_shapes[] = {
     {10000, 30, "a table of 30 features"},
 };
 
+inline constexpr shape accumulator_shapes[] = {{65536, 64, "65536 samples of 64 features, 1000 at a time"}};
 inline constexpr shape gaps_shapes[] = {{65536, 64, "65536 samples of 64 features"}};
 
 // bench/run --peers: one token to a long batch, then columns one off from each power of two, where
@@ -157,6 +159,8 @@ inline constexpr shape peer_row_shapes[] = {
 inline constexpr shape peer_batch_norm_shapes[] = {
     {256, 64, "", true}, {4096, 256, "", true}, {65536, 64, ""}, {1024, 4096, "", true}};
 inline constexpr shape peer_scaling_shapes[] = {{65536, 64, "", true}, {1024, 4096, ""}};
+inline constexpr shape peer_add_norm_shapes[] = {
+    {16, 768, ""}, {128, 768, "", true}, {4096, 768, ""}, {128, 4096, ""}, {2048, 4096, ""}};
 
 // [batch, channels, side, side]: ResNet-50's stages at a batch of 32, and one image.
 struct tensor_shape {
@@ -172,6 +176,22 @@ inline constexpr tensor_shape channel_shapes[] = {
 inline constexpr tensor_shape group_shapes[] = {
     {8, 320, 32, "8x320x32x32 in 32 groups: a U-Net of Stable Diffusion", true},
     {32, 256, 14, "32x256x14x14 in 32 groups"},
+};
+inline constexpr tensor_shape peer_channel_shapes[] = {
+    {32, 64, 56, "ResNet-50 stage 2, 32 images"}, {1, 64, 112, "ResNet-50 conv1, one image"},
+    {8, 128, 28, "ResNet-50 stage 3, 8 images"},  {8, 256, 14, "ResNet-50 stage 4, 8 images", true},
+    {16, 512, 7, "ResNet-50 stage 5, 16 images"},
+};
+inline constexpr tensor_shape peer_group_shapes[] = {
+    {8, 64, 56, "32 groups"},
+    {2, 320, 64, "32 groups: a U-Net of Stable Diffusion"},
+    {8, 256, 14, "32 groups", true},
+    {2, 1280, 8, "32 groups: the U-Net's deepest level"},
+};
+inline constexpr tensor_shape peer_instance_shapes[] = {
+    {8, 64, 56, ""},
+    {1, 128, 128, "style transfer, one image of 512x512"},
+    {8, 256, 14, "", true},
 };
 
 // The statistics algorithms side by side.

@@ -84,6 +84,29 @@ inline bool with_row_mask(const simdnorm_padding& padding, Work work) {
   return false;
 }
 
+// Whether a mask of rows says of all of n rows that they are real. Often they are, and then nothing need be listed.
+[[maybe_unused]] inline bool all_rows_real(const simdnorm_padding& padding, size_t first, size_t n) {
+  const auto* mask = static_cast<const uint8_t*>(padding.data);
+  if (padding.kind == SIMDNORM_PADDING_ROW_MASK) {
+    constexpr uint64_t ones = 0x0101010101010101, tops = 0x8080808080808080;
+    uint64_t zeros = 0;  // a top bit for every byte of 0 (and perhaps for a byte of 1 above one)
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+      uint64_t bytes;
+      __builtin_memcpy(&bytes, mask + first + i, 8);
+      zeros |= (bytes - ones) & ~bytes & tops;
+    }
+    for (; i < n; ++i) zeros |= mask[first + i] == 0;
+    return zeros == 0;
+  }
+  unsigned bits = 0xff;
+  size_t i = 0;
+  for (; i < n && (first + i) % 8 != 0; ++i) bits &= bit_at(mask, first + i) ? 0xff : 0;
+  for (; i + 8 <= n; i += 8) bits &= mask[(first + i) / 8];
+  for (; i < n; ++i) bits &= bit_at(mask, first + i) ? 0xff : 0;
+  return bits == 0xff;
+}
+
 // The first run of rows that `real(row)` says are real, from `row` on and below `end`.
 template <class Real>
 inline row_run next_run_where(size_t row, size_t end, Real real) {

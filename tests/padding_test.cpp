@@ -293,6 +293,53 @@ TEST_P(padding_test, a_short_row_has_the_bits_of_a_narrow_matrix) {
   }
 }
 
+// Runs of real rows and of padded ones, long and short, of `longest` rows at most; and the same rows as other masks.
+std::vector<mask> runs_of_rows(std::size_t rows, std::size_t longest, std::uint64_t seed) {
+  generator g(seed);
+  mask m;
+  m.kind = SIMDNORM_PADDING_ROW_MASK;
+  for (bool real = g.below(2) != 0; m.rows.size() < rows; real = !real)
+    m.rows.resize(std::min(rows, m.rows.size() + g.between(1, longest)), real ? 255 : 0);
+  const std::size_t tokens = rows / 12;
+  std::vector<std::int64_t> lengths;
+  for (std::size_t b = 0; b < rows / tokens; ++b)
+    lengths.push_back(static_cast<std::int64_t>(g.below(3) == 0 ? g.below(2) * tokens : g.between(0, tokens)));
+  const auto end = static_cast<std::int64_t>(rows);
+  return {m, as_row_mask_bits(m, rows), sequences(lengths, tokens), packed_sequences(end / 3 + 1, end - 40, seed)};
+}
+
+// Rows: every real row has the bits that it has alone, every padded one is zeros or left alone, however real and padded
+// rows follow each other.
+TEST_P(padding_test, real_rows_have_the_bits_that_they_have_alone) {
+  for (const operation op : all_operations()) {
+    if (!is_row_wise(op)) continue;
+    for (const std::size_t cols : {5, 32, 65}) {
+      const std::size_t rows = 1020;
+      const problem p = make_problem(cols, rows, cols, flavour::normal, true);
+      const result plain = run(op, p);
+      for (const std::size_t longest : {2, 12, 70, 600})
+        for (mask& m : runs_of_rows(rows, longest, cols + longest))
+          for (const simdnorm_padding_fill fill : {SIMDNORM_FILL_ZERO, SIMDNORM_FILL_KEEP}) {
+            setup s;
+            s.pad = m;
+            s.pad.fill = fill;
+            const result masked = run(op, p, s);
+            ASSERT_EQ(masked.status, SIMDNORM_OK);
+            ASSERT_TRUE(masked.intact);
+            for (std::size_t k = 0; k < masked.y.size(); ++k) {
+              const std::uint32_t padded = fill == SIMDNORM_FILL_ZERO ? 0 : unwritten;
+              const std::uint32_t expected = m.real(k / cols, 0) ? bits_of(plain.y[k]) : padded;
+              ASSERT_EQ(bits_of(masked.y[k]), expected) << name_of(op) << ", row " << k / cols << ", kind " << m.kind;
+            }
+            for (std::size_t k = 0; k + rows <= plain.f32.size() && k < 2 * rows; ++k) {
+              if (!m.real(k % rows, 0)) continue;
+              ASSERT_EQ(bits_of(masked.f32[k]), bits_of(plain.f32[k])) << name_of(op) << ", statistic of " << k % rows;
+            }
+          }
+    }
+  }
+}
+
 TEST_P(padding_test, every_form_of_the_same_mask_gives_the_same_bits) {
   for (const operation op : all_operations())
     for (const auto& [batch, tokens] :

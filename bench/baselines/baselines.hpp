@@ -28,10 +28,12 @@ struct table {
   // mask: a byte an element, rows * cols.
   void (*layer_norm_element_mask)(const float* x, float* y, size_t rows, size_t cols, const float* gamma,
                                   const float* beta, float epsilon, const uint8_t* mask);
-  // What stands before and behind a norm where it is not fused: h = x + residual; y = silu(y); y *= silu(z).
+  // What stands before and behind a norm where it is not fused: h = x + residual; y = silu(y); y *= silu(z);
+  // y = relu(y + z).
   void (*add)(const float* x, const float* residual, float* h, size_t n);
   void (*silu)(float* y, size_t n);
   void (*gate)(float* y, const float* z, size_t n);
+  void (*add_relu)(float* y, const float* z, size_t n);
 
   // Of two bytes an element, converted to f32 where it is loaded and rounded where it is stored.
   void (*layer_norm_bf16)(const uint16_t* x, uint16_t* y, size_t rows, size_t cols, const float* gamma,

@@ -15,7 +15,12 @@ const simdnorm_baselines::table& code = simdnorm_baselines::clang19_fast::functi
 
 class loops final : public job {
  public:
-  explicit loops(const simdnorm_peer_task& t) : t_(t), a_(t.cols), b_(t.cols), scratch_(2 * t.cols) {}
+  explicit loops(const simdnorm_peer_task& t)
+      : t_(t),
+        a_(parameters(t)),
+        b_(parameters(t)),
+        scratch_(2 * t.cols),
+        sum_(has_residual(t.operation) ? t.rows * t.cols : 0) {}
 
   void run() override {
     switch (t_.operation) {
@@ -35,6 +40,23 @@ class loops final : public job {
       case SIMDNORM_PEER_MIN_MAX:
         code.min_max_fit(t_.x, t_.rows, t_.cols, a_.data(), b_.data());
         return code.min_max_transform(t_.x, t_.y, t_.rows, t_.cols, a_.data(), b_.data(), scratch_.data());
+      case SIMDNORM_PEER_BATCH_NORM_TRAINING_NCHW:
+        return code.batch_norm_training_nchw(t_.x, t_.y, t_.batch, t_.channels, t_.cols, t_.gamma, t_.beta, t_.epsilon,
+                                             0.1f, a_.data(), b_.data());
+      case SIMDNORM_PEER_BATCH_NORM_INFERENCE_NCHW:
+        return code.batch_norm_inference_nchw(t_.x, t_.y, t_.batch, t_.channels, t_.cols, t_.mean, t_.variance,
+                                              t_.gamma, t_.beta, t_.epsilon);
+      case SIMDNORM_PEER_GROUP_NORM:
+      case SIMDNORM_PEER_INSTANCE_NORM:
+        return code.group_norm(t_.x, t_.y, t_.batch, t_.channels, t_.cols, t_.groups, t_.gamma, t_.beta, t_.epsilon);
+      case SIMDNORM_PEER_ADD_LAYER_NORM:
+        code.add(t_.x, t_.residual, sum_.data(), sum_.size());
+        return code.layer_norm(sum_.data(), t_.y, t_.rows, t_.cols, t_.gamma, t_.beta, t_.epsilon);
+      case SIMDNORM_PEER_ADD_RMS_NORM:
+        code.add(t_.x, t_.residual, sum_.data(), sum_.size());
+        return code.rms_norm(sum_.data(), t_.y, t_.rows, t_.cols, t_.gamma, t_.epsilon);
+      case SIMDNORM_PEER_L2_NORM:
+        return code.l2_norm(t_.x, t_.y, t_.rows, t_.cols, t_.epsilon);
       case SIMDNORM_PEER_OPERATIONS:
         break;
     }
@@ -42,7 +64,7 @@ class loops final : public job {
 
  private:
   simdnorm_peer_task t_;
-  std::vector<float> a_, b_, scratch_;
+  std::vector<float> a_, b_, scratch_, sum_;
 };
 
 std::unique_ptr<job> make(const simdnorm_peer_task& task) {
@@ -54,7 +76,7 @@ std::unique_ptr<job> make(const simdnorm_peer_task& task) {
 description open(const simdnorm_peer_setup&) {
   description d;
   d.version = SIMDNORM_PEER_CLANG_VERSION;
-  d.note = "two-pass C++, -O3 -ffast-math for this CPU; one thread";
+  d.note = "two-pass C++, -O3 -ffast-math for this CPU; one thread; a residual in a loop of its own";
   d.library = false;
   d.operations = (1u << SIMDNORM_PEER_OPERATIONS) - 1;
   d.make = make;

@@ -13,16 +13,23 @@
 extern "C" {
 #endif
 
-#define SIMDNORM_PEER_INTERFACE 1
+#define SIMDNORM_PEER_INTERFACE 2
 
 enum simdnorm_peer_operation {
   SIMDNORM_PEER_LAYER_NORM = 0,
   SIMDNORM_PEER_RMS_NORM = 1,
-  SIMDNORM_PEER_BATCH_NORM_TRAINING = 2,  /* [N, C]; running statistics need not be kept */
-  SIMDNORM_PEER_BATCH_NORM_INFERENCE = 3, /* [N, C] */
-  SIMDNORM_PEER_STANDARDIZE = 4,          /* fit and transform of the columns */
-  SIMDNORM_PEER_MIN_MAX = 5,              /* fit and transform of the columns, to [0, 1] */
-  SIMDNORM_PEER_OPERATIONS = 6
+  SIMDNORM_PEER_BATCH_NORM_TRAINING = 2,      /* [N, C]; running statistics need not be kept */
+  SIMDNORM_PEER_BATCH_NORM_INFERENCE = 3,     /* [N, C] */
+  SIMDNORM_PEER_STANDARDIZE = 4,              /* fit and transform of the columns */
+  SIMDNORM_PEER_MIN_MAX = 5,                  /* fit and transform of the columns, to [0, 1] */
+  SIMDNORM_PEER_BATCH_NORM_TRAINING_NCHW = 6, /* as 2 and 3, of the channels of [batch, channels, height, width] */
+  SIMDNORM_PEER_BATCH_NORM_INFERENCE_NCHW = 7,
+  SIMDNORM_PEER_GROUP_NORM = 8,
+  SIMDNORM_PEER_INSTANCE_NORM = 9,   /* groups is channels */
+  SIMDNORM_PEER_ADD_LAYER_NORM = 10, /* of x + residual; the sum need not be kept */
+  SIMDNORM_PEER_ADD_RMS_NORM = 11,
+  SIMDNORM_PEER_L2_NORM = 12, /* rows to unit length; epsilon is the least that they are divided by */
+  SIMDNORM_PEER_OPERATIONS = 13
 };
 
 struct simdnorm_peer_setup {
@@ -42,6 +49,10 @@ struct simdnorm_peer_task {
   const float *gamma, *beta;
   const float *mean, *variance; /* given to inference */
   float epsilon;
+  /* Of operations 6 to 9: rows is batch * channels, cols is height * width, and gamma, beta, mean and
+   * variance have channels entries instead of cols. */
+  size_t batch, channels, height, width, groups;
+  const float* residual; /* of operations 10 and 11: [rows, cols] */
 };
 
 struct simdnorm_peer {
@@ -50,6 +61,8 @@ struct simdnorm_peer {
   int threads;         /* what the peer says that it uses */
   int library;         /* 0: compiled loops, which stay out of the best library per shape */
   unsigned in_place;   /* 1: y is x */
+  unsigned own_layout; /* 1: works on a copy of x in a layout of its own, which nobody else has to serve: prepare and
+                          finish reorder; stays out of the best library, too */
   unsigned operations; /* bit 1 << simdnorm_peer_operation: it has that one */
 
   /* What a caller does once, not measured. NULL, and a reason, if it does not do that. self: this. */

@@ -4,13 +4,17 @@
 // simdnorm_peers::open, which may throw, as may the maker that it returns.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "peer.h"
 
@@ -30,7 +34,7 @@ class job {
 struct description {
   std::string version, note;
   int threads = 1;
-  bool library = true, in_place = false;
+  bool library = true, in_place = false, own_layout = false;
   unsigned operations = 0;
   std::function<std::unique_ptr<job>(const simdnorm_peer_task&)> make;
 };
@@ -39,6 +43,49 @@ description open(const simdnorm_peer_setup& setup);
 
 constexpr unsigned bit(simdnorm_peer_operation op) {
   return 1u << static_cast<unsigned>(op);
+}
+
+// Tasks over [batch, channels, height, width].
+constexpr bool has_channels(simdnorm_peer_operation op) {
+  return op == SIMDNORM_PEER_BATCH_NORM_TRAINING_NCHW || op == SIMDNORM_PEER_BATCH_NORM_INFERENCE_NCHW ||
+         op == SIMDNORM_PEER_GROUP_NORM || op == SIMDNORM_PEER_INSTANCE_NORM;
+}
+constexpr bool has_residual(simdnorm_peer_operation op) {
+  return op == SIMDNORM_PEER_ADD_LAYER_NORM || op == SIMDNORM_PEER_ADD_RMS_NORM;
+}
+inline std::vector<std::int64_t> dimensions(const simdnorm_peer_task& t) {
+  const auto d = [](std::size_t n) { return static_cast<std::int64_t>(n); };
+  if (has_channels(t.operation)) return {d(t.batch), d(t.channels), d(t.height), d(t.width)};
+  return {d(t.rows), d(t.cols)};
+}
+// Entries of gamma, beta, mean and variance.
+inline std::size_t parameters(const simdnorm_peer_task& t) {
+  return has_channels(t.operation) ? t.channels : t.cols;
+}
+
+// The fastest of several ways to the same result, where none is the fastest of every shape: a user would
+// have any of them.
+inline std::unique_ptr<job> fastest(const simdnorm_peer_task& t,
+                                    std::vector<std::function<std::unique_ptr<job>()>> ways) {
+  std::unique_ptr<job> best;
+  double least = 0;
+  for (const auto& way : ways) {
+    std::unique_ptr<job> candidate = way();
+    if (ways.size() == 1) return candidate;
+    candidate->run();
+    double seconds = 0;
+    for (int i = 0; i < 5; ++i) {
+      const auto start = std::chrono::steady_clock::now();
+      for (int k = 0; k < (t.rows * t.cols < 100000 ? 100 : 1); ++k) candidate->run();
+      const double s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+      if (i == 0 || s < seconds) seconds = s;
+    }
+    if (!best || seconds < least) {
+      best = std::move(candidate);
+      least = seconds;
+    }
+  }
+  return best;
 }
 
 namespace detail {
@@ -81,6 +128,7 @@ extern "C" __attribute__((visibility("default"))) const simdnorm_peer* simdnorm_
     o->threads = o->about.threads;
     o->library = o->about.library ? 1 : 0;
     o->in_place = o->about.in_place ? 1u : 0u;
+    o->own_layout = o->about.own_layout ? 1u : 0u;
     o->operations = o->about.operations;
     o->prepare = peers::detail::prepare;
     o->run = [](void* j) { static_cast<peers::job*>(j)->run(); };

@@ -54,10 +54,11 @@ class python_job final : public job {
  public:
   python_job(const std::string& name, int threads, const simdnorm_peer_task& t) {
     const auto at = [](const float* p) { return static_cast<unsigned long long>(reinterpret_cast<std::uintptr_t>(p)); };
-    PyObject* made = sure(PyObject_CallMethod(helper, "make", "siiKKKKKKKKd", name.c_str(), threads,
-                                              static_cast<int>(t.operation), static_cast<unsigned long long>(t.rows),
-                                              static_cast<unsigned long long>(t.cols), at(t.x), at(t.y), at(t.gamma),
-                                              at(t.beta), at(t.mean), at(t.variance), static_cast<double>(t.epsilon)));
+    const auto n = [](std::size_t size) { return static_cast<unsigned long long>(size); };
+    PyObject* made = sure(PyObject_CallMethod(
+        helper, "make", "siiKKKKKKKKd(KKKKK)", name.c_str(), threads, static_cast<int>(t.operation), n(t.rows),
+        n(t.cols), at(t.x), at(t.y), at(t.gamma), at(t.beta), at(t.mean), at(t.variance),
+        static_cast<double>(t.epsilon), n(t.batch), n(t.channels), n(t.height), n(t.width), n(t.groups)));
     owner_ = made;
     run_ = PyTuple_GetItem(made, 0);
     finish_ = PyTuple_GetItem(made, 1);
@@ -65,7 +66,8 @@ class python_job final : public job {
     if (!run_ || !finish_ || !objects) fail();
     if (objects == Py_None) return;
     layer_ = native(PyTuple_GetItem(objects, 0));
-    matrix_ = native(PyTuple_GetItem(objects, 1));
+    PyObject* matrices = PyTuple_GetItem(objects, 1);
+    for (Py_ssize_t i = 0; i < PyList_Size(matrices); ++i) matrices_.push_back(native(PyList_GetItem(matrices, i)));
     options_ = native(PyTuple_GetItem(objects, 2));
     void* const* table = *static_cast<void* const* const*>(layer_);
     function_ = reinterpret_cast<forward_inplace>(table[forward_inplace_place]);
@@ -75,7 +77,7 @@ class python_job final : public job {
 
   void run() override {
     if (function_) {
-      function_(layer_, matrix_, options_);
+      for (void* const m : matrices_) function_(layer_, m, options_);
       return;
     }
     PyObject* result = PyObject_CallNoArgs(run_);
@@ -91,7 +93,8 @@ class python_job final : public job {
 
  private:
   PyObject *owner_ = nullptr, *run_ = nullptr, *finish_ = nullptr;
-  void *layer_ = nullptr, *matrix_ = nullptr, *options_ = nullptr;
+  void *layer_ = nullptr, *options_ = nullptr;
+  std::vector<void*> matrices_;
   forward_inplace function_ = nullptr;
 
   // The native call does what Python's does, to the bit; the buffer is as before afterwards.

@@ -2,7 +2,8 @@
 """The half of python.cpp that is easier said in Python: peers that PyPI has as Python packages.
 
 open_peer(name, threads) -> (version, note, threads, works in place, operations)
-make(name, operation, rows, cols, x, y, gamma, beta, mean, variance, epsilon) -> (run, finish, native)
+make(name, threads, operation, rows, cols, x, y, gamma, beta, mean, variance, epsilon,
+     (batch, channels, height, width, groups)) -> (run, finish, native)
 
 Matrices come as addresses. run() is measured, finish() brings its result to y. native is None, or the
 objects of ncnn whose C++ python.cpp calls without Python.
@@ -12,7 +13,8 @@ import importlib.metadata
 import os
 import tempfile
 
-LAYER_NORM, RMS_NORM, BATCH_NORM_TRAINING, BATCH_NORM_INFERENCE, STANDARDIZE, MIN_MAX = range(6)
+(LAYER_NORM, RMS_NORM, BATCH_NORM_TRAINING, BATCH_NORM_INFERENCE, STANDARDIZE, MIN_MAX, BATCH_NORM_TRAINING_NCHW,
+ BATCH_NORM_INFERENCE_NCHW, GROUP_NORM, INSTANCE_NORM) = range(10)
 
 
 def view(address, *shape):
@@ -28,8 +30,9 @@ def open_peer(name, threads):
     if name == "ncnn":
         import ncnn
 
-        note = "C++ forward_inplace of one layer, called without Python; OpenMP"
-        return ncnn.__version__, note, threads, True, [LAYER_NORM, RMS_NORM]
+        note = "C++ forward_inplace of one layer, image by image, called without Python; OpenMP"
+        operations = [LAYER_NORM, RMS_NORM, BATCH_NORM_INFERENCE_NCHW, GROUP_NORM, INSTANCE_NORM]
+        return ncnn.__version__, note, threads, True, operations
     if name == "sklearn":
         import sklearn
         import sklearn.preprocessing
@@ -46,30 +49,49 @@ def open_peer(name, threads):
     raise ValueError("no peer " + name)
 
 
-def make_ncnn(operation, rows, cols, x, gamma, beta, epsilon, threads):
+def make_ncnn(operation, rows, cols, x, gamma, beta, mean, variance, epsilon, tensor, threads):
     import ncnn
 
+    batch, channels, height, width, groups = tensor
     net = ncnn.Net()
     net.opt.num_threads = threads
     for off in ("use_vulkan_compute", "use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic",
                 "use_bf16_storage", "use_packing_layout"):
         if hasattr(net.opt, off):
             setattr(net.opt, off, False)
-    kind = "LayerNorm" if operation == LAYER_NORM else "RMSNorm"
-    text = "7767517\n2 2\nInput in 0 1 in\n%s norm 1 1 in out 0=%d 1=%.9g 2=1\n" % (kind, cols, epsilon)
+    kind, parameters, weights = {
+        LAYER_NORM: ("LayerNorm", "0=%d 1=%.9g 2=1" % (cols, epsilon), (gamma, beta)),
+        RMS_NORM: ("RMSNorm", "0=%d 1=%.9g 2=1" % (cols, epsilon), (gamma,)),
+        BATCH_NORM_INFERENCE_NCHW: ("BatchNorm", "0=%d 1=%.9g" % (channels, epsilon), (gamma, mean, variance, beta)),
+        GROUP_NORM: ("GroupNorm", "0=%d 1=%d 2=%.9g 3=1" % (groups, channels, epsilon), (gamma, beta)),
+        INSTANCE_NORM: ("InstanceNorm", "0=%d 1=%.9g 2=1" % (channels, epsilon), (gamma, beta)),
+    }[operation]
+    size = channels if channels else cols
+    text = "7767517\n2 2\nInput in 0 1 in\n%s norm 1 1 in out %s\n" % (kind, parameters)
     with tempfile.TemporaryDirectory() as folder:
         at = os.path.join(folder, "norm")
         with open(at + ".param", "w") as f:
             f.write(text)
         with open(at + ".bin", "wb") as f:
-            for weight in (gamma, beta) if operation == LAYER_NORM else (gamma,):
-                f.write(view(weight, cols).tobytes())
+            for weight in weights:
+                f.write(view(weight, size).tobytes())
         if net.load_param(at + ".param") != 0 or net.load_model(at + ".bin") != 0:
             raise RuntimeError("it does not load a model of one " + kind)
     layer, options = net.layers()[1], net.opt
-    # A view of the buffer, not a copy: the check would find a copy's result missing.
-    matrix = ncnn.Mat(view(x, rows, cols))
-    return (lambda: layer.forward_inplace(matrix, options)), None, (layer, matrix, options, net)
+    # Views of the buffer, not copies: the check would find a copy's result missing.
+    if channels:
+        step = 4 * channels * height * width
+        matrices = [ncnn.Mat(view(x + n * step, channels, height, width)) for n in range(batch)]
+        if matrices[0].cstep != height * width:
+            raise RuntimeError("its planes have multiples of 16 bytes; a dense tensor's do not here")
+    else:
+        matrices = [ncnn.Mat(view(x, rows, cols))]
+
+    def run():
+        for matrix in matrices:
+            layer.forward_inplace(matrix, options)
+
+    return run, None, (layer, matrices, options, net)
 
 
 class allocating:
@@ -87,9 +109,9 @@ class allocating:
         self.result = None
 
 
-def make(name, threads, operation, rows, cols, x, y, gamma, beta, mean, variance, epsilon):
+def make(name, threads, operation, rows, cols, x, y, gamma, beta, mean, variance, epsilon, tensor):
     if name == "ncnn":
-        return make_ncnn(operation, rows, cols, x, gamma, beta, epsilon, threads)
+        return make_ncnn(operation, rows, cols, x, gamma, beta, mean, variance, epsilon, tensor, threads)
     source, target = view(x, rows, cols), view(y, rows, cols)
     if name == "sklearn":
         from sklearn.preprocessing import MinMaxScaler, StandardScaler

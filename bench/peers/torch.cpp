@@ -10,6 +10,12 @@
 #include <ATen/native/batch_norm.h>
 #include <ATen/native/layer_norm.h>
 #include <torch/headeronly/version.h>
+// The two headers give different types the same names.
+#define forward_fn group_norm_forward_fn
+#define backward_fn group_norm_backward_fn
+#include <ATen/native/group_norm.h>
+#undef forward_fn
+#undef backward_fn
 
 #include <cmath>
 #include <cstring>
@@ -26,20 +32,25 @@ at::Tensor over(const float* data, at::IntArrayRef shape) {
 
 // Tensors over a task's buffers.
 struct tensors {
-  std::int64_t rows, cols;
+  std::int64_t rows, cols, batch, channels, groups;
   float epsilon;
-  at::Tensor x, y, gamma, beta, mean, variance;
+  at::Tensor x, y, gamma, beta, mean, variance, residual;
 
   explicit tensors(const simdnorm_peer_task& t)
       : rows(static_cast<std::int64_t>(t.rows)),
         cols(static_cast<std::int64_t>(t.cols)),
+        batch(static_cast<std::int64_t>(t.batch)),
+        channels(static_cast<std::int64_t>(parameters(t))),
+        groups(static_cast<std::int64_t>(t.groups)),
         epsilon(t.epsilon),
-        x(over(t.x, {rows, cols})),
-        y(over(t.y, {rows, cols})),
-        gamma(over(t.gamma, {cols})),
-        beta(over(t.beta, {cols})),
-        mean(over(t.mean, {cols})),
-        variance(over(t.variance, {cols})) {}
+        x(over(t.x, dimensions(t))),
+        y(over(t.y, dimensions(t))),
+        gamma(over(t.gamma, {channels})),
+        beta(over(t.beta, {channels})),
+        mean(over(t.mean, {channels})),
+        variance(over(t.variance, {channels})) {
+    if (has_residual(t.operation)) residual = over(t.residual, {rows, cols});
+  }
 };
 
 class operators final : public job {
@@ -48,8 +59,8 @@ class operators final : public job {
       : inference_(),
         t_(t),
         operation_(t.operation),
-        running_mean_(at::zeros({t_.cols})),
-        running_variance_(at::ones({t_.cols})) {}
+        running_mean_(at::zeros({t_.channels})),
+        running_variance_(at::ones({t_.channels})) {}
 
   void run() override {
     const c10::InferenceMode no_autograd;
@@ -61,7 +72,23 @@ class operators final : public job {
       case SIMDNORM_PEER_RMS_NORM:
         result_ = at::rms_norm(t_.x, {t_.cols}, t_.gamma, t_.epsilon);
         break;
+      case SIMDNORM_PEER_ADD_LAYER_NORM:
+        result_ = at::layer_norm(at::add(t_.x, t_.residual), {t_.cols}, t_.gamma, t_.beta, t_.epsilon);
+        break;
+      case SIMDNORM_PEER_ADD_RMS_NORM:
+        result_ = at::rms_norm(at::add(t_.x, t_.residual), {t_.cols}, t_.gamma, t_.epsilon);
+        break;
+      case SIMDNORM_PEER_L2_NORM:  // as torch.nn.functional.normalize
+        result_ = at::div(t_.x, at::linalg_vector_norm(t_.x, 2, {-1}, true).clamp_min_(t_.epsilon));
+        break;
+      case SIMDNORM_PEER_GROUP_NORM:
+        result_ = at::group_norm(t_.x, t_.groups, t_.gamma, t_.beta, t_.epsilon, false);
+        break;
+      case SIMDNORM_PEER_INSTANCE_NORM:
+        result_ = at::instance_norm(t_.x, t_.gamma, t_.beta, {}, {}, true, 0.1, t_.epsilon, false);
+        break;
       case SIMDNORM_PEER_BATCH_NORM_TRAINING:
+      case SIMDNORM_PEER_BATCH_NORM_TRAINING_NCHW:
         result_ =
             at::batch_norm(t_.x, t_.gamma, t_.beta, running_mean_, running_variance_, true, 0.1, t_.epsilon, false);
         break;
@@ -97,7 +124,10 @@ class kernels final : public job {
       : inference_(),
         t_(t),
         operation_(t.operation),
-        a_(at::empty({t.operation == SIMDNORM_PEER_LAYER_NORM ? t_.rows : t_.cols})),
+        a_(at::empty({t.operation == SIMDNORM_PEER_LAYER_NORM ? t_.rows
+                      : t.operation == SIMDNORM_PEER_GROUP_NORM || t.operation == SIMDNORM_PEER_INSTANCE_NORM
+                          ? t_.batch * t_.groups
+                          : t_.channels})),
         b_(at::empty_like(a_)) {}
 
   void run() override {
@@ -105,11 +135,18 @@ class kernels final : public job {
       case SIMDNORM_PEER_LAYER_NORM:
         layer_norm_(t_.x, t_.gamma, t_.beta, t_.rows, t_.cols, t_.epsilon, &t_.y, &a_, &b_);
         return;
-      case SIMDNORM_PEER_BATCH_NORM_TRAINING: {
+      case SIMDNORM_PEER_GROUP_NORM:
+      case SIMDNORM_PEER_INSTANCE_NORM:
+        group_norm_(t_.x, t_.gamma, t_.beta, t_.batch, t_.channels, t_.rows * t_.cols / (t_.batch * t_.channels),
+                    t_.groups, t_.epsilon, t_.y, a_, b_);
+        return;
+      case SIMDNORM_PEER_BATCH_NORM_TRAINING:
+      case SIMDNORM_PEER_BATCH_NORM_TRAINING_NCHW: {
         statistics_(a_, b_, t_.x);  // means, sums of squared deviations
         float* const scale = b_.data_ptr<float>();
-        for (std::int64_t j = 0; j < t_.cols; ++j) {
-          scale[j] = 1 / std::sqrt(scale[j] / static_cast<float>(t_.rows) + t_.epsilon);
+        const auto count = static_cast<float>(t_.rows * t_.cols / t_.channels);
+        for (std::int64_t j = 0; j < t_.channels; ++j) {
+          scale[j] = 1 / std::sqrt(scale[j] / count + t_.epsilon);
         }
         transform_(t_.y, t_.x, t_.gamma, t_.beta, a_, b_, at::Tensor(), at::Tensor(), true, t_.epsilon);
         return;
@@ -125,6 +162,7 @@ class kernels final : public job {
   simdnorm_peer_operation operation_;
   at::Tensor a_, b_;
   at::native::forward_fn layer_norm_ = chosen<std::remove_cvref_t<decltype(at::native::LayerNormKernel)>>();
+  at::native::group_norm_forward_fn group_norm_ = chosen<std::remove_cvref_t<decltype(at::native::GroupNormKernel)>>();
   at::native::batch_norm_fn transform_ = chosen<std::remove_cvref_t<decltype(at::native::batch_norm_cpu_stub)>>();
   at::native::batch_norm_collect_stats_fn statistics_ =
       chosen<std::remove_cvref_t<decltype(at::native::batch_norm_cpu_collect_stats_stub)>>();
@@ -137,14 +175,17 @@ description open(const simdnorm_peer_setup& setup) {
   description d;
   d.version = TORCH_VERSION;
   d.threads = at::get_num_threads();
-  d.operations =
-      bit(SIMDNORM_PEER_LAYER_NORM) | bit(SIMDNORM_PEER_BATCH_NORM_TRAINING) | bit(SIMDNORM_PEER_BATCH_NORM_INFERENCE);
+  d.operations = bit(SIMDNORM_PEER_LAYER_NORM) | bit(SIMDNORM_PEER_BATCH_NORM_TRAINING) |
+                 bit(SIMDNORM_PEER_BATCH_NORM_INFERENCE) | bit(SIMDNORM_PEER_BATCH_NORM_TRAINING_NCHW) |
+                 bit(SIMDNORM_PEER_BATCH_NORM_INFERENCE_NCHW) | bit(SIMDNORM_PEER_GROUP_NORM) |
+                 bit(SIMDNORM_PEER_INSTANCE_NORM);
   if (std::string(setup.name) == "torch_kernel") {
     d.note = "the CPU kernels without the operators, into the given output; RMS norm has none of its own";
     d.make = [](const simdnorm_peer_task& t) { return std::make_unique<kernels>(t); };
   } else {
-    d.operations |= bit(SIMDNORM_PEER_RMS_NORM);
-    d.note = "operators from C++ in inference mode; they allocate their output";
+    d.operations |= bit(SIMDNORM_PEER_RMS_NORM) | bit(SIMDNORM_PEER_ADD_LAYER_NORM) | bit(SIMDNORM_PEER_ADD_RMS_NORM) |
+                    bit(SIMDNORM_PEER_L2_NORM);
+    d.note = "operators from C++ in inference mode; they allocate their output; a residual is an addition before";
     d.make = [](const simdnorm_peer_task& t) { return std::make_unique<operators>(t); };
   }
   return d;

@@ -76,16 +76,15 @@ struct group_norm_options {
 namespace detail {
 
 inline simdnorm_group_norm_options c_options(const group_norm_options& options) noexcept {
-  simdnorm_group_norm_options c = simdnorm_group_norm_defaults();
-  c.epsilon = options.epsilon;
-  c.gamma = c_vector(options.gamma);
-  c.beta = c_vector(options.beta);
-  c.mean = c_vector(options.mean_out);
-  c.rstd = c_vector(options.rstd_out);
-  c.padding = options.pad.c;
-  c.executor = options.exec;
-  c.activation = static_cast<simdnorm_activation>(options.last);
-  return c;
+  return {.struct_size = sizeof(simdnorm_group_norm_options),
+          .epsilon = options.epsilon,
+          .gamma = c_vector(options.gamma),
+          .beta = c_vector(options.beta),
+          .mean = c_vector(options.mean_out),
+          .rstd = c_vector(options.rstd_out),
+          .padding = options.pad.c,
+          .executor = options.exec,
+          .activation = static_cast<simdnorm_activation>(options.last)};
 }
 
 }  // namespace detail

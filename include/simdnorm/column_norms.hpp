@@ -33,12 +33,11 @@ struct column_options {
 namespace detail {
 
 inline simdnorm_column_options c_options(const column_options& options) noexcept {
-  simdnorm_column_options c = simdnorm_column_defaults();
-  c.padding = options.pad.c;
-  c.executor = options.exec;
-  c.weights = c_vector(options.weights);
-  c.nan_is_missing = options.nan_is_missing;
-  return c;
+  return {.struct_size = sizeof(simdnorm_column_options),
+          .padding = options.pad.c,
+          .executor = options.exec,
+          .weights = c_vector(options.weights),
+          .nan_is_missing = options.nan_is_missing};
 }
 
 }  // namespace detail
@@ -148,14 +147,22 @@ struct batch_norm_training_options : batch_norm_options {
 
 namespace detail {
 
+// Of inference; training has the rest.
 inline simdnorm_batch_norm_options c_options(const batch_norm_options& options) noexcept {
-  simdnorm_batch_norm_options c = simdnorm_batch_norm_defaults();
-  c.epsilon = options.epsilon;
-  c.gamma = c_vector(options.gamma);
-  c.beta = c_vector(options.beta);
-  c.padding = options.pad.c;
-  c.executor = options.exec;
-  return c;
+  return {.struct_size = sizeof(simdnorm_batch_norm_options),
+          .epsilon = options.epsilon,
+          .gamma = c_vector(options.gamma),
+          .beta = c_vector(options.beta),
+          .padding = options.pad.c,
+          .executor = options.exec,
+          .momentum = 0,
+          .biased_running_variance = false,
+          .running_mean = c_vector(std::span<float>()),
+          .running_variance = c_vector(std::span<float>()),
+          .mean = c_vector(std::span<float>()),
+          .rstd = c_vector(std::span<float>()),
+          .activation = SIMDNORM_ACTIVATION_NONE,
+          .residual = nullptr};
 }
 
 inline simdnorm_batch_norm_options c_options(const batch_norm_training_options& options) noexcept {
@@ -266,33 +273,30 @@ struct max_abs_options {
 namespace detail {
 
 inline simdnorm_standardize_options c_options(const standardize_options& options) noexcept {
-  simdnorm_standardize_options c = simdnorm_standardize_defaults();
-  c.padding = options.pad.c;
-  c.executor = options.exec;
-  c.weights = c_vector(options.weights);
-  c.nan_is_missing = options.nan_is_missing;
-  c.with_mean = options.with_mean;
-  c.with_std = options.with_std;
-  return c;
+  return {.struct_size = sizeof(simdnorm_standardize_options),
+          .padding = options.pad.c,
+          .executor = options.exec,
+          .weights = c_vector(options.weights),
+          .nan_is_missing = options.nan_is_missing,
+          .with_mean = options.with_mean,
+          .with_std = options.with_std};
 }
 
 inline simdnorm_min_max_options c_options(const min_max_options& options) noexcept {
-  simdnorm_min_max_options c = simdnorm_min_max_defaults();
-  c.low = options.low;
-  c.high = options.high;
-  c.padding = options.pad.c;
-  c.executor = options.exec;
-  c.nan_is_missing = options.nan_is_missing;
-  c.clip = options.clip;
-  return c;
+  return {.struct_size = sizeof(simdnorm_min_max_options),
+          .low = options.low,
+          .high = options.high,
+          .padding = options.pad.c,
+          .executor = options.exec,
+          .nan_is_missing = options.nan_is_missing,
+          .clip = options.clip};
 }
 
 inline simdnorm_max_abs_options c_options(const max_abs_options& options) noexcept {
-  simdnorm_max_abs_options c = simdnorm_max_abs_defaults();
-  c.padding = options.pad.c;
-  c.executor = options.exec;
-  c.nan_is_missing = options.nan_is_missing;
-  return c;
+  return {.struct_size = sizeof(simdnorm_max_abs_options),
+          .padding = options.pad.c,
+          .executor = options.exec,
+          .nan_is_missing = options.nan_is_missing};
 }
 
 // Parameters that a fit in one call with its transform may leave out: an empty span is null.

@@ -2,7 +2,8 @@
  *
  * Norms whose statistics belong to one row.
  *
- * f32, bf16 and f16: x and y have one type, gamma and beta (weight) it or f32, mean and rstd f32.
+ * f32; layer_norm and rms_norm of matrices also bf16 and f16, without activation, 1 + weight, rounding and element
+ * masks: x and y have one type, gamma and beta (weight) it or f32, mean and rstd f32. Else SIMDNORM_UNSUPPORTED_TYPE.
  *
  * x and y have the same shape; y is x itself (same data and stride: in place), or shares no
  * element with it. Options may be null: defaults.
@@ -43,7 +44,8 @@ SIMDNORM_API simdnorm_status simdnorm_layer_norm(const simdnorm_const_matrix* x,
                                                  const simdnorm_layer_norm_options* options);
 
 /* When an element of a half type is rounded: once, with its weight, or to the type of x before the weight
- * multiplies it, as Llama does. For f32, whose elements are not rounded in between, both are the same. */
+ * multiplies it, as Llama does. For f32, whose elements are not rounded in between, both are the same; half types
+ * have the former alone (else SIMDNORM_UNSUPPORTED_TYPE). */
 typedef int32_t simdnorm_rounding;
 enum { SIMDNORM_ROUND_ONCE = 0, SIMDNORM_ROUND_BEFORE_WEIGHT = 1 };
 
@@ -113,9 +115,10 @@ SIMDNORM_API simdnorm_status simdnorm_add_rms_norm(const simdnorm_const_matrix* 
 
 /* ---- with a gate --------------------------------------------------------------------------------
  *
- * y = rms_norm(x) * silu(z), silu(z) = z / (1 + exp(-z)): Mamba-2's gated norm, with the norm before the gate (Dao, Gu,
- * 2024, arXiv 2405.21060; norm_before_gate of its code). z has the shape of x, y may be x or z itself (same
- * data and stride). The options' activation comes between the norm and the gate. */
+ * y = rms_norm(x) * silu(z), silu(z) = z / (1 + exp(-z)): the norm before the gate, as in Qwen3-Next and in Mamba-2's
+ * code with norm_before_gate (Dao, Gu, 2024, arXiv 2405.21060); that one's default, rms_norm(x * silu(z)), is another
+ * function. z has the shape of x, y may be x or z itself (same data and stride). The options' activation comes
+ * between the norm and the gate. */
 SIMDNORM_API simdnorm_status simdnorm_gated_rms_norm(const simdnorm_const_matrix* x, const simdnorm_const_matrix* z,
                                                      const simdnorm_matrix* y,
                                                      const simdnorm_rms_norm_options* options);

@@ -19,17 +19,18 @@ struct layer_norm_options {
 
 namespace detail {
 
+// Every member is given at once, here and for the other norms: of zeros and then values gcc clears the struct with
+// rep stos first, 4 to 5 ns a call.
 inline simdnorm_layer_norm_options c_options(const layer_norm_options& options) noexcept {
-  simdnorm_layer_norm_options c = simdnorm_layer_norm_defaults();
-  c.epsilon = options.epsilon;
-  c.gamma = c_vector(options.gamma);
-  c.beta = c_vector(options.beta);
-  c.mean = c_vector(options.mean_out);
-  c.rstd = c_vector(options.rstd_out);
-  c.padding = options.pad.c;
-  c.executor = options.exec;
-  c.activation = static_cast<simdnorm_activation>(options.activation);
-  return c;
+  return {.struct_size = sizeof(simdnorm_layer_norm_options),
+          .epsilon = options.epsilon,
+          .gamma = c_vector(options.gamma),
+          .beta = c_vector(options.beta),
+          .mean = c_vector(options.mean_out),
+          .rstd = c_vector(options.rstd_out),
+          .padding = options.pad.c,
+          .executor = options.exec,
+          .activation = static_cast<simdnorm_activation>(options.activation)};
 }
 
 }  // namespace detail
@@ -37,10 +38,7 @@ inline simdnorm_layer_norm_options c_options(const layer_norm_options& options) 
 /// y = (x - mean) / sqrt(variance + epsilon) * gamma + beta, row by row; y may be x.
 [[nodiscard]] inline status layer_norm(matrix_view<const float> x, matrix_view<float> y,
                                        const layer_norm_options& options = {}) noexcept {
-  const simdnorm_layer_norm_options c = detail::c_options(options);
-  const simdnorm_const_matrix cx = detail::c_view(x);
-  const simdnorm_matrix cy = detail::c_view(y);
-  return static_cast<status>(simdnorm_layer_norm(&cx, &cy, &c));
+  return detail::call(simdnorm_layer_norm, x, y, detail::c_options(options));
 }
 
 /// When an element of a half type is rounded; for f32 both are the same.
@@ -64,16 +62,16 @@ struct rms_norm_options {
 namespace detail {
 
 inline simdnorm_rms_norm_options c_options(const rms_norm_options& options) noexcept {
-  simdnorm_rms_norm_options c = simdnorm_rms_norm_defaults();
-  c.epsilon = options.epsilon;
-  c.weight = c_vector(options.weight);
-  c.rstd = c_vector(options.rstd_out);
-  c.padding = options.pad.c;
-  c.executor = options.exec;
-  c.activation = static_cast<simdnorm_activation>(options.activation);
-  c.rounding = static_cast<simdnorm_rounding>(options.round);
-  c.add_unit_offset = options.add_unit_offset;
-  return c;
+  return {.struct_size = sizeof(simdnorm_rms_norm_options),
+          .epsilon = options.epsilon,
+          .weight = c_vector(options.weight),
+          .rstd = c_vector(options.rstd_out),
+          .padding = options.pad.c,
+          .executor = options.exec,
+          .activation = static_cast<simdnorm_activation>(options.activation),
+          .rounding = static_cast<simdnorm_rounding>(options.round),
+          .add_unit_offset = options.add_unit_offset,
+          .reserved = 0};
 }
 
 }  // namespace detail
@@ -81,10 +79,7 @@ inline simdnorm_rms_norm_options c_options(const rms_norm_options& options) noex
 /// y = x / sqrt(mean(x^2) + epsilon) * weight, row by row; y may be x.
 [[nodiscard]] inline status rms_norm(matrix_view<const float> x, matrix_view<float> y,
                                      const rms_norm_options& options = {}) noexcept {
-  const simdnorm_rms_norm_options c = detail::c_options(options);
-  const simdnorm_const_matrix cx = detail::c_view(x);
-  const simdnorm_matrix cy = detail::c_view(y);
-  return static_cast<status>(simdnorm_rms_norm(&cx, &cy, &c));
+  return detail::call(simdnorm_rms_norm, x, y, detail::c_options(options));
 }
 
 /// See simdnorm_l2_norm_options.
@@ -98,12 +93,11 @@ struct l2_norm_options {
 namespace detail {
 
 inline simdnorm_l2_norm_options c_options(const l2_norm_options& options) noexcept {
-  simdnorm_l2_norm_options c = simdnorm_l2_norm_defaults();
-  c.epsilon = options.epsilon;
-  c.norm = c_vector(options.norm_out);
-  c.padding = options.pad.c;
-  c.executor = options.exec;
-  return c;
+  return {.struct_size = sizeof(simdnorm_l2_norm_options),
+          .epsilon = options.epsilon,
+          .norm = c_vector(options.norm_out),
+          .padding = options.pad.c,
+          .executor = options.exec};
 }
 
 }  // namespace detail
@@ -111,10 +105,7 @@ inline simdnorm_l2_norm_options c_options(const l2_norm_options& options) noexce
 /// y = x / max(sqrt(sum(x^2)), epsilon), row by row; y may be x.
 [[nodiscard]] inline status l2_norm(matrix_view<const float> x, matrix_view<float> y,
                                     const l2_norm_options& options = {}) noexcept {
-  const simdnorm_l2_norm_options c = detail::c_options(options);
-  const simdnorm_const_matrix cx = detail::c_view(x);
-  const simdnorm_matrix cy = detail::c_view(y);
-  return static_cast<status>(simdnorm_l2_norm(&cx, &cy, &c));
+  return detail::call(simdnorm_l2_norm, x, y, detail::c_options(options));
 }
 
 /// What an add_* norm adds to x, and where the sum goes.
@@ -156,24 +147,15 @@ struct addend {
 /// Over the last dimension of a tensor, whose stride is 1; the others lie as they like. y may be x.
 [[nodiscard]] inline status layer_norm(const tensor_view<const float>& x, const tensor_view<float>& y,
                                        const layer_norm_options& options = {}) noexcept {
-  const simdnorm_layer_norm_options c = detail::c_options(options);
-  const simdnorm_const_tensor cx = detail::c_view(x);
-  const simdnorm_tensor cy = detail::c_view(y);
-  return static_cast<status>(simdnorm_layer_norm_nd(&cx, &cy, &c));
+  return detail::call(simdnorm_layer_norm_nd, x, y, detail::c_options(options));
 }
 [[nodiscard]] inline status rms_norm(const tensor_view<const float>& x, const tensor_view<float>& y,
                                      const rms_norm_options& options = {}) noexcept {
-  const simdnorm_rms_norm_options c = detail::c_options(options);
-  const simdnorm_const_tensor cx = detail::c_view(x);
-  const simdnorm_tensor cy = detail::c_view(y);
-  return static_cast<status>(simdnorm_rms_norm_nd(&cx, &cy, &c));
+  return detail::call(simdnorm_rms_norm_nd, x, y, detail::c_options(options));
 }
 [[nodiscard]] inline status l2_norm(const tensor_view<const float>& x, const tensor_view<float>& y,
                                     const l2_norm_options& options = {}) noexcept {
-  const simdnorm_l2_norm_options c = detail::c_options(options);
-  const simdnorm_const_tensor cx = detail::c_view(x);
-  const simdnorm_tensor cy = detail::c_view(y);
-  return static_cast<status>(simdnorm_l2_norm_nd(&cx, &cy, &c));
+  return detail::call(simdnorm_l2_norm_nd, x, y, detail::c_options(options));
 }
 
 }  // namespace simdnorm

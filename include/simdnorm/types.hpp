@@ -173,6 +173,14 @@ inline simdnorm_vector c_vector(std::span<float> v) noexcept {
   return {v.data(), v.size(), type_of<float>};
 }
 
+// A function of simdnorm.h over two views.
+template <class Function, class X, class Y, class Options>
+status call(Function function, const X& x, const Y& y, const Options& c) noexcept {
+  const auto cx = c_view(x);
+  const auto cy = c_view(y);
+  return static_cast<status>(function(&cx, &cy, &c));
+}
+
 }  // namespace detail
 
 /// What happens to outputs at padded places.
@@ -229,14 +237,7 @@ struct padding {
 
   static simdnorm_padding make(simdnorm_padding_kind kind, const void* data, std::size_t size, std::size_t tokens,
                                simdnorm_index_type index, fill f) noexcept {
-    simdnorm_padding p{};
-    p.data = data;
-    p.size = size;
-    p.tokens = tokens;
-    p.kind = kind;
-    p.index_type = index;
-    p.fill = static_cast<simdnorm_padding_fill>(f);
-    return p;
+    return {data, size, tokens, kind, index, static_cast<simdnorm_padding_fill>(f)};
   }
 };
 

@@ -87,7 +87,7 @@ SIMDNORM_INLINE void affine_columns(Access access, const column_parameters& p, c
   float* y = rows.y + j;
   const uint8_t* marks = rows.marks;
   for (size_t r = 0; r < rows.count; ++r, x += rows.x_stride, y += rows.y_stride, marks += rows.mark_bytes) {
-    if constexpr (listed) {
+    if (listed && rows.list != nullptr) {
       x = rows.x + j + static_cast<ptrdiff_t>(rows.list[r]) * rows.x_stride;
       y = rows.y + j + static_cast<ptrdiff_t>(rows.list[r]) * rows.y_stride;
     }
@@ -119,7 +119,7 @@ SIMDNORM_INLINE void affine_columns(Access access, const column_parameters& p, c
   if (!settle && L::any_nan(any)) [[unlikely]] {
     y = rows.y + j;
     for (size_t r = 0; r < rows.count; ++r, y += rows.y_stride) {
-      if constexpr (listed) y = rows.y + j + static_cast<ptrdiff_t>(rows.list[r]) * rows.y_stride;
+      if (listed && rows.list != nullptr) y = rows.y + j + static_cast<ptrdiff_t>(rows.list[r]) * rows.y_stride;
       repeat<V>([&](auto v) SIMDNORM_LAMBDA {
         put::template put<L>(access, y + v * L::width, L::canonical(access.load(y + v * L::width)));
       });
@@ -224,6 +224,11 @@ inline void affine_block(const column_affine_arguments& a, const block& b) {
         const size_t begin = end - b.row_first > chunk ? end - chunk : b.row_first;
         for (size_t i = begin; i < end; i += window) {
           const size_t all = window < end - i ? window : end - i;
+          const auto next = static_cast<ptrdiff_t>(b.row_last - i > 2 * window ? window : 0);
+          if (all_rows_real(a.padding, i, all)) {
+            tile_at(i, all, next, nullptr);
+            continue;
+          }
           uint16_t list[most];
           uint16_t padded[most];
           size_t count = 0;
@@ -233,8 +238,7 @@ inline void affine_block(const column_affine_arguments& a, const block& b) {
             count += is;
           }
           for (size_t k = 0; !keep && k < all - count; ++k) clear_row(i + padded[k]);
-          const size_t next = b.row_last - i > 2 * window ? window : 0;
-          if (count > 0) tile_at(i, count, static_cast<ptrdiff_t>(next), list);
+          if (count > 0) tile_at(i, count, next, list);
         }
         end = begin;
       }

@@ -24,32 +24,49 @@ class real_rows {
 
   // At most `wanted`; fewer only where there are no more.
   size_t take(const float** rows, size_t wanted) {
-    size_t taken = 0;
-    const auto list = [&](auto real) SIMDNORM_LAMBDA {
-      while (taken < wanted && run_.first < end_) {
-        const size_t most = run_.first + (wanted - taken);
-        const size_t stop = most < end_ ? most : end_;
-        const float* row = x_ + static_cast<ptrdiff_t>(run_.first) * stride_;
-        for (; run_.first < stop; ++run_.first, row += stride_) {
-          rows[taken] = row;
-          taken += real(run_.first);
-        }
+    if (is_row_mask(padding_)) {
+      if (end_ - run_.first >= wanted && all_rows_real(padding_, run_.first, wanted)) {
+        put(rows, wanted);
+        return wanted;
       }
-    };
-    if (with_row_mask(padding_, list)) return taken;
+      return take_marked(rows, wanted);
+    }
+    size_t taken = 0;
     while (taken < wanted && run_.first < end_) {
       const size_t rest = run_.last - run_.first;
       const size_t count = wanted - taken < rest ? wanted - taken : rest;
-      const float* row = x_ + static_cast<ptrdiff_t>(run_.first) * stride_;
-      for (size_t i = 0; i < count; ++i) rows[taken + i] = row + static_cast<ptrdiff_t>(i) * stride_;
+      put(rows + taken, count);
       taken += count;
-      run_.first += count;
       if (run_.first == run_.last) run_ = next_real_run(padding_, run_.last, end_);
     }
     return taken;
   }
 
  private:
+  void put(const float** rows, size_t count) {
+    const float* row = x_ + static_cast<ptrdiff_t>(run_.first) * stride_;
+    for (size_t i = 0; i < count; ++i) rows[i] = row + static_cast<ptrdiff_t>(i) * stride_;
+    run_.first += count;
+  }
+  size_t take_marked(const float** rows, size_t wanted) {
+    size_t taken = 0;
+    with_row_mask(padding_, [&](auto real) SIMDNORM_LAMBDA {
+      while (taken < wanted && run_.first < end_) {
+        const size_t most = run_.first + (wanted - taken);
+        const size_t stop = most < end_ ? most : end_;
+        const float* row = x_ + static_cast<ptrdiff_t>(run_.first) * stride_;
+        size_t count = taken;
+        for (size_t i = run_.first; i < stop; ++i, row += stride_) {
+          rows[count] = row;
+          count += real(i);
+        }
+        run_.first = stop;
+        taken = count;
+      }
+    });
+    return taken;
+  }
+
   const float* x_;
   ptrdiff_t stride_;
   const simdnorm_padding& padding_;

@@ -243,6 +243,20 @@ template <class L>
   return false;
 }
 
+// The lanes of a row's first window, whatever it is; how many elements count: 0, and there is none.
+template <class L>
+[[gnu::noinline]] size_t other_window(const row_source& s, size_t n, row_lanes<L>& lanes) {
+  size_t first = 0;
+  if (!first_window<L>(s, n, first)) return 0;
+  alignas(64) float window[shift_elements];
+  const size_t m = n - first < shift_elements ? n - first : shift_elements;
+  const size_t real = make<L>(s, first, m, 0.0f, window);
+  lanes.clear();
+  for_lanes<L>(window, 0, m, L::broadcast(0.0f),
+               [&](auto g, typename L::f32 v) SIMDNORM_LAMBDA { lanes.v[g] = lanes.v[g] + v; });
+  return real;
+}
+
 // The sums of row k, whose elements are made meanwhile, to `to` if that is given (all of it), else chunk by
 // chunk into `chunk`; and handed out, each piece, by piece(elements, first, m). Returns how many elements
 // count: 0, and there are no sums.
@@ -251,12 +265,10 @@ SIMDNORM_INLINE size_t sum_made_row(const Norm& norm, typename Norm::batch& in, 
                                     float* to, float* chunk, Piece piece) {
   const size_t n = in.n[k];
   if constexpr (Norm::shifted) {
-    size_t first = 0;
-    if (!first_window<L>(s, n, first)) return 0;
-    float window[shift_elements];
-    const size_t m = n - first < shift_elements ? n - first : shift_elements;
-    const size_t real = make<L>(s, first, m, 0.0f, window);
-    norm.start_row(in, k, window, m, real);
+    row_lanes<L> lanes;
+    const size_t counted = other_window<L>(s, n, lanes);
+    if (counted == 0) return 0;
+    norm.start_row(in, k, lanes, counted);
   } else {
     norm.start_row(in, k);
   }
@@ -446,9 +458,11 @@ struct added_elements {
     L::store(to + i, h);
     return h;
   }
-  // 64 of them, for the shift; returns how many count.
-  SIMDNORM_INLINE size_t window(size_t first, float* out) const {
-    for (size_t i = 0; i < shift_elements; i += L::width) L::store(out + i, sum(first + i));
+  // The lanes of 64 of them, for the shift; returns how many count.
+  SIMDNORM_INLINE size_t window(size_t first, row_lanes<L>& lanes) const {
+    repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
+      lanes.v[g] = sum(first + g * L::width) + sum(first + virtual_lanes + g * L::width);
+    });
     return shift_elements;
   }
   // The last n < 32 elements, from i on, and `fill` after them.
@@ -477,13 +491,17 @@ struct masked_elements {
     count += L::count(counts);
     return L::select(counts, L::load(x + i), L::broadcast(fill));
   }
-  SIMDNORM_INLINE size_t window(size_t first, float* out) const {
+  SIMDNORM_INLINE size_t window(size_t first, row_lanes<L>& lanes) const {
     size_t real = 0;
-    for (size_t i = 0; i < shift_elements; i += L::width) {
-      const auto counts = mask.at(first + i);
+    const auto element = [&](size_t i) SIMDNORM_LAMBDA {
+      const auto counts = mask.at(i);
       real += L::count(counts);
-      L::store(out + i, L::select(counts, L::load(x + first + i), L::broadcast(0.0f)));
-    }
+      return L::select(counts, L::load(x + i), L::broadcast(0.0f));
+    };
+    repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
+      const typename L::f32 v = element(first + g * L::width);
+      lanes.v[g] = v + element(first + virtual_lanes + g * L::width);
+    });
     return real;
   }
   [[gnu::noinline]] void tail(size_t i, size_t n, float, float (&out)[virtual_lanes]) {
@@ -537,7 +555,7 @@ SIMDNORM_INLINE size_t walk_groups(size_t n, Each each, Flush flush) {
 template <class L, class Sums, class Elements>
 SIMDNORM_INLINE void add_tail(Sums& sums, Elements& elements, size_t i, size_t n, float fill) {
   if (i < n) {
-    alignas(64) float last[virtual_lanes];
+    float last[virtual_lanes];  // not aligned: that would cost every row a frame of its own
     elements.tail(i, n - i, fill, last);
     repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { sums.add(g, L::load(last + g * L::width)); });
   }
@@ -546,7 +564,7 @@ SIMDNORM_INLINE void add_tail(Sums& sums, Elements& elements, size_t i, size_t n
 
 // The outputs of the last n - i < 32 elements.
 template <class L, class Norm, class Outputs>
-[[gnu::noinline]] void write_last(const Norm& norm, const typename Norm::batch& out, size_t k, Outputs outputs,
+[[gnu::noinline]] void write_last(const Norm& norm, const typename Norm::batch& out, size_t k, const Outputs& outputs,
                                   size_t i) {
   const size_t n = out.n[k];
   const auto f = norm.outputs(out, k, i);
@@ -558,7 +576,8 @@ template <class L, class Norm, class Outputs>
 }
 
 template <class L, class Norm, class Elements>
-[[gnu::noinline]] size_t sum_elements(const Norm& norm, typename Norm::batch& in, size_t k, Elements elements) {
+[[gnu::noinline]] size_t sum_elements(const Norm& norm, typename Norm::batch& in, size_t k, const Elements& what) {
+  Elements elements = what;
   typename Norm::sums sums(in, k);
   const auto each = [&](auto g, size_t i) SIMDNORM_LAMBDA { sums.add(g, elements.at(i)); };
   const size_t i = walk_groups<L>(in.n[k], each, [&]() SIMDNORM_LAMBDA { sums.flush(); });
@@ -568,7 +587,8 @@ template <class L, class Norm, class Elements>
 }
 
 template <class L, class Norm, class Outputs>
-[[gnu::noinline]] void write_elements(const Norm& norm, const typename Norm::batch& out, size_t k, Outputs outputs) {
+[[gnu::noinline]] void write_elements(const Norm& norm, const typename Norm::batch& out, size_t k, const Outputs& to) {
+  const Outputs outputs = to;
   const auto f = norm.outputs(out, k);
   const auto each = [&](auto, size_t i) SIMDNORM_LAMBDA { outputs.put_at(i, f(load_at<L>{i})); };
   const size_t i = walk_groups<L>(out.n[k], each, []() SIMDNORM_LAMBDA {});
@@ -578,8 +598,11 @@ template <class L, class Norm, class Outputs>
 // Both rows are of n elements.
 template <class L, stores S, class Norm, class Elements, class Outputs>
 [[gnu::noinline]] size_t sum_and_write_elements(const Norm& norm, const typename Norm::batch& out, size_t k,
-                                                Outputs outputs, typename Norm::batch& in, size_t j, Elements elements,
-                                                size_t n, ptrdiff_t ahead, ptrdiff_t residual_ahead) {
+                                                const Outputs& to, typename Norm::batch& in, size_t j,
+                                                const Elements& what, size_t n, ptrdiff_t ahead,
+                                                ptrdiff_t residual_ahead) {
+  const Outputs outputs = to;  // copied: stores of registers may alias anything
+  Elements elements = what;
   const auto f = norm.outputs(out, k);
   typename Norm::sums sums(in, j);
   const auto each = [&](auto g, size_t i) SIMDNORM_LAMBDA {
@@ -592,6 +615,32 @@ template <class L, stores S, class Norm, class Elements, class Outputs>
   sums.done(in, j);
   if (i < n) write_last<L>(norm, out, k, outputs, i);
   return elements.real(n);
+}
+
+// Row t of those taken becomes row k, and has its shift; false where none of its elements count.
+template <class L, class Norm, class Elements>
+SIMDNORM_INLINE bool start_elements(const Norm& norm, typename Norm::batch& batch, size_t k, size_t t,
+                                    const row_source& s, const Elements& elements) {
+  const size_t n = batch.n[t];
+  batch.index[k] = batch.index[t];
+  batch.x[k] = batch.x[t];
+  batch.y[k] = batch.y[t];
+  batch.n[k] = n;
+  batch.inverse[k] = batch.inverse[t];
+  if constexpr (Norm::shifted) {
+    row_lanes<L> lanes;
+    size_t real = n >= shift_elements ? elements.window(0, lanes) : 0;
+    if (real == 0) [[unlikely]] {
+      real = other_window<L>(s, n, lanes);
+      if (real == 0) return false;
+    }
+    norm.start_row(batch, k, lanes, real);
+  } else {
+    size_t first;
+    if (s.mask != nullptr && !s.counts(0) && !first_window<L>(s, n, first)) return false;
+    norm.start_row(batch, k);
+  }
+  return true;
 }
 
 // make(source, index, place) and put(batch, k, source) give the elements and outputs of a row; `buffer`: where rows
@@ -607,9 +656,13 @@ SIMDNORM_INLINE void write_joined_rows(const Norm& norm, const fused_row_argumen
   const size_t mask_pitch = bits ? (a.cols + 7) / 8 : a.cols;
   const size_t pitch = (a.cols + 15) / 16 * 16;
   alignas(64) float tile[masked ? tile_elements : 16];
+  // What rows are made of is there long before it is used: loads of 16 bytes wait for stores of 8, a quarter of a row
+  // of 64 columns.
   struct turn {
     typename Norm::batch batch;
     row_source sources[8];
+    decltype(make_elements(row_source{}, size_t{}, nullptr)) elements[8];
+    decltype(outputs_of(nullptr, row_source{})) outputs[8];
     size_t real[8];
   };
   turn ring[2];
@@ -634,18 +687,16 @@ SIMDNORM_INLINE void write_joined_rows(const Norm& norm, const fused_row_argumen
         row_source& s = in->sources[k];
         s = {next.x[t], at(a.residual, a.residual_stride), static_cast<const float*>(a.bias),
              masked ? static_cast<const uint8_t*>(a.padding.data) + i * mask_pitch : nullptr, bits};
-        if constexpr (masked) {
-          size_t first = 0;
-          if (!s.counts(0) && !first_window<L>(s, a.cols, first)) {
-            if (!keep) fill_row<L>(next.y[t], a.cols, 0.0f);
-            if (a.mean) a.mean[i] = 0.0f;
-            if (a.rstd) a.rstd[i] = 0.0f;
-            continue;
-          }
-          next.index[k] = i;
-          next.x[k] = next.x[t];
-          next.y[k] = next.y[t];
+        auto& elements = in->elements[k];
+        elements = make_elements(s, i, buffer != nullptr ? buffer + ((in == ring ? 0 : most) + k) * pitch : nullptr);
+        in->outputs[k] = outputs_of(next.y[t], s);
+        if (!start_elements<L>(norm, next, k, t, s, elements)) {
+          if (!keep) fill_row<L, S>(next.y[t], a.cols, 0.0f);
+          if (a.mean) a.mean[i] = 0.0f;
+          if (a.rstd) a.rstd[i] = 0.0f;
+          continue;
         }
+        if constexpr (masked) elements.fill = norm.filler(next, k);
         ++k;
       }
       next.count = k;
@@ -653,37 +704,24 @@ SIMDNORM_INLINE void write_joined_rows(const Norm& norm, const fused_row_argumen
     }
     if (last.count + next.count == 0) break;
     if constexpr (masked) {
-      for (size_t j = next.count; j % 4 != 0; ++j) next.leave_out(j);
+      for (size_t j = next.count; j % 4 != 0; ++j) {
+        next.leave_out(j);
+        in->real[j] = a.cols;
+      }
     }
     const bool joined = Joined && last.count > 0 && last.safe && (masked || parameters.passed(last));
     const size_t count = last.count > next.count ? last.count : next.count;
     for (size_t k = 0; k < count; ++k) {
       if (k < next.count) {
-        const row_source& s = in->sources[k];
-        float* const place = buffer != nullptr ? buffer + ((in == ring ? 0 : most) + k) * pitch : nullptr;
-        auto elements = make_elements(s, next.index[k], place);
-        if constexpr (Norm::shifted) {
-          size_t first = 0;
-          if (masked && !s.counts(0)) first_window<L>(s, next.n[k], first);
-          alignas(64) float window[shift_elements];
-          if (next.n[k] - first >= shift_elements) [[likely]] {
-            norm.start_row(next, k, window, shift_elements, elements.window(first, window));
-          } else {
-            const size_t m = next.n[k] - first;
-            norm.start_row(next, k, window, m, make<L>(s, first, m, 0.0f, window));
-          }
-        } else {
-          norm.start_row(next, k);
-        }
-        if constexpr (masked) elements.fill = norm.filler(next, k);
+        const auto& elements = in->elements[k];
         const bool fits =
             S == stores::cached || reinterpret_cast<uintptr_t>(last.y[k]) % (L::width * sizeof(float)) == 0;
         if constexpr (Joined) {
           if (joined && k < last.count && fits && last.n[k] == next.n[k]) [[likely]] {
             const bool more = S == stores::streamed && a.walk == nullptr && b.row_last - next.index[k] > rows_ahead;
             const auto way = static_cast<ptrdiff_t>(more ? rows_ahead : 0);
-            in->real[k] = sum_and_write_elements<L, S>(norm, last, k, outputs_of(last.y[k], out->sources[k]), next, k,
-                                                       elements, next.n[k], way * a.x_stride, way * a.residual_stride);
+            in->real[k] = sum_and_write_elements<L, S>(norm, last, k, out->outputs[k], next, k, elements, next.n[k],
+                                                       way * a.x_stride, way * a.residual_stride);
             if constexpr (!masked) next.x[k] = elements.to;
             continue;
           }
@@ -699,7 +737,7 @@ SIMDNORM_INLINE void write_joined_rows(const Norm& norm, const fused_row_argumen
         if (!is_safe(norm, last, k, row)) [[unlikely]] {
           norm.hostile(last, k, row);
         } else if (S == stores::cached || aligned) {
-          write_elements<L>(norm, last, k, outputs_of(last.y[k], s));
+          write_elements<L>(norm, last, k, out->outputs[k]);
         } else {
           for (size_t first = 0; first < last.n[k]; first += tile_elements) {
             const size_t m = last.n[k] - first < tile_elements ? last.n[k] - first : tile_elements;
@@ -718,7 +756,11 @@ SIMDNORM_INLINE void write_joined_rows(const Norm& norm, const fused_row_argumen
       }
     }
     if constexpr (masked) {
-      for (size_t k = 0; k < next.count; ++k) next.inverse[k] = 1.0 / static_cast<double>(in->real[k]);
+      for (size_t k = 0; k < next.count; k += quad::width64) {
+        double real[quad::width64];
+        for (size_t i = 0; i < quad::width64; ++i) real[i] = static_cast<double>(in->real[k + i]);
+        quad::store64(next.inverse + k, quad::div(quad::broadcast64(1.0), quad::load64(real)));
+      }
     }
     for (size_t k = 0; k < next.count; k += 2) norm.fold2(next, k);
     for (size_t k = 0; k < next.count; k += 4) finish_rows(norm, next, k);
@@ -756,7 +798,7 @@ template <class L, affine A, stores S, class Mask, class Norm>
   const auto outputs = [keep = a.padding.fill == SIMDNORM_FILL_KEEP](float* y, const row_source& s) SIMDNORM_LAMBDA {
     return masked_outputs<L, S, Mask>{y, Mask{s.mask}, keep};
   };
-  write_joined_rows<L, A, S, L::fused && !Mask::bits>(norm, a, b, most, nullptr, make_elements, outputs);
+  write_joined_rows<L, A, S, L::fused>(norm, a, b, most, nullptr, make_elements, outputs);
 }
 
 template <class L, affine A, stores S, class Norm>

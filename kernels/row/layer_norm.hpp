@@ -53,12 +53,11 @@ class layer_norm_body {
     b.shift[k] = L::sum(first_lanes(b.x[k], b.n[k]).v) * share(b.n[k]);
     b.sums[k][0] = b.sums[k][1] = 0.0;
   }
-  // The same of a row that fused.hpp makes: of its first elements, 64 at most, `real` count and the others
+  // The same of a row that fused.hpp makes, by the lanes of its first elements, of which `real` count and the others
   // are zeros.
   static constexpr bool shifted = true;
   static constexpr bool adds = true;  // whether there is a norm with a residual
-  SIMDNORM_INLINE void start_row(batch& b, size_t k, const float* first, size_t n, size_t real) const {
-    const row_lanes<L> lanes = real == shift_elements ? first_lanes(first, n) : few_lanes(first, n);
+  SIMDNORM_INLINE void start_row(batch& b, size_t k, const row_lanes<L>& lanes, size_t real) const {
     b.shift[k] = L::sum(lanes.v) * share(real);
     b.sums[k][0] = b.sums[k][1] = 0.0;
   }

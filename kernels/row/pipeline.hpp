@@ -61,7 +61,19 @@ SIMDNORM_INLINE void prepare(Batch& batch, size_t cols, size_t most) {
   for (size_t k = most; k % 4 != 0; ++k) batch.leave_out(k);
 }
 
-// Hands out the rows of a block that have real columns, and does what padding asks for with the rest.
+// 0, 1, 2 ...: the numbers of listed rows are copied from here, eight at a time.
+struct byte_numbers {
+  uint8_t v[256 + 8];
+  constexpr byte_numbers() : v() {
+    for (size_t i = 0; i < sizeof v; ++i) v[i] = static_cast<uint8_t>(i);
+  }
+};
+constexpr byte_numbers numbers_from_0;
+
+// Hands out the rows of a block that have real columns, and does what padding asks for with the rest. Where padding
+// leaves rows out, long runs of real rows are handed out as if nothing were padded; of other rows, the next 256 are
+// listed without a branch: one that goes with the mask costs 20 cycles wherever the mask changes, half of a row of 64
+// columns.
 template <class L, class X, class Y>
 class real_row_views {
  public:
@@ -70,9 +82,16 @@ class real_row_views {
         next_(b.row_first),
         run_end_(b.row_last),
         last_(b.row_last),
-        plain_(a.padding.kind == SIMDNORM_PADDING_NONE),
         x_(static_cast<const X*>(a.x) + static_cast<ptrdiff_t>(b.row_first) * a.x_stride),
         y_(static_cast<Y*>(a.y) + static_cast<ptrdiff_t>(b.row_first) * a.y_stride) {
+    if (a.padding.kind == SIMDNORM_PADDING_NONE || masks_elements(a.padding)) {
+      way_ = all;
+    } else if (a.padding.kind == SIMDNORM_PADDING_ROW_LENGTHS || a.walk != nullptr) {
+      way_ = one_by_one;
+    } else {
+      way_ = in_runs;
+      run_end_ = next_;
+    }
     if (a.walk != nullptr) [[unlikely]]
       start_walk();
   }
@@ -81,26 +100,177 @@ class real_row_views {
   template <class Batch>
   SIMDNORM_INLINE bool take(Batch& batch, size_t most) {
     batch.count = 0;
-    while (batch.count < most && (next_ < run_end_ || next_run())) {
-      const size_t k = batch.count;
-      if (plain_ || is_real(batch, k)) [[likely]] {
-        batch.index[k] = next_;
-        batch.x[k] = x_;
-        batch.y[k] = y_;
-        batch.count = k + 1;
-      }
-      ++next_;
-      x_ += a_.x_stride;
-      y_ += a_.y_stride;
+    if (way_ <= in_runs && listed_ == 0) [[likely]] {
+      while (batch.count < most && (next_ < run_end_ || next_run(batch, most))) put(batch, true);
+    } else {
+      take_some(batch, most);
     }
     if (batch.count < most) leave_out_rest(batch);
     return batch.count > 0;
   }
 
  private:
+  enum way { all, in_runs, one_by_one };
+  static constexpr size_t list_size = 256;
+  static constexpr size_t long_run = 32;
+
   template <class Batch>
   [[gnu::noinline]] static void leave_out_rest(Batch& batch) {
     for (size_t k = batch.count; k % 4 != 0; ++k) batch.leave_out(k);
+  }
+  // The next row; into the batch, if it is real.
+  SIMDNORM_INLINE void put(row_batch<L, X, Y>& batch, bool real) {
+    const size_t k = batch.count;
+    batch.index[k] = next_;
+    batch.x[k] = x_;
+    batch.y[k] = y_;
+    batch.count = k + real;
+    ++next_;
+    x_ += a_.x_stride;
+    y_ += a_.y_stride;
+  }
+  [[gnu::noinline]] void take_some(row_batch<L, X, Y>& batch, size_t most) {
+    if (way_ == in_runs) return take_listed(batch, most);
+    if (a_.walk == nullptr) {
+      return a_.padding.index_type == SIMDNORM_I64
+                 ? take_lengths(batch, most, static_cast<const int64_t*>(a_.padding.data))
+                 : take_lengths(batch, most, static_cast<const int32_t*>(a_.padding.data));
+    }
+    while (batch.count < most && (next_ < run_end_ || next_run_of_walk())) {
+      const size_t n = real_columns(a_.padding, token_of(next_), a_.cols);
+      batch.n[batch.count] = n;
+      batch.inverse[batch.count] = 1.0 / static_cast<double>(n);
+      if (n < a_.cols) pad(next_, y_, n);
+      put(batch, n > 0);
+    }
+  }
+  template <class Length>
+  SIMDNORM_INLINE void take_lengths(row_batch<L, X, Y>& batch, size_t most, const Length* lengths) {
+    size_t count = 0;
+    size_t i = next_;
+    for (; count < most && i < last_; ++i) {
+      const size_t n = static_cast<size_t>(lengths[i]);
+      if (n != batch.n[count]) {  // a division is an eighth of a row of 64
+        batch.n[count] = n;
+        batch.inverse[count] = 1.0 / static_cast<double>(n);
+      }
+      batch.index[count] = i;
+      batch.x[count] = row_of_x(i);
+      batch.y[count] = row_of_y(i);
+      count += n > 0;
+      if (n < a_.cols) pad(i, row_of_y(i), n);
+    }
+    batch.count = count;
+    next_ = i;
+  }
+  size_t token_of(size_t row) const {
+    const bool tokens = a_.walk != nullptr && a_.padding.kind != SIMDNORM_PADDING_ROW_LENGTHS;
+    return tokens ? row / a_.walk->rows_per_token : row;
+  }
+  // More rows: from here on, or, false, in the batch.
+  [[gnu::noinline]] bool next_run(row_batch<L, X, Y>& batch, size_t most) {
+    if (way_ == all) return next_run_of_walk();
+    if (start_run()) return true;
+    take_listed(batch, most);
+    return false;
+  }
+  void take_listed(row_batch<L, X, Y>& batch, size_t most) {
+    while (batch.count < most) {
+      if (at_ == listed_) {
+        at_ = listed_ = 0;
+        if (start_run()) {
+          while (batch.count < most) put(batch, true);  // a long run is longer than that
+          return;
+        }
+        if (listed_ == 0) return;
+      }
+      const size_t room = most - batch.count;
+      const size_t n = listed_ - at_ < room ? listed_ - at_ : room;
+      for (size_t k = 0; k < n; ++k) {
+        const size_t i = first_ + real_[at_ + k];
+        batch.index[batch.count + k] = i;
+        batch.x[batch.count + k] = row_of_x(i);
+        batch.y[batch.count + k] = row_of_y(i);
+      }
+      batch.count += n;
+      at_ += n;
+    }
+  }
+  const X* row_of_x(size_t i) const { return static_cast<const X*>(a_.x) + static_cast<ptrdiff_t>(i) * a_.x_stride; }
+  Y* row_of_y(size_t i) const { return static_cast<Y*>(a_.y) + static_cast<ptrdiff_t>(i) * a_.y_stride; }
+
+  // True: rows from next_ to run_end_ are real, and many. False: what is real of the next rows is listed, and nothing
+  // if there are none.
+  [[gnu::noinline]] bool start_run() {
+    while (next_ < last_) {
+      const row_run run = next_real_run(a_.padding, next_, last_);
+      if (run.last - run.first >= long_run) {
+        for (; next_ < run.first; ++next_) pad(next_, row_of_y(next_), 0);
+        x_ = row_of_x(next_);
+        y_ = row_of_y(next_);
+        run_end_ = run.last;
+        return true;
+      }
+      list_rows(last_ - next_ < list_size ? last_ - next_ : list_size);
+      if (listed_ > 0) break;
+    }
+    run_end_ = next_;
+    return false;
+  }
+  void list_rows(size_t n) {
+    first_ = next_;
+    next_ += n;
+    if (!with_row_mask(a_.padding, [&](auto real) SIMDNORM_LAMBDA { list_by(real, n); })) list_runs(n);
+  }
+  template <class Real>
+  SIMDNORM_INLINE void list_by(Real real, size_t n) {
+    uint8_t padded[list_size];
+    size_t count = 0;  // no member: a byte may be stored anywhere
+    const size_t first = first_;
+    for (size_t i = 0; i < n; ++i) {
+      const bool counts = real(first + i);
+      real_[count] = padded[i - count] = static_cast<uint8_t>(i);
+      count += counts;
+    }
+    listed_ = count;
+    for (size_t k = 0; k < n - count; ++k) pad(first + padded[k], row_of_y(first + padded[k]), 0);
+  }
+  void list_runs(size_t n) {
+    const bool sequences = a_.padding.kind == SIMDNORM_PADDING_SEQUENCE_LENGTHS;
+    const size_t tokens = sequences ? a_.padding.tokens : last_;
+    size_t sequence = first_ / tokens;
+    size_t begin = sequence * tokens;
+    const size_t end = first_ + n;
+    size_t count = 0;
+    for (size_t i = first_; i < end;) {
+      const row_run real = sequences ? row_run{begin, begin + static_cast<size_t>(length_at(a_.padding, sequence))}
+                                     : rows_of_offsets(a_.padding);
+      const size_t last = real.last < end ? real.last : end;
+      for (; i < real.first && i < end; ++i) pad(i, row_of_y(i), 0);
+      for (size_t k = i; k < last; k += 8)
+        __builtin_memcpy(real_ + count + (k - i), numbers_from_0.v + (k - first_), 8);
+      if (i < last) {
+        count += last - i;
+        i = last;
+      }
+      begin += tokens;
+      ++sequence;
+      for (; i < begin && i < end; ++i) pad(i, row_of_y(i), 0);
+    }
+    listed_ = count;
+  }
+  // What becomes of row i from column n on.
+  [[gnu::noinline]] void pad(size_t i, Y* y, size_t n) const {
+    if (a_.padding.fill == SIMDNORM_FILL_ZERO) zero(y + n, a_.cols - n);
+    if (n > 0) return;
+    if (a_.mean) a_.mean[i] = 0.0f;
+    if (a_.rstd) a_.rstd[i] = 0.0f;
+  }
+  void zero(Y* y, size_t n) const {
+    if constexpr (L::streams) {
+      if (a_.stream) return fill_row<L, stores::streamed>(y, n, 0.0f);
+    }
+    fill_row<L, stores::cached>(y, n, 0.0f);
   }
   // A run: rows that are a stride apart.
   [[gnu::noinline]] void start_walk() {
@@ -109,7 +279,7 @@ class real_row_views {
     for (size_t d = w.dimensions; d-- > 0; rest /= w.sizes[d]) digits_[d] = rest % w.sizes[d];
     place();
   }
-  [[gnu::noinline]] bool next_run() {
+  [[gnu::noinline]] bool next_run_of_walk() {
     if (next_ >= last_) return false;
     const row_walk& w = *a_.walk;
     size_t d = w.dimensions - 1;
@@ -129,28 +299,15 @@ class real_row_views {
     const size_t run = w.sizes[w.dimensions - 1] - digits_[w.dimensions - 1];
     run_end_ = last_ - next_ < run ? last_ : next_ + run;
   }
-  [[gnu::noinline]] bool is_real(row_batch<L, X, Y>& batch, size_t k) {
-    const bool tokens = a_.walk != nullptr && a_.padding.kind != SIMDNORM_PADDING_ROW_LENGTHS;
-    const size_t n = real_columns(a_.padding, tokens ? next_ / a_.walk->rows_per_token : next_, a_.cols);
-    if (n < a_.cols && a_.padding.fill == SIMDNORM_FILL_ZERO) fill_row<L>(y_ + n, a_.cols - n, 0.0f);
-    if (n > 0) {
-      if (n != batch.n[k]) {
-        batch.n[k] = n;
-        batch.inverse[k] = 1.0 / static_cast<double>(n);
-      }
-      return true;
-    }
-    if (a_.mean) a_.mean[next_] = 0.0f;
-    if (a_.rstd) a_.rstd[next_] = 0.0f;
-    return false;
-  }
 
   const row_norm_arguments& a_;
   size_t next_, run_end_, last_;
   size_t digits_[4];
-  bool plain_;
+  way way_;
   const X* x_;
   Y* y_;
+  size_t first_, at_ = 0, listed_ = 0;  // real rows among those from first_ on
+  uint8_t real_[list_size + 8];
 };
 
 template <class L, class Norm>
@@ -346,8 +503,9 @@ template <class L, affine A, stores S, rows Rows, class Norm>
   while (out->count + in->count > 0) {
     next->count = 0;
     if (in->count == most) views.take(*next, most);
-    const bool fused = fuses && out->count > 0 && out->safe && in->count == out->count && parameters.passed(*out);
+    const bool fused = fuses && out->count > 0 && out->safe && parameters.passed(*out);
     const size_t count = out->count > in->count ? out->count : in->count;
+    const size_t both = out->count < in->count ? out->count : in->count;
     for (size_t k = 0; k < count; ++k) {
       // Just before its sums: earlier, and its first lines would be a stream of their own to the prefetchers.
       if (k + 1 < in->count) {
@@ -355,13 +513,22 @@ template <class L, affine A, stores S, rows Rows, class Norm>
       } else if (k + 1 == in->count && next->count > 0) {
         norm.start_row(*next, 0);
       }
-      const bool fits = S == stores::cached || Rows == rows::exact || can_stream<L>(out->y[k], out->n[k]);
-      if (fuses && fused && fits) [[likely]] {
+      const bool fits = S == stores::cached || Rows == rows::exact || k >= both || can_stream<L>(out->y[k], out->n[k]);
+      if (fuses && fused && fits && k < both) [[likely]] {
         const auto* ahead = in->x[k];
         if constexpr (S == stores::streamed) {
           if (b.row_last - in->index[k] > rows_ahead) ahead += way;
         }
-        sum_and_write<L, S, Rows>(norm, *out, k, *in, k, ahead);
+        constexpr bool chooses = S == stores::cached && Rows == rows::ragged;
+        if (chooses && out->n[k] == in->n[k]) {
+          if (in->n[k] % virtual_lanes == 0) {
+            sum_and_write<L, stores::cached, rows::exact>(norm, *out, k, *in, k, ahead);
+          } else {
+            sum_and_write<L, stores::cached, rows::even>(norm, *out, k, *in, k, ahead);
+          }
+        } else {
+          sum_and_write<L, S, Rows>(norm, *out, k, *in, k, ahead);
+        }
       } else {
         if (k < in->count) sum_row<L>(norm, *in, k);
         if (k < out->count) write_row<L, A, S>(norm, *out, k, parameters);

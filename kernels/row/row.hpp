@@ -140,10 +140,10 @@ SIMDNORM_INLINE void transform(Y* y, size_t n, F f) {
 }
 
 // y[0, n) = value
-template <class L, class Y>
+template <class L, stores S = stores::cached, class Y>
 SIMDNORM_INLINE void fill_row(Y* y, size_t n, float value) {
   const typename L::f32 v = L::broadcast(value);
-  transform<L>(y, n, [v](auto) SIMDNORM_LAMBDA { return v; });
+  transform<L, S>(y, n, [v](auto) SIMDNORM_LAMBDA { return v; });
 }
 
 // NaN in y[0, n) becomes the canonical NaN.

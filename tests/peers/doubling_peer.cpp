@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A peer for loader_test.cpp: its layer norm doubles x, and it has no other operation. It keeps its
-// result until finish, as peers do that allocate their output.
+// A peer for loader_test.cpp: its layer norm doubles x, with a residual it doubles the sum, its group norm
+// multiplies a channel by its gamma; it has no other operation. It keeps its result until finish, as peers
+// do that allocate their output.
+#include <chrono>
+#include <memory>
+#include <thread>
 #include <vector>
 
 #include "plugin.hpp"
@@ -12,10 +16,16 @@ namespace {
 class doubling final : public job {
  public:
   explicit doubling(const simdnorm_peer_task& t) : t_(t), result_(t.rows * t.cols) {
-    if (t.operation != SIMDNORM_PEER_LAYER_NORM) throw std::runtime_error("it can only double");
+    if (t.operation != SIMDNORM_PEER_LAYER_NORM && t.operation != SIMDNORM_PEER_ADD_LAYER_NORM &&
+        t.operation != SIMDNORM_PEER_GROUP_NORM) {
+      throw std::runtime_error("it can only double");
+    }
   }
   void run() override {
-    for (std::size_t i = 0; i < result_.size(); ++i) result_[i] = 2 * t_.x[i];
+    for (std::size_t i = 0; i < result_.size(); ++i) {
+      const float x = t_.x[i] + (has_residual(t_.operation) ? t_.residual[i] : 0);
+      result_[i] = has_channels(t_.operation) ? x * t_.gamma[i / t_.cols % parameters(t_)] : 2 * x;
+    }
   }
   void finish() override {
     for (std::size_t i = 0; i < result_.size(); ++i) t_.y[i] = result_[i];
@@ -26,6 +36,11 @@ class doubling final : public job {
   std::vector<float> result_;
 };
 
+class sleeping final : public job {
+ public:
+  void run() override { std::this_thread::sleep_for(std::chrono::microseconds(100)); }
+};
+
 }  // namespace
 
 description open(const simdnorm_peer_setup& setup) {
@@ -33,8 +48,12 @@ description open(const simdnorm_peer_setup& setup) {
   d.version = "1.2.3";
   d.note = setup.site;
   d.threads = setup.threads;
-  d.operations = bit(SIMDNORM_PEER_LAYER_NORM);
-  d.make = [](const simdnorm_peer_task& t) { return std::make_unique<doubling>(t); };
+  d.own_layout = true;
+  d.operations = bit(SIMDNORM_PEER_LAYER_NORM) | bit(SIMDNORM_PEER_ADD_LAYER_NORM) | bit(SIMDNORM_PEER_GROUP_NORM);
+  // The second way sleeps: `fastest` must take the first.
+  d.make = [](const simdnorm_peer_task& t) {
+    return fastest(t, {[&] { return std::make_unique<doubling>(t); }, [&] { return std::make_unique<sleeping>(); }});
+  };
   return d;
 }
 

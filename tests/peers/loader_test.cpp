@@ -51,6 +51,45 @@ TEST(loader_test, a_peer_that_is_there) {
   EXPECT_STREQ(why.data(), "it can only double");
 }
 
+// What tasks of residuals and of channels carry beside x.
+TEST(loader_test, residuals_and_channels) {
+  const bench::peer p = open_peer(modules, "", "doubling", 1);
+  ASSERT_NE(p.table, nullptr) << p.why;
+  EXPECT_EQ(p.table->own_layout, 1u);
+  EXPECT_TRUE(p.has(SIMDNORM_PEER_GROUP_NORM));
+  EXPECT_FALSE(p.has(SIMDNORM_PEER_INSTANCE_NORM));
+
+  const std::array<float, 8> x = {1, 2, 3, 4, 5, 6, 7, 8}, residual = {10, 20, 30, 40, 50, 60, 70, 80};
+  const std::array<float, 2> gamma = {1, -1};
+  std::array<float, 8> y = {};
+  simdnorm_peer_task task = {};
+  task.x = x.data();
+  task.y = y.data();
+  task.gamma = gamma.data();
+  task.residual = residual.data();
+  const auto result = [&] {
+    void* const handle = p.table->prepare(p.table, &task, nullptr, 0);
+    if (!handle) return false;
+    p.table->run(handle);
+    p.table->finish(handle);
+    p.table->destroy(handle);
+    return true;
+  };
+  task.operation = SIMDNORM_PEER_ADD_LAYER_NORM;
+  task.rows = 2;
+  task.cols = 4;
+  ASSERT_TRUE(result());
+  EXPECT_EQ(y, (std::array<float, 8>{22, 44, 66, 88, 110, 132, 154, 176}));
+
+  task.operation = SIMDNORM_PEER_GROUP_NORM;
+  task.batch = task.channels = task.groups = task.height = 2;
+  task.width = 1;
+  task.rows = 4;
+  task.cols = 2;
+  ASSERT_TRUE(result());
+  EXPECT_EQ(y, (std::array<float, 8>{1, 2, -3, -4, 5, 6, -7, -8}));
+}
+
 // A reason that does not fit is cut, not written beyond.
 TEST(loader_test, a_long_reason) {
   const bench::peer p = open_peer(modules, "", "doubling", 1);
