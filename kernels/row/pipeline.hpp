@@ -372,14 +372,15 @@ SIMDNORM_INLINE void sum_and_write(const Norm& norm, const typename Norm::batch&
       const size_t full = Rows == rows::exact ? stop : stop - stop % virtual_lanes;
       for (; i < full; i += virtual_lanes) both(sums, i, i);
       if (Rows == rows::even && i < stop) {
+        using here = typename L::here;
         repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
           const size_t at = i + g * L::width;
           if (at + L::width <= stop) {
             sums.add(g, L::load(x + at));
             L::store(y + at, f(load_at<L>{at}));
           } else if (at < stop) {
-            sums.add(g, L::load_n_or(x + at, stop - at, sums.fill()));
-            L::store_n(y + at, f(load_tail_at<L>{at, stop - at}), stop - at);
+            sums.add(g, here::load_n_or(x + at, stop - at, sums.fill()));
+            here::store_n(y + at, f(load_tail_at<here>{at, stop - at}), stop - at);
           }
         });
         i = stop;
@@ -482,7 +483,8 @@ template <class L, affine A, stores S, class Norm>
 template <class L, affine A, stores S, rows Rows, class Norm>
 [[gnu::noinline]] void write_short_rows(const Norm& norm, const row_norm_arguments& a, const block& b) {
   constexpr size_t ahead_elements = 4096;
-  constexpr bool fuses = sizeof(typename Norm::batch::x_type) == sizeof(float) ? L::fused : L::fused_halves;
+  constexpr bool floats = sizeof(typename Norm::batch::x_type) == sizeof(float);
+  constexpr bool fuses = floats ? L::fused : L::fused_halves;
   const size_t most = a.rows_together;
   // Of a tensor, the same row of the next run.
   const bool runs = a.walk != nullptr && a.walk->dimensions > 1;
@@ -519,12 +521,14 @@ template <class L, affine A, stores S, rows Rows, class Norm>
         if constexpr (S == stores::streamed) {
           if (b.row_last - in->index[k] > rows_ahead) ahead += way;
         }
-        constexpr bool chooses = S == stores::cached && Rows == rows::ragged;
-        if (chooses && out->n[k] == in->n[k]) {
-          if (in->n[k] % virtual_lanes == 0) {
-            sum_and_write<L, stores::cached, rows::exact>(norm, *out, k, *in, k, ahead);
+        constexpr bool chooses = floats && S == stores::cached && Rows == rows::ragged;
+        if constexpr (chooses) {
+          if (out->n[k] != in->n[k]) {
+            sum_and_write<L, S, Rows>(norm, *out, k, *in, k, ahead);
+          } else if (in->n[k] % virtual_lanes == 0) {
+            sum_and_write<L, S, rows::exact>(norm, *out, k, *in, k, ahead);
           } else {
-            sum_and_write<L, stores::cached, rows::even>(norm, *out, k, *in, k, ahead);
+            sum_and_write<L, S, rows::even>(norm, *out, k, *in, k, ahead);
           }
         } else {
           sum_and_write<L, S, Rows>(norm, *out, k, *in, k, ahead);
