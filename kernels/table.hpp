@@ -71,6 +71,21 @@ struct fused_row_arguments : row_norm_arguments {
   bool unit_offset;  // of rms_norm: gamma is 1 + weight
 };
 
+// A checked row norm of doubles. Rows are whole; any padding, that of elements too.
+struct double_row_arguments {
+  const double* x;
+  double* y;
+  ptrdiff_t x_stride, y_stride;
+  size_t cols;
+  const void* gamma;                    // weight of rms_norm; null: ones
+  const void* beta;                     // null: zeros
+  simdnorm_type gamma_type, beta_type;  // f64 or f32
+  double* mean;                         // null: not wanted
+  double* rstd;                         // null: not wanted; of l2_norm, where norms go
+  double epsilon;
+  simdnorm_padding padding;
+};
+
 // Valid rows are added in blocks of this many to spans of this many blocks, and spans are folded into
 // the total: the sizes are part of the definition of the result (docs/numerics.md).
 enum : size_t { rows_per_block = 64, blocks_per_span = 64, rows_per_span = rows_per_block * blocks_per_span };

@@ -13,6 +13,7 @@
 #include "column/moments_masked.hpp"
 #include "convert.hpp"
 #include "math/activation.hpp"
+#include "row/double_rows.hpp"
 #include "row/fused.hpp"
 #include "row/l2_norm.hpp"
 #include "row/layer_norm.hpp"
