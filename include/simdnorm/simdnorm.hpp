@@ -8,4 +8,5 @@
 #include "simdnorm/column_norms.hpp"
 #include "simdnorm/cpu.hpp"
 #include "simdnorm/row_norms.hpp"
+#include "simdnorm/row_norms_f64.hpp"
 #include "simdnorm/types.hpp"

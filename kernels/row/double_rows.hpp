@@ -13,8 +13,9 @@
 namespace simdnorm::SIMDNORM_ISA {
 namespace {
 
-// Element i of a row belongs to virtual lane i mod 16. Lanes are flushed after every 128 elements: half a row of
-// one outlier's square and small ones that all round the same way is off by 7 roundings of a lane, not by more.
+// Element i of a row belongs to virtual lane i mod 16. Squares go into pairs of doubles two at a time (chains of 8,
+// flushed: 4.2 ulp where one outlier's square meets equal small ones, which all round the same way), sums, whose
+// errors count little, after every 128 elements.
 constexpr size_t double_lanes = 16;
 constexpr size_t double_flush = 128;
 // What is made on the way (masked elements, scaled ones, parameters of another type) is made for so many columns.
@@ -71,32 +72,29 @@ struct double_scale {
   double mean, rstd;
 };
 
-// Eight lanes of pairs, into which the sixteen are flushed.
-template <class L>
+// N lanes of pairs.
+template <class L, size_t N>
 class double_totals {
  public:
   using f64 = typename L::f64;
-  static constexpr size_t group = double_lanes / L::width64;
-  static constexpr size_t half = 8 / L::width64;
+  static constexpr size_t group = N / L::width64;
 
   SIMDNORM_INLINE double_totals() {
-    each<L, half>([&](auto g) SIMDNORM_LAMBDA { t_[g] = {L::broadcast64(0.0), L::broadcast64(0.0)}; });
-  }
-  SIMDNORM_INLINE void flush(const f64 (&lanes)[group]) {
-    each<L, half>([&](auto g) SIMDNORM_LAMBDA { add(g, f64(lanes[g] + lanes[g + half])); });
+    each<L, group>([&](auto g) SIMDNORM_LAMBDA { t_[g] = {L::broadcast64(0.0), L::broadcast64(0.0)}; });
   }
   SIMDNORM_INLINE void add(size_t g, f64 v) {
     const pair<f64> s = two_sum(t_[g].high, v);
     t_[g] = {s.high, t_[g].low + s.low};
   }
   SIMDNORM_INLINE void add_low(size_t g, f64 v) { t_[g].low = t_[g].low + v; }
-  // Lane i gets lane i + 4's, then i + 2's and i + 1's.
+  // Lane i gets lane i + N / 2's, and so on down to lane 1's.
   SIMDNORM_INLINE doubles result() const {
-    double high[8], low[8];
-    each<L, half>([&](auto g) SIMDNORM_LAMBDA {
+    double high[N], low[N];
+    each<L, group>([&](auto g) SIMDNORM_LAMBDA {
       L::store64(high + g * L::width64, t_[g].high);
       L::store64(low + g * L::width64, t_[g].low);
     });
+    if constexpr (N == 16) fold<8>(high, low);
     fold<4>(high, low);
     fold<2>(high, low);
     fold<1>(high, low);
@@ -104,26 +102,25 @@ class double_totals {
   }
 
  private:
-  template <size_t N>
+  template <size_t M>
   SIMDNORM_INLINE static void fold(double* high, double* low) {
-    constexpr bool registers = L::width64 > 1 && N % L::width64 == 0;
-    if constexpr (registers) {
-      for (size_t i = 0; i < N; i += L::width64) {
+    if constexpr (L::width64 > 1 && M % L::width64 == 0) {
+      for (size_t i = 0; i < M; i += L::width64) {
         const pair<f64> s = sum_of_pairs<f64>({L::load64(high + i), L::load64(low + i)},
-                                              {L::load64(high + N + i), L::load64(low + N + i)});
+                                              {L::load64(high + M + i), L::load64(low + M + i)});
         L::store64(high + i, s.high);
         L::store64(low + i, s.low);
       }
     } else {
 #pragma GCC unroll 4
-      for (size_t i = 0; i < N; ++i) {
-        const doubles s = sum_of_pairs<double>({high[i], low[i]}, {high[N + i], low[N + i]});
+      for (size_t i = 0; i < M; ++i) {
+        const doubles s = sum_of_pairs<double>({high[i], low[i]}, {high[M + i], low[M + i]});
         high[i] = s.high;
         low[i] = s.low;
       }
     }
   }
-  pair<f64> t_[half];
+  pair<f64> t_[group];
 };
 
 // Of d = x - shift, or of x itself and its squares alone.
@@ -139,31 +136,36 @@ class double_row_sums {
     for (size_t from = 0; from < n; from += double_flush) {
       const double* p = x + from;
       const size_t m = n - from < double_flush ? n - from : double_flush;
-      f64 s1[group], s2[group];
-      each<L, group>([&](auto g) SIMDNORM_LAMBDA { s1[g] = s2[g] = L::broadcast64(0.0); });
-      const auto step = [&](auto g, f64 v) SIMDNORM_LAMBDA {
+      f64 s1[group];
+      each<L, group>([&](auto g) SIMDNORM_LAMBDA { s1[g] = L::broadcast64(0.0); });
+      const auto difference = [&](auto g, f64 v) SIMDNORM_LAMBDA {
         if constexpr (Shifted) {
           v = v - k;
           s1[g] = s1[g] + v;
         }
-        s2[g] = L::fma64(v, v, s2[g]);
+        return v;
       };
       size_t i = 0;
-      for (; i + double_lanes <= m; i += double_lanes) {
-        each<L, group>([&](auto g) SIMDNORM_LAMBDA { step(g, L::load64(p + i + g * L::width64)); });
-      }
-      if (i < m) {
+      for (; i + 2 * double_lanes <= m; i += 2 * double_lanes) {
         each<L, group>([&](auto g) SIMDNORM_LAMBDA {
-          const size_t at = i + g * L::width64;
-          if (at + L::width64 <= m) {
-            step(g, L::load64(p + at));
-          } else if (at < m) {
-            step(g, L::load64_n_or(p + at, m - at, k));
-          }
+          const f64 a = difference(g, L::load64(p + i + g * L::width64));
+          const f64 b = difference(g, L::load64(p + i + double_lanes + g * L::width64));
+          squares_.add(g, L::fma64(b, b, a * a));
         });
       }
-      if constexpr (Shifted) sum_.flush(s1);
-      squares_.flush(s2);
+      if (i < m) {
+        const auto load = [&](size_t at) SIMDNORM_LAMBDA {
+          return at + L::width64 <= m ? L::load64(p + at) : at < m ? L::load64_n_or(p + at, m - at, k) : k;
+        };
+        each<L, group>([&](auto g) SIMDNORM_LAMBDA {
+          const f64 a = difference(g, load(i + g * L::width64));
+          const f64 b = difference(g, load(i + double_lanes + g * L::width64));
+          squares_.add(g, L::fma64(b, b, a * a));
+        });
+      }
+      if constexpr (Shifted) {
+        each<L, group / 2>([&](auto g) SIMDNORM_LAMBDA { sum_.add(g, f64(s1[g] + s1[g + group / 2])); });
+      }
     }
   }
   SIMDNORM_INLINE double_sums result() const {
@@ -173,7 +175,8 @@ class double_row_sums {
   }
 
  private:
-  double_totals<L> sum_, squares_;
+  double_totals<L, 8> sum_;
+  double_totals<L, 16> squares_;
 };
 
 template <class L, bool Shifted>
@@ -192,7 +195,7 @@ class exact_row_sums {
   SIMDNORM_INLINE void add(const double* x, size_t n, double shift) {
     const f64 k = L::broadcast64(-shift);
     for (size_t i = 0; i < n; i += 8) {
-      each<L, double_totals<L>::half>([&](auto g) SIMDNORM_LAMBDA {
+      each<L, double_totals<L, 8>::group>([&](auto g) SIMDNORM_LAMBDA {
         const pair<f64> d = two_sum(L::load64(x + i + g * L::width64), k);
         const f64 square = d.high * d.high;
         const f64 lost = L::fma64(d.high, d.high, L::broadcast64(0.0) - square);
@@ -206,7 +209,7 @@ class exact_row_sums {
   SIMDNORM_INLINE double_sums result() const { return {sum_.result(), squares_.result()}; }
 
  private:
-  double_totals<L> sum_, squares_;
+  double_totals<L, 8> sum_, squares_;
 };
 
 // The sum of at most 64 elements: their lanes, then lane i + lane i + 8's, 4, 2, 1.
@@ -457,7 +460,7 @@ class double_norm {
           s.offset = -L::fma64(mean.high, s.high, L::fma64(mean.high, s.low, mean.low * s.high));
         } else {
           s.center = mean.high;
-          s.offset = -(mean.low * s.high);
+          s.offset = -L::fma64(mean.low, s.high, mean.low * s.low);
         }
       }
       return near & ordinary(sums.squares.high) & ordinary(v.high);
@@ -538,7 +541,7 @@ class double_norm {
   }
 
   // Constant rows; NaN and infinity; what overflows or underflows, which is scaled by a power of two, so that the
-  // largest element (or what epsilon adds, if that is more) is near 1, and summed with all errors kept.
+  // largest element (or the root of epsilon, if that is more) is near 1, and summed with all errors kept.
   [[gnu::noinline]] void hostile(const double_row& r, double_scale& s) {
     double most = 0.0, first = 0.0;
     bool any = false, equal = true, nan = false;
@@ -576,8 +579,8 @@ class double_norm {
       return;
     }
 
-    const double floor = N == row_norm::l2 ? a_.epsilon : __builtin_sqrt(a_.epsilon);
-    const double factor = reciprocal_power(most > floor ? most : floor);
+    const double floor = N == row_norm::l2 ? 0.0 : __builtin_sqrt(a_.epsilon);
+    double factor = reciprocal_power(most > floor ? most : floor);
     double shift = 0.0;
     double_sums sums = exact_sums(r, 0.0, factor);
     if constexpr (shifted) {
@@ -588,6 +591,10 @@ class double_norm {
     finish(r, shift, sums, epsilon, s);
     s.mean = s.mean / factor;
     s.rstd = N == row_norm::l2 ? s.rstd / factor : s.rstd * factor;
+    if (N == row_norm::l2 && s.rstd < a_.epsilon && a_.epsilon > 0x1p-1000) {  // which the factor may make infinite
+      set_reciprocal(a_.epsilon, s);
+      factor = 1.0;
+    }
     write_any(r, s, factor);
   }
   // Outputs that may be NaN: with what stands for parameters that are missing.
