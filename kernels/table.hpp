@@ -84,6 +84,7 @@ struct double_row_arguments {
   double* rstd;                         // null: not wanted; of l2_norm, where norms go
   double epsilon;
   simdnorm_padding padding;
+  bool stream;  // y is too large for the caches
 };
 
 // Valid rows are added in blocks of this many to spans of this many blocks, and spans are folded into

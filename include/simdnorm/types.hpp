@@ -58,7 +58,8 @@ enum class activation_function : simdnorm_activation {
 
 /// The element types that have kernels; each function says which it takes.
 template <class T>
-concept element = std::same_as<std::remove_const_t<T>, float> || std::same_as<std::remove_const_t<T>, double>;
+concept element = std::same_as < std::remove_const_t<T>,
+float > || std::same_as<std::remove_const_t<T>, double>;
 
 template <element T>
 inline constexpr simdnorm_type type_of = std::same_as<std::remove_const_t<T>, double> ? SIMDNORM_F64 : SIMDNORM_F32;

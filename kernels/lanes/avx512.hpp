@@ -120,6 +120,7 @@ struct lanes {
     return _mm512_mask_loadu_pd(fill, first64(n), p);
   }
   SIMDNORM_INLINE static void store64_n(double* p, f64 v, size_t n) { _mm512_mask_storeu_pd(p, first64(n), v); }
+  SIMDNORM_INLINE static void stream64(double* p, f64 v) { _mm512_stream_pd(p, v); }
   SIMDNORM_INLINE static f64 canonical64(f64 v) {
     return _mm512_mask_mov_pd(v, _mm512_cmp_pd_mask(v, v, _CMP_UNORD_Q), broadcast64(__builtin_nan("")));
   }
@@ -179,7 +180,7 @@ struct lanes {
     return _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   }
   SIMDNORM_INLINE static __mmask16 first(size_t n) { return static_cast<__mmask16>((1u << n) - 1u); }  // n < 16
-  SIMDNORM_INLINE static __mmask8 first64(size_t n) { return static_cast<__mmask8>((1u << n) - 1u); }     // n < 8
+  SIMDNORM_INLINE static __mmask8 first64(size_t n) { return static_cast<__mmask8>((1u << n) - 1u); }  // n < 8
 
   SIMDNORM_INLINE static float fold(__m512 v) {
     const __m256 a = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));

@@ -126,7 +126,7 @@ SIMDNORM_INLINE double emulated_fma64(double a, double b, double c) {
   const double ah = as - (as - a), bh = bs - (bs - b);
   const double al = a - ah, bl = b - bh;
   const double error = ((ah * bh - p) + ah * bl + al * bh) + al * bl;  // p + error = a * b
-  const double s = c + error;                                         // s + t = c + error
+  const double s = c + error;                                          // s + t = c + error
   const double s1 = s - c;
   const double t = (c - (s - s1)) + (error - s1);
   const double u = p + s;  // u + v = p + s

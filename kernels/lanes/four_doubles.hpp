@@ -45,6 +45,7 @@ struct four_doubles {
     }
     if (n & 1) _mm_store_sd(p, part);
   }
+  SIMDNORM_INLINE static void stream64(double* p, f64 v) { _mm256_stream_pd(p, v); }
   SIMDNORM_INLINE static f64 canonical64(f64 v) {
     return _mm256_blendv_pd(v, broadcast64(__builtin_nan("")), _mm256_cmp_pd(v, v, _CMP_UNORD_Q));
   }

@@ -139,6 +139,7 @@ struct lanes {
   SIMDNORM_INLINE static void store64_n(double* p, f64 v, size_t n) {
     if (n > 0) vst1q_lane_f64(p, v, 0);
   }
+  SIMDNORM_INLINE static void stream64(double* p, f64 v) { vst1q_f64(p, v); }
   SIMDNORM_INLINE static f64 canonical64(f64 v) {
     return vbslq_f64(vceqq_f64(v, v), v, broadcast64(__builtin_nan("")));
   }

@@ -35,8 +35,9 @@
 //   sum64x4           the same of four: out[k] of v[k]. At a third of the instructions, where an
 //                     instruction set can turn rows into columns
 //   load64_pairs      a[i] = p[2 i], b[i] = p[2 i + 1]
-//   load64_n, store64_n, load64_n_or, canonical64   load_n, store_n, load_n_or and canonical (0x7ff8000000000000) of doubles,
-//                     n < width64
+//   load64_n, store64_n, load64_n_or, canonical64   load_n, store_n, load_n_or and canonical (0x7ff8000000000000) of
+//   doubles,
+//                     n < width64. stream64: stream of doubles
 //   fma64(a, b, c)    a * b + c, rounded once, of registers of doubles, and of doubles themselves
 //   quad              the doubles' words for four rows at a time, or for as many as a register has
 #pragma once
@@ -224,6 +225,9 @@ struct lanes {
     return fill;
   }
   SIMDNORM_INLINE static void store64_n(double*, f64, size_t) {}
+  SIMDNORM_INLINE static void stream64(double* p, f64 v) {
+    *p = v;
+  }
   SIMDNORM_INLINE static f64 canonical64(f64 v) {
     return v == v ? v : __builtin_nan("");
   }

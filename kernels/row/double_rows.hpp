@@ -238,8 +238,8 @@ SIMDNORM_INLINE double plain_sum(const double* x, size_t n) {
   return a[0];
 }
 
-// y = x_hat, or x_hat * gamma + beta, NaN made canonical. y may be x.
-template <class L, bool Affine>
+// y = x_hat, or x_hat * gamma + beta, NaN made canonical; through the caches, or past them. y may be x.
+template <class L, bool Affine, bool Streamed = false>
 [[gnu::noinline]] void write_doubles(const double* x, double* y, const double* gamma, const double* beta, size_t n,
                                      const double_scale& s) {
   using f64 = typename L::f64;
@@ -252,20 +252,30 @@ template <class L, bool Affine>
     return out;
   };
   const auto at = [&](size_t i) SIMDNORM_LAMBDA {
-    L::store64(y + i, output(L::load64(x + i), [i](const double* p) SIMDNORM_LAMBDA { return L::load64(p + i); }));
+    const f64 v = output(L::load64(x + i), [i](const double* p) SIMDNORM_LAMBDA { return L::load64(p + i); });
+    if constexpr (Streamed) {
+      L::stream64(y + i, v);
+    } else {
+      L::store64(y + i, v);
+    }
+  };
+  const auto part = [&](size_t i, size_t rest) SIMDNORM_LAMBDA {
+    const f64 v = output(L::load64_n(x + i, rest),
+                         [i, rest](const double* p) SIMDNORM_LAMBDA { return L::load64_n(p + i, rest); });
+    L::store64_n(y + i, v, rest);
   };
   constexpr size_t width = L::width64;
   size_t i = 0;
+  if constexpr (Streamed && width > 1) {  // up to the first register of y that is aligned
+    const size_t off = reinterpret_cast<uintptr_t>(y) / sizeof(double) % width;
+    i = off == 0 ? 0 : width - off < n ? width - off : n;
+    if (i > 0 && i < width) part(0, i);
+  }
   for (; i + 4 * width <= n; i += 4 * width) {
     each<L, 4>([&](auto k) SIMDNORM_LAMBDA { at(i + k * width); });
   }
   for (; i + width <= n; i += width) at(i);
-  if (i < n) {
-    const size_t rest = n - i;
-    const f64 v = output(L::load64_n(x + i, rest),
-                         [i, rest](const double* p) SIMDNORM_LAMBDA { return L::load64_n(p + i, rest); });
-    L::store64_n(y + i, v, rest);
-  }
+  if (i < n) part(i, n - i);
 }
 
 // Of a row: its first n columns, or those of them that an element mask marks.
@@ -342,6 +352,7 @@ class double_norm {
       if (a_.mean) a_.mean[i] = s.mean;
       if (a_.rstd) a_.rstd[i] = s.rstd;
     }
+    if (a_.stream) L::fence();
   }
 
  private:
@@ -470,15 +481,20 @@ class double_norm {
   // y of the elements of r that count, x taken times `factor`; zeros for the others if they are wanted.
   void write(const double_row& r, const double_scale& s, double factor, bool affine) {
     const bool as_it_is = r.marks == nullptr && factor == 1.0;
-    const bool parameters_too = a_.gamma != nullptr && a_.gamma_type == SIMDNORM_F64 && a_.beta != nullptr &&
-                                a_.beta_type == SIMDNORM_F64;
-    if (as_it_is && !affine) {
-      write_doubles<L, false>(r.x, r.y, nullptr, nullptr, r.n, s);
-      return;
-    }
-    if (as_it_is && parameters_too) {
-      write_doubles<L, true>(r.x, r.y, static_cast<const double*>(a_.gamma), static_cast<const double*>(a_.beta), r.n,
-                             s);
+    const bool parameters_too =
+        a_.gamma != nullptr && a_.gamma_type == SIMDNORM_F64 && a_.beta != nullptr && a_.beta_type == SIMDNORM_F64;
+    if (as_it_is && (!affine || parameters_too)) {
+      const auto* const gamma = static_cast<const double*>(a_.gamma);
+      const auto* const beta = static_cast<const double*>(a_.beta);
+      if constexpr (L::streams) {
+        if (a_.stream) {
+          affine ? write_doubles<L, true, true>(r.x, r.y, gamma, beta, r.n, s)
+                 : write_doubles<L, false, true>(r.x, r.y, gamma, beta, r.n, s);
+          return;
+        }
+      }
+      affine ? write_doubles<L, true>(r.x, r.y, gamma, beta, r.n, s)
+             : write_doubles<L, false>(r.x, r.y, gamma, beta, r.n, s);
       return;
     }
     write_tiles(r, s, factor, affine);
@@ -598,7 +614,9 @@ class double_norm {
     write_any(r, s, factor);
   }
   // Outputs that may be NaN: with what stands for parameters that are missing.
-  void write_any(const double_row& r, const double_scale& s, double factor) { write(r, s, factor, true); }
+  void write_any(const double_row& r, const double_scale& s, double factor) {
+    write(r, s, factor, true);
+  }
   void write_zeros(const double_row& r) {
     const bool zeros = a_.padding.fill == SIMDNORM_FILL_ZERO;
     for (size_t j = 0; j < r.n; ++j) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Row norms of f64, behind the C entries of api_rows.cpp: check, dispatch, split. A row stays on one thread.
+#include "runtime/caches.hpp"
 #include "runtime/checks.hpp"
 #include "runtime/dispatch.hpp"
 #include "runtime/rows.hpp"
@@ -56,6 +57,7 @@ simdnorm_status run_doubles(const row_norm_call& c, double_row_kernel slot) noex
   a.rstd = static_cast<double*>(c.rstd.data);
   a.epsilon = c.epsilon;
   a.padding = c.padding;
+  a.stream = c.x->rows * a.cols * sizeof(double) >= simdnorm_stream_border();
   const auto kernel = table->*slot;
   return for_row_blocks(c.executor, c.x->rows, a.cols, [&a, kernel](size_t first, size_t last) {
     kernel(a, block{first, last, 0, a.cols});

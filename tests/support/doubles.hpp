@@ -81,8 +81,8 @@ inline double_outputs run(double_norm n, const double_rows& p, const double_how&
   };
   const simdnorm_const_vector gamma =
       vector(p.gamma, h.given != double_given::nothing && h.given != double_given::beta_alone);
-  const simdnorm_const_vector beta = vector(p.beta, n == double_norm::layer && h.given != double_given::nothing &&
-                                                        h.given != double_given::gamma_alone);
+  const simdnorm_const_vector beta = vector(
+      p.beta, n == double_norm::layer && h.given != double_given::nothing && h.given != double_given::gamma_alone);
   auto* mean = memory.take<double>(p.rows);
   auto* rstd = memory.take<double>(p.rows);
   std::fill(mean, mean + p.rows, double_unwritten);
