@@ -45,6 +45,7 @@ constexpr use uses[] = {
     {"layer_norm_fused", "f32", "add_layer_norm"},
     {"rms_norm_fused", "f32", "gated_rms_norm"},
     {"l2_norm_fused", "f32", "l2_norm_element_mask"},
+    {"channel_rows_affine", "f32", "batch_norm_inference_add"},
 };
 constexpr bool used(std::string_view family, std::string_view dtype) {
   for (const use& u : uses) {
@@ -52,9 +53,9 @@ constexpr bool used(std::string_view family, std::string_view dtype) {
   }
   return false;
 }
-// elementwise: bench/activations.cpp measures it. channel_rows_affine: column_affine with an addition and a maximum.
+// elementwise: bench/activations.cpp measures it.
 constexpr bool measured_alone(std::string_view family) {
-  return family == "elementwise" || family == "convert" || family == "channel_rows_affine";
+  return family == "elementwise" || family == "convert";
 }
 #define SIMDNORM_KERNEL(family, dtype, arguments)                 \
   static_assert(used(#family, #dtype) || measured_alone(#family), \
@@ -709,6 +710,29 @@ void batch_norm_inference(contest& c, const setup& s, const shared_work& w) {
   });
 }
 
+// A residual of zeros, so that errors are judged as without.
+void batch_norm_inference_add(contest& c, const setup& s, const shared_work& w) {
+  auto oracle = std::make_shared<column_oracle>();
+  c.oracles.push_back(
+      [=] { oracle->given(w->x.data(), w->mean.data(), w->variance.data(), w->rows, w->cols, w->epsilon, w->limit); });
+  const auto residual = std::make_shared<buffer<float>>(w->x.size());
+  const auto h = std::make_shared<buffer<float>>(w->x.size());
+  kernel_entry e = entry(c, s, "batch_norm_inference_add", w->rows, w->cols, 3 * w->bytes(), affine_error(w, oracle));
+  e.baselines([w, residual, h](const baselines::table& t) {
+    return [w, residual, h, f = t.batch_norm_inference, add = t.add] {
+      f(w->x.data(), h->data(), w->rows, w->cols, w->mean.data(), w->variance.data(), w->gamma.data(), w->beta.data(),
+        static_cast<float>(w->epsilon), w->scratch.data());
+      add(h->data(), residual->data(), w->y.data(), w->rows * w->cols);
+    };
+  });
+  e.library([w, residual, s] {
+    require(simdnorm::batch_norm_inference_add(
+        w->input(), {residual->data(), w->rows, w->cols}, w->output(), params(w->mean), params(w->variance),
+        {.epsilon = w->epsilon, .gamma = params(w->gamma), .beta = params(w->beta), .pad = {}, .exec = s.exec},
+        simdnorm::activation_function::none));
+  });
+}
+
 // The results are statistics, not a matrix: the library leaves them in moments, the baselines in
 // a (mean), b (m2), c and d (min, max), or in p and q as doubles. All are cleared by poison.
 void poison_statistics(contest& c, const shared_work& w) {
@@ -1193,6 +1217,7 @@ constexpr kernel_row kernel_rows[] = {
     {"l2_norm_heads", fused_section, other_head_shapes, norm_of_heads<row_oracle::norm::l2>, false},
     {"batch_norm_training", training_section, batch_norm_training_shapes, batch_norm_training, true},
     {"batch_norm_inference", inference_section, batch_norm_inference_shapes, batch_norm_inference, true},
+    {"batch_norm_inference_add", inference_section, batch_norm_inference_shapes, batch_norm_inference_add, false},
     {"column_moments", moments_section, column_moments_shapes, column_moments, true},
     {"standardize", scaling_section, standardize_shapes, standardize, true},
     {"standardize_transform", scaling_section, transform_shapes, standardize_transform, false},
@@ -1597,7 +1622,7 @@ std::vector<planned_contest> synthetic_contests(const setup& s) {
     for (const shape& sh : k.shapes) {
       all.push_back({k.section, sh.quick, [&k, &sh, s](bool dry) {
                        auto w = std::make_shared<work>(sh.rows, sh.cols, dry);
-                       if (!dry && k.add == batch_norm_inference) {
+                       if (!dry && (k.add == batch_norm_inference || k.add == batch_norm_inference_add)) {
                          fill_normal(w->mean, data_mean, 0.1, 5);
                          fill_normal(w->variance, 1.0, 0.1, 6);
                        }

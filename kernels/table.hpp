@@ -238,6 +238,18 @@ struct channel_mask {
   simdnorm_index_type index_type;
   const void* data;
   size_t first, set_step, plane_step;
+  size_t skipped;  // of lengths: what is called a plane begins so many elements after it
+};
+
+// One long set over several threads: in turn `start`, which says how many chunks there are; `sum_chunks` for chunks
+// [block.col_first, block.col_last), where entry 0 is chunk `first`; and, with all of them in entry 0, `finish`.
+struct channel_split {
+  enum { start, sum_chunks, finish } step;
+  size_t chunks, first;
+  float shift;
+  double sums[most_chunks];
+  double squares[most_chunks];
+  uint64_t counts[most_chunks];
 };
 
 // Of sets of planes of `size` contiguous elements, plane p of set s at x + s * set_stride + p * plane_stride; entry 0
@@ -250,6 +262,7 @@ struct channel_moments_arguments {
   double* mean;
   double* m2;
   uint64_t* count;
+  channel_split* split;  // of one set that is done in parts; null: whole sets
 };
 
 struct channel_strides {
@@ -263,8 +276,9 @@ struct channel_affine_arguments {
   const void* residual;  // null: none
   channel_strides x_strides, y_strides, residual_strides;
   size_t size;
-  const column_parameters* parameters;  // entry 0 belongs to block.col_first
-  channel_mask mask;                    // a set is a channel, a plane one of the batch
+  const column_parameters* parameters;
+  size_t parameter;   // entry of block.col_first
+  channel_mask mask;  // a set is a channel, a plane one of the batch
   simdnorm_padding_fill fill;
   bool relu;
   bool stream;      // y goes past the caches where its lines allow it, and x is fetched this far ahead:
@@ -280,6 +294,7 @@ struct channel_rows_affine_arguments {
   simdnorm_padding padding;
   const column_parameters* parameters;
   bool relu;
+  size_t mask_cols;  // of an element mask
 };
 
 struct kernel_table {

@@ -143,6 +143,31 @@ TEST_P(allocation_test, no_call_allocates) {
       bo.mean = {mean.data(), cols, SIMDNORM_F32};
       bo.rstd = {rstd.data(), cols, SIMDNORM_F32};
       done(simdnorm_batch_norm_training(&cx, &cy, &bo));
+      // [1, 5, 700, 100], channels first and last: cut and not; then with a mask, ReLU and a residual.
+      for (const bool last : {false, true})
+        for (const bool more : {false, true}) {
+          const std::initializer_list<std::size_t> sizes{1, 5, 700, 100};
+          using const_tensor = tensor_view<const float>;
+          using tensor = tensor_view<float>;
+          const simdnorm_const_tensor tx =
+              detail::c_view(last ? const_tensor::channels_last(x.data(), sizes) : const_tensor(x.data(), sizes));
+          const simdnorm_tensor ty =
+              detail::c_view(last ? tensor::channels_last(y.data(), sizes) : tensor(y.data(), sizes));
+          simdnorm_batch_norm_options to = simdnorm_batch_norm_defaults();
+          simdnorm_group_norm_options go = simdnorm_group_norm_defaults();
+          to.executor = go.executor = executor;
+          if (more) {
+            to.padding = go.padding =
+                last ? padding::element_mask_bits(elements, 70000, 5).c : padding::element_mask(elements).c;
+            to.activation = go.activation = SIMDNORM_ACTIVATION_RELU;
+            to.residual = &tx;
+          }
+          done(simdnorm_batch_norm_training_nd(&tx, &ty, &to));
+          done(simdnorm_batch_norm_inference_nd(&tx, &ty, {running.data(), 5, SIMDNORM_F32},
+                                                {variance.data(), 5, SIMDNORM_F32}, &to));
+          done(simdnorm_group_norm(&tx, &ty, 1, &go));
+          done(simdnorm_instance_norm(&tx, &ty, &go));
+        }
       simdnorm_column_options co = simdnorm_column_defaults();
       co.executor = executor;
       done(simdnorm_column_moments(&cx, m.data(), &co));

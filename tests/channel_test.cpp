@@ -40,8 +40,8 @@ std::string describe(op o, const channel_problem& p, const channel_setup& s = {}
   return text + (s.last ? " channels last" : " channels first") + ", padding " + std::to_string(s.pad.kind);
 }
 
-// Every kind that the layout has, drawn from one seed; NONE is one.
-std::vector<mask> masks_for(const channel_problem& p, bool last, std::uint64_t seed) {
+// Every kind, drawn from one seed; NONE is one.
+std::vector<mask> masks_for(const channel_problem& p, std::uint64_t seed) {
   generator g(seed);
   std::vector<mask> all(1);
   mask m;
@@ -56,7 +56,6 @@ std::vector<mask> masks_for(const channel_problem& p, bool last, std::uint64_t s
   for (const simdnorm_padding_kind kind :
        {SIMDNORM_PADDING_SEQUENCE_LENGTHS, SIMDNORM_PADDING_ROW_MASK, SIMDNORM_PADDING_ROW_MASK_BITS,
         SIMDNORM_PADDING_ELEMENT_MASK, SIMDNORM_PADDING_ELEMENT_MASK_BITS}) {
-    if ((last || p.positions() == 1) && kind >= SIMDNORM_PADDING_ELEMENT_MASK) continue;
     m.kind = kind;
     all.push_back(m);
   }
@@ -70,7 +69,7 @@ void for_samples(Work work) {
     for (const auto& sizes : shapes)
       for (const bool last : {false, true}) {
         const channel_problem p = sample(o, sizes, ++seed);
-        for (const mask& m : masks_for(p, last, seed)) {
+        for (const mask& m : masks_for(p, seed)) {
           channel_setup s;
           s.last = last;
           s.pad = m;
@@ -170,7 +169,7 @@ TEST_P(channel_test, executors_and_numbers_of_threads) {
       for (const bool last : {false, true})
         for (const std::uint64_t seed : {0, 3}) {
           const channel_problem p = sample(o, sizes, seed);
-          for (const mask& m : masks_for(p, last, 4 * seed)) {
+          for (const mask& m : masks_for(p, 4 * seed)) {
             if (m.kind != SIMDNORM_PADDING_NONE && m.kind != SIMDNORM_PADDING_SEQUENCE_LENGTHS) continue;
             channel_setup s;
             s.last = last;
@@ -192,6 +191,50 @@ TEST_P(channel_test, executors_and_numbers_of_threads) {
           }
         }
   EXPECT_GT(runs, 0u);
+}
+
+// Sets that are cut: fewer than threads. Guard pages around them, as their last parts are not whole.
+TEST_P(channel_test, one_set_over_threads) {
+  guarded_arena memory(guarded_arena::at_end, 1, std::size_t{1} << 22);
+  std::size_t runs = 0;
+  for (const op o : all_channel_operations())
+    for (const auto& sizes : std::vector<std::vector<std::size_t>>{
+             {3, 3, 211, 213}, {1, 2, 400, 503}, {1, 66, 65, 67}, {2700, 1, 49}, {2, 1, 5000, 31}, {1, 300, 10, 70}})
+      for (const bool last : {false, true})
+        for (std::uint64_t seed = 0; seed < flavour_count; ++seed) {
+          const channel_problem p = make_channel_problem(seed, sizes,
+                                                         o == op::instance_norm ? sizes[1]
+                                                         : sizes[1] % 2 == 0    ? 2
+                                                                                : 1,
+                                                         static_cast<flavour>(seed), !is_batch_norm(o));
+          const std::vector<mask> masks = masks_for(p, seed);
+          for (const std::size_t m : {std::size_t{0}, 1 + seed % (masks.size() - 1)}) {
+            channel_setup s;
+            s.last = last;
+            s.pad = masks[m];
+            const result expected = run(o, p, s);
+            ASSERT_EQ(expected.status, SIMDNORM_OK) << describe(o, p, s);
+            for (const std::size_t threads : {2, 5, 16}) {
+              reverse_executor executor(threads);
+              s.executor = &executor.c;
+              s.in_place = threads == 16 && (m == 0 || s.pad.fill == SIMDNORM_FILL_ZERO);
+              const result r = run(o, p, s, memory);
+              ASSERT_TRUE(r.intact) << describe(o, p, s);
+              ASSERT_EQ(difference(r, expected), "") << describe(o, p, s) << ", " << threads << " threads";
+              runs += executor.runs;
+            }
+          }
+        }
+  EXPECT_GT(runs, 100u);
+  // Sums and outputs in 4 tasks for each thread.
+  for (const op o : {op::batch_norm_training, op::group_norm}) {
+    const channel_problem p = make_channel_problem(1, {1, 1, 1024, 1024}, 1, flavour::normal, false);
+    reverse_executor executor(4);
+    channel_setup s;
+    s.executor = &executor.c;
+    ASSERT_EQ(difference(run(o, p, s), run(o, p)), "");
+    EXPECT_EQ(executor.tasks, 32u);
+  }
 }
 
 #if defined(__x86_64__)
@@ -234,13 +277,20 @@ TEST_P(channel_test, layouts_and_the_matrix) {
       m.variance = p.variance;
       m.epsilon = p.epsilon;
       const auto same = [&](op o, operation of_matrix, bool relu) {
-        for (const mask& pad : masks_for(p, true, 0)) {
+        for (const mask& pad : masks_for(p, 0)) {
           channel_setup s;
           s.last = true;
           s.pad = pad;
           setup sm;
           sm.pad = pad;
           const result mine = run(o, p, s);
+          if (pad.kind >= SIMDNORM_PADDING_ELEMENT_MASK) {
+            sm.pad.cols = p.channels();
+            for (std::size_t i = 0; i < p.x.size(); ++i) {
+              const std::size_t row = i / p.channels();
+              sm.pad.elements[i] = pad.elements[p.index(row / p.positions(), i % p.channels(), row % p.positions())];
+            }
+          }
           const result matrix = run(of_matrix, m, sm);
           ASSERT_TRUE(same_bits(mine.f32, matrix.f32)) << describe(o, p, s);
           for (std::size_t n = 0; n < p.batch(); ++n)
@@ -248,7 +298,8 @@ TEST_P(channel_test, layouts_and_the_matrix) {
               for (std::size_t k = 0; k < p.positions(); ++k) {
                 float expected = matrix.y[(n * p.positions() + k) * p.channels() + c];
                 if (relu && expected < 0) expected = 0;
-                ASSERT_EQ(bits_of(mine.y[p.index(n, c, k)]), bits_of(expected)) << describe(o, p, s);
+                ASSERT_EQ(bits_of(mine.y[p.index(n, c, k)]), bits_of(expected))
+                    << describe(o, p, s) << ", position " << n << " " << k << ", channel " << c;
               }
         }
       };
@@ -289,7 +340,8 @@ TEST_P(channel_test, forms_of_a_mask) {
           for (const simdnorm_padding_kind kind :
                {SIMDNORM_PADDING_SEQUENCE_LENGTHS, SIMDNORM_PADDING_ROW_MASK, SIMDNORM_PADDING_ROW_MASK_BITS,
                 SIMDNORM_PADDING_ELEMENT_MASK, SIMDNORM_PADDING_ELEMENT_MASK_BITS}) {
-            if (last && kind >= SIMDNORM_PADDING_ELEMENT_MASK) continue;
+            // Channels last an element mask keeps the places of rows that it leaves out.
+            if (last && !all_real && takes_statistics(o) && kind >= SIMDNORM_PADDING_ELEMENT_MASK) continue;
             s.pad.kind = kind;
             ASSERT_EQ(difference(run(o, p, s), expected), "") << describe(o, p, s);
             s.pad.fill = SIMDNORM_FILL_KEEP;
@@ -528,31 +580,139 @@ TEST_P(channel_test, arguments) {
     c.expect(shared ? SIMDNORM_OVERLAP : SIMDNORM_OK, "interleaved channels");
   }
   // Of batch norm alone.
-  with(
-      SIMDNORM_INVALID_ACTIVATION, "activation of a matrix",
-      [](call& c) {
-        const simdnorm_const_matrix m{c.x.data(), 40, 6, 6, SIMDNORM_F32};
-        const simdnorm_matrix my{c.y.data(), 40, 6, 6, SIMDNORM_F32};
-        c.b.activation = SIMDNORM_ACTIVATION_RELU;
-        EXPECT_EQ(simdnorm_batch_norm_training(&m, &my, &c.b), SIMDNORM_INVALID_ACTIVATION);
-        c.b.activation = 7;
-      },
-      true, false);
   call c;
   simdnorm_const_tensor residual = c.cx;
   const simdnorm_const_vector cv{c.v.data(), 6, SIMDNORM_F32};
   c.b.residual = &residual;
-  EXPECT_EQ(simdnorm_batch_norm_training_nd(&c.cx, &c.cy, &c.b), SIMDNORM_INVALID_ACTIVATION);
-  EXPECT_EQ(simdnorm_batch_norm_inference_nd(&c.cx, &c.cy, cv, cv, &c.b), SIMDNORM_OK);
+  c.expect(SIMDNORM_OK, "residual", true, false);
   residual.sizes[0] = 1;
-  EXPECT_EQ(simdnorm_batch_norm_inference_nd(&c.cx, &c.cy, cv, cv, &c.b), SIMDNORM_INVALID_SHAPE);
+  c.expect(SIMDNORM_INVALID_SHAPE, "residual's sizes", true, false);
   residual.sizes[0] = 2;
   residual.data = c.y.data();
-  EXPECT_EQ(simdnorm_batch_norm_inference_nd(&c.cx, &c.cy, cv, cv, &c.b), SIMDNORM_OK);
+  c.expect(SIMDNORM_OK, "residual is y", true, false);
   residual.strides[0] = 0;
-  EXPECT_EQ(simdnorm_batch_norm_inference_nd(&c.cx, &c.cy, cv, cv, &c.b), SIMDNORM_OVERLAP);
+  c.expect(SIMDNORM_OVERLAP, "residual in y", true, false);
+  residual = c.cx;
+  c.b.mean = {c.v.data(), 6, SIMDNORM_F32};
+  std::vector<float> apart(240, 1.0f);
+  residual.data = apart.data();
+  EXPECT_EQ(simdnorm_batch_norm_training_nd(&c.cx, &c.cy, &c.b), SIMDNORM_OK);
+  c.b.mean.data = apart.data() + 100;
+  EXPECT_EQ(simdnorm_batch_norm_training_nd(&c.cx, &c.cy, &c.b), SIMDNORM_OVERLAP);
+  c.b.mean = {};
   c.b.residual = nullptr;
   EXPECT_EQ(simdnorm_batch_norm_inference_nd(&c.cx, &c.cy, {}, cv, &c.b), SIMDNORM_NULL_POINTER);
+}
+
+// An element mask of channels last is a mask of rows of channels.
+TEST_P(channel_test, element_mask_of_channels_last) {
+  std::vector<std::uint8_t> mask(241, 1);
+  std::vector<float> y(240, 7.0f);
+  call c;
+  const tensor_view<const float> tx = tensor_view<float>::channels_last(c.x.data(), {2, 6, 5, 4});
+  const tensor_view<float> ty = tensor_view<float>::channels_last(y.data(), {2, 6, 5, 4});
+  mask[6 * 21 + 5] = 0;  // sample 1, position 1, channel 5
+  const auto written = [&](status s) {
+    EXPECT_EQ(s, status::ok);
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < 240; ++i) kept += y[i] == 7.0f;
+    EXPECT_EQ(kept, 1u);
+    EXPECT_EQ(y[6 * 21 + 5], 7.0f);
+    y.assign(240, 7.0f);
+  };
+  const padding pad = padding::element_mask(std::span(mask).first(240), fill::keep);
+  written(batch_norm_training(tx, ty, {{.pad = pad}}));
+  written(batch_norm_training(tx, ty, {{.pad = pad}}, activation_function::relu));
+  written(batch_norm_inference(tx, ty, c.v, c.v, {.pad = pad}));
+  written(group_norm(tx, ty, 2, {.pad = pad}));
+  written(instance_norm(tx, ty, {.pad = pad, .last = activation_function::relu}));
+  const padding longer = padding::element_mask(mask);
+  EXPECT_EQ(batch_norm_training(tx, ty, {{.pad = longer}}), status::invalid_padding);
+  EXPECT_EQ(batch_norm_inference(tx, ty, c.v, c.v, {.pad = longer}), status::invalid_padding);
+  EXPECT_EQ(group_norm(tx, ty, 2, {.pad = longer}), status::invalid_padding);
+  EXPECT_EQ(instance_norm(tx, ty, {.pad = longer}), status::invalid_padding);
+}
+
+// ReLU and a residual of a matrix: the bits of the steps.
+TEST_P(channel_test, matrices_fused) {
+  const auto max0 = [](float v) { return v < 0 ? 0.0f : v; };
+  for (std::size_t f = 0; f < flavour_count; ++f)
+    for (const std::size_t cols : {1, 7, 64, 300}) {
+      const problem p = make_problem(f, 70, cols, static_cast<flavour>(f), false);
+      problem r = make_problem(f + 9, 70, cols, flavour::normal, false);
+      std::vector<float> plain(p.x.size()), y(p.x.size()), moving(cols), expected(cols);
+      const matrix_view<const float> x(p.x.data(), 70, cols), residual(r.x.data(), 70, cols);
+      const matrix_view<float> out(y.data(), 70, cols), out_plain(plain.data(), 70, cols);
+      const auto same = [&](auto value) {
+        for (std::size_t i = 0; i < y.size(); ++i) {
+          const float v = value(plain[i], r.x[i]);
+          ASSERT_EQ(bits_of(y[i]), v == v ? bits_of(v) : canonical_nan) << cols << " columns, element " << i;
+        }
+      };
+      batch_norm_training_options o;
+      o.gamma = p.gamma;
+      o.beta = p.beta;
+      o.mean_out = expected;
+      ASSERT_EQ(batch_norm_training(x, out_plain, o), status::ok);
+      o.mean_out = moving;
+      ASSERT_EQ(batch_norm_training(x, out, o, activation_function::relu), status::ok);
+      same([&](float v, float) { return max0(v); });
+      EXPECT_TRUE(same_bits(moving, expected));
+      ASSERT_EQ(batch_norm_training_add(x, residual, out, o), status::ok);
+      same([&](float v, float a) { return max0(v + a); });
+      ASSERT_EQ(batch_norm_inference(x, out_plain, p.mean, p.variance, o), status::ok);
+      ASSERT_EQ(batch_norm_inference(x, out, p.mean, p.variance, o, activation_function::relu), status::ok);
+      same([&](float v, float) { return max0(v); });
+      ASSERT_EQ(batch_norm_inference_add(x, residual, out, p.mean, p.variance, o, activation_function::none),
+                status::ok);
+      same([&](float v, float a) { return v + a; });
+      y = r.x;  // in place of the residual
+      ASSERT_EQ(batch_norm_inference_add(x, out, out, p.mean, p.variance, o), status::ok);
+      same([&](float v, float a) { return max0(v + a); });
+    }
+  std::vector<float> x(40, 1.0f), y(41, 7.0f), v(4, 1.0f);
+  simdnorm_batch_norm_options o = simdnorm_batch_norm_defaults();
+  const simdnorm_const_matrix cx{x.data(), 10, 4, 4, SIMDNORM_F32};
+  const simdnorm_matrix cy{y.data(), 10, 4, 4, SIMDNORM_F32};
+  const simdnorm_const_vector cv{v.data(), 4, SIMDNORM_F32};
+  simdnorm_const_tensor good{};
+  good.data = x.data();
+  good.sizes[0] = 10;
+  good.sizes[1] = 4;
+  good.strides[0] = 4;
+  good.strides[1] = 1;
+  good.rank = 2;
+  good.type = SIMDNORM_F32;
+  const auto expect = [&](simdnorm_status status, const char* what, auto change) {
+    simdnorm_const_tensor t = good;
+    change(t);
+    o.residual = &t;
+    const std::vector<float> before = y;
+    EXPECT_EQ(simdnorm_batch_norm_training(&cx, &cy, &o), status) << what;
+    EXPECT_EQ(simdnorm_batch_norm_inference(&cx, &cy, cv, cv, &o), status) << what;
+    if (status != SIMDNORM_OK) {
+      EXPECT_TRUE(same_bits(before, y)) << what;
+    }
+  };
+  using tensor = simdnorm_const_tensor;
+  expect(SIMDNORM_OK, "good", [](tensor&) {});
+  expect(SIMDNORM_OK, "y", [&](tensor& t) { t.data = y.data(); });
+  expect(SIMDNORM_OK, "one row for all", [](tensor& t) { t.strides[0] = 0; });
+  expect(SIMDNORM_INVALID_SHAPE, "rank", [](tensor& t) { t.rank = 3, t.sizes[2] = t.strides[2] = 1; });
+  expect(SIMDNORM_INVALID_SHAPE, "rows", [](tensor& t) { t.sizes[0] = 9; });
+  expect(SIMDNORM_INVALID_SHAPE, "columns", [](tensor& t) { t.sizes[1] = 3; });
+  expect(SIMDNORM_INVALID_STRIDE, "columns apart", [](tensor& t) { t.strides[1] = 2; });
+  expect(SIMDNORM_UNSUPPORTED_TYPE, "type", [](tensor& t) { t.type = SIMDNORM_F64; });
+  expect(SIMDNORM_NULL_POINTER, "no data", [](tensor& t) { t.data = nullptr; });
+  expect(SIMDNORM_OVERLAP, "beside y", [&](tensor& t) { t.data = y.data() + 1; });
+  std::vector<float> apart(40, 1.0f);
+  good.data = apart.data();
+  o.mean = {apart.data() + 30, 4, SIMDNORM_F32};
+  o.residual = &good;
+  EXPECT_EQ(simdnorm_batch_norm_training(&cx, &cy, &o), SIMDNORM_OVERLAP);
+  o.activation = SIMDNORM_ACTIVATION_SILU;
+  EXPECT_EQ(simdnorm_batch_norm_training(&cx, &cy, &o), SIMDNORM_INVALID_ACTIVATION);
+  EXPECT_EQ(simdnorm_batch_norm_inference(&cx, &cy, cv, cv, &o), SIMDNORM_INVALID_ACTIVATION);
 }
 
 // The C++ layer passes on what it is given.
@@ -570,6 +730,11 @@ TEST_P(channel_test, cpp_layer) {
   EXPECT_TRUE(same_bits(y, run(op::batch_norm_inference, p).y));
   ASSERT_EQ(batch_norm_inference_add(x, r, out, p.mean, p.variance, o), status::ok);
   EXPECT_TRUE(same_bits(y, run(op::batch_norm_inference_add, p).y));
+  batch_norm_training_options training;
+  training.gamma = p.gamma;
+  training.beta = p.beta;
+  ASSERT_EQ(batch_norm_training_add(x, r, out, training), status::ok);
+  EXPECT_TRUE(same_bits(y, run(op::batch_norm_training_add, p).y));
   group_norm_options g;
   g.gamma = p.gamma;
   g.beta = p.beta;

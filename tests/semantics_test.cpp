@@ -182,10 +182,11 @@ TEST_P(semantics_test, nan_and_infinity_stay_in_their_line) {
         const bool is_nan = (poison & 0x7fffff) != 0;
         // A norm with statistics poisons its line, a transform only the element; one infinity is
         // an infinity there.
-        const bool transforms = op == operation::batch_norm_inference || op == operation::standardize_transform ||
-                                op == operation::standardize_inverse || op == operation::min_max_transform ||
-                                op == operation::min_max_inverse || op == operation::min_max_transform_clipped ||
-                                op == operation::max_abs_transform || op == operation::max_abs_inverse;
+        const bool transforms = op == operation::batch_norm_inference || op == operation::batch_norm_inference_add ||
+                                op == operation::standardize_transform || op == operation::standardize_inverse ||
+                                op == operation::min_max_transform || op == operation::min_max_inverse ||
+                                op == operation::min_max_transform_clipped || op == operation::max_abs_transform ||
+                                op == operation::max_abs_inverse;
         const bool missing = op == operation::standardize_weighted || op == operation::min_max;
         for (std::size_t k = 0; k < r.y.size(); ++k) {
           const std::size_t i = k / cols, j = k % cols, own = is_row_wise(op) ? i : j, along = is_row_wise(op) ? j : i;
@@ -198,6 +199,8 @@ TEST_P(semantics_test, nan_and_infinity_stay_in_their_line) {
               const bool negative = op == operation::batch_norm_inference && p.gamma[j] < 0;
               if (flat) continue;
               want = negative ? poison ^ 0x80000000 : poison;
+              if (op == operation::batch_norm_inference_add)  // the residual is infinite, too
+                want = p.gamma[j] < 0 ? canonical_nan : poison >> 31 ? 0 : poison;
               if (op == operation::min_max_transform_clipped) want = bits_of(poison >> 31 ? -1.0f : 2.5f);
             }
             // A missing number is NaN and moves the others; an infinite extreme makes the others `low` or zeros.

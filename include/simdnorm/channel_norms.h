@@ -13,9 +13,10 @@
  *
  * Padding: a position is one of batch * spatial. SEQUENCE_LENGTHS (size == batch, tokens == spatial
  * positions): the first data[n] positions of sample n are real. ROW_MASK, ROW_MASK_BITS (size == batch *
- * positions): a row is a position. ELEMENT_MASK (size == elements, in the order of the dimensions) and
- * ELEMENT_MASK_BITS (every (sample, channel) begins with a byte of its own): channels first only. OFFSETS:
- * channels last with a batch of 1 only; rows are positions. docs/padding.md has pictures.
+ * positions): a row is a position. ELEMENT_MASK (size == elements) and ELEMENT_MASK_BITS are in the order that
+ * memory has without gaps: channels first [batch, channels, positions], of whose bits every (sample, channel) begins
+ * with a byte of its own; channels last [batch, positions, channels], where every position does. OFFSETS: channels
+ * last with a batch of 1 only; rows are positions. docs/padding.md has pictures.
  */
 #ifndef SIMDNORM_CHANNEL_NORMS_H
 #define SIMDNORM_CHANNEL_NORMS_H
@@ -28,11 +29,11 @@ extern "C" {
 #endif
 
 /* Batch norm as in column_norms.h, with the statistics of a channel over batch and spatial dimensions; gamma,
- * beta, running statistics, mean and rstd are [channels]. With activation ReLU the output is max(y, 0).
- * Channels last gives the bits of the [batch * spatial, channels] matrix. */
+ * beta, running statistics, mean and rstd are [channels]. y = activation(batch_norm(x) + residual). Channels last gives
+ * the bits of the [batch * spatial, channels] matrix. */
 SIMDNORM_API simdnorm_status simdnorm_batch_norm_training_nd(const simdnorm_const_tensor* x, const simdnorm_tensor* y,
                                                              const simdnorm_batch_norm_options* options);
-/* With given mean and variance, [channels] each. With a residual, y = activation(batch_norm(x) + residual). */
+/* The same with given mean and variance, [channels] each. */
 SIMDNORM_API simdnorm_status simdnorm_batch_norm_inference_nd(const simdnorm_const_tensor* x, const simdnorm_tensor* y,
                                                               simdnorm_const_vector mean,
                                                               simdnorm_const_vector variance,

@@ -14,12 +14,20 @@ namespace simdnorm {
                                                 const batch_norm_training_options& options = {},
                                                 activation_function last = activation_function::none) noexcept {
   simdnorm_batch_norm_options c = detail::c_options(options);
-  c.momentum = options.momentum;
-  c.biased_running_variance = options.biased_running_variance;
-  c.running_mean = detail::c_vector(options.running_mean);
-  c.running_variance = detail::c_vector(options.running_variance);
-  c.mean = detail::c_vector(options.mean_out);
-  c.rstd = detail::c_vector(options.rstd_out);
+  c.activation = static_cast<simdnorm_activation>(last);
+  const simdnorm_const_tensor cx = detail::c_view(x);
+  const simdnorm_tensor cy = detail::c_view(y);
+  return static_cast<status>(simdnorm_batch_norm_training_nd(&cx, &cy, &c));
+}
+
+/// y = last(batch_norm(x) + residual), by the statistics of x.
+[[nodiscard]] inline status batch_norm_training_add(tensor_view<const float> x, tensor_view<const float> residual,
+                                                    tensor_view<float> y,
+                                                    const batch_norm_training_options& options = {},
+                                                    activation_function last = activation_function::relu) noexcept {
+  simdnorm_batch_norm_options c = detail::c_options(options);
+  const simdnorm_const_tensor cr = detail::c_view(residual);
+  c.residual = &cr;
   c.activation = static_cast<simdnorm_activation>(last);
   const simdnorm_const_tensor cx = detail::c_view(x);
   const simdnorm_tensor cy = detail::c_view(y);

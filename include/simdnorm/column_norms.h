@@ -95,8 +95,9 @@ typedef struct simdnorm_batch_norm_options {
   simdnorm_vector running_variance; /* [cols], optional, updated in place */
   simdnorm_vector mean;             /* [cols], optional output: batch mean */
   simdnorm_vector rstd;             /* [cols], optional output: 1 / sqrt(batch variance + epsilon) */
-  simdnorm_activation activation;   /* of tensors (channel_norms.h): none (default) or ReLU */
-  /* inference of tensors, optional: of x's shape and layout, added before the activation; may be y or x */
+  /* inference and training: */
+  simdnorm_activation activation; /* none (default) or ReLU */
+  /* optional: of x's shape (beside a matrix [rows, cols]) and layout, added before the activation; may be y or x */
   const simdnorm_const_tensor* residual;
 } simdnorm_batch_norm_options;
 
@@ -108,11 +109,13 @@ static inline simdnorm_batch_norm_options simdnorm_batch_norm_defaults(void) {
   return options;
 }
 
-/* Batch statistics over the real elements of each column, then (x - mean) * rstd * gamma + beta.
- * Ioffe, Szegedy: Batch Normalization, 2015, arXiv 1502.03167. */
+/* Batch statistics over the real elements of each column, then
+ * y = activation((x - mean) * rstd * gamma + beta + residual). A residual whose columns are not contiguous is
+ * SIMDNORM_INVALID_STRIDE. Ioffe, Szegedy: Batch Normalization, 2015, arXiv 1502.03167. */
 SIMDNORM_API simdnorm_status simdnorm_batch_norm_training(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
                                                           const simdnorm_batch_norm_options* options);
-/* (x - mean) / sqrt(variance + epsilon) * gamma + beta with given mean and variance, [cols] each. */
+/* y = activation((x - mean) / sqrt(variance + epsilon) * gamma + beta + residual) with given mean and variance, [cols]
+ * each. */
 SIMDNORM_API simdnorm_status simdnorm_batch_norm_inference(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
                                                            simdnorm_const_vector mean, simdnorm_const_vector variance,
                                                            const simdnorm_batch_norm_options* options);

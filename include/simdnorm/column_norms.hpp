@@ -165,18 +165,52 @@ inline simdnorm_batch_norm_options c_options(const batch_norm_options& options) 
           .residual = nullptr};
 }
 
+inline simdnorm_batch_norm_options c_options(const batch_norm_training_options& options) noexcept {
+  simdnorm_batch_norm_options c = c_options(static_cast<const batch_norm_options&>(options));
+  c.momentum = options.momentum;
+  c.biased_running_variance = options.biased_running_variance;
+  c.running_mean = c_vector(options.running_mean);
+  c.running_variance = c_vector(options.running_variance);
+  c.mean = c_vector(options.mean_out);
+  c.rstd = c_vector(options.rstd_out);
+  return c;
+}
+
+// A matrix as the residual of a batch norm.
+inline simdnorm_const_tensor c_residual(const matrix_view<const float>& m) noexcept {
+  simdnorm_const_tensor t{};
+  t.data = m.data;
+  t.sizes[0] = m.rows;
+  t.sizes[1] = m.cols;
+  t.strides[0] = m.row_stride;
+  t.strides[1] = 1;
+  t.rank = 2;
+  t.type = type_of<float>;
+  return t;
+}
+
 }  // namespace detail
 
 /// Normalizes columns by the statistics of their real rows; updates running statistics if given.
 [[nodiscard]] inline status batch_norm_training(matrix_view<const float> x, matrix_view<float> y,
-                                                const batch_norm_training_options& options = {}) noexcept {
+                                                const batch_norm_training_options& options = {},
+                                                activation_function last = activation_function::none) noexcept {
   simdnorm_batch_norm_options c = detail::c_options(options);
-  c.momentum = options.momentum;
-  c.biased_running_variance = options.biased_running_variance;
-  c.running_mean = detail::c_vector(options.running_mean);
-  c.running_variance = detail::c_vector(options.running_variance);
-  c.mean = detail::c_vector(options.mean_out);
-  c.rstd = detail::c_vector(options.rstd_out);
+  c.activation = static_cast<simdnorm_activation>(last);
+  const simdnorm_const_matrix cx = detail::c_view(x);
+  const simdnorm_matrix cy = detail::c_view(y);
+  return static_cast<status>(simdnorm_batch_norm_training(&cx, &cy, &c));
+}
+
+/// y = last(batch_norm(x) + residual), by the statistics of x.
+[[nodiscard]] inline status batch_norm_training_add(matrix_view<const float> x, matrix_view<const float> residual,
+                                                    matrix_view<float> y,
+                                                    const batch_norm_training_options& options = {},
+                                                    activation_function last = activation_function::relu) noexcept {
+  simdnorm_batch_norm_options c = detail::c_options(options);
+  const simdnorm_const_tensor cr = detail::c_residual(residual);
+  c.residual = &cr;
+  c.activation = static_cast<simdnorm_activation>(last);
   const simdnorm_const_matrix cx = detail::c_view(x);
   const simdnorm_matrix cy = detail::c_view(y);
   return static_cast<status>(simdnorm_batch_norm_training(&cx, &cy, &c));
@@ -185,8 +219,26 @@ inline simdnorm_batch_norm_options c_options(const batch_norm_options& options) 
 /// Normalizes columns by given statistics.
 [[nodiscard]] inline status batch_norm_inference(matrix_view<const float> x, matrix_view<float> y,
                                                  std::span<const float> mean, std::span<const float> variance,
-                                                 const batch_norm_options& options = {}) noexcept {
-  const simdnorm_batch_norm_options c = detail::c_options(options);
+                                                 const batch_norm_options& options = {},
+                                                 activation_function last = activation_function::none) noexcept {
+  simdnorm_batch_norm_options c = detail::c_options(options);
+  c.activation = static_cast<simdnorm_activation>(last);
+  const simdnorm_const_matrix cx = detail::c_view(x);
+  const simdnorm_matrix cy = detail::c_view(y);
+  return static_cast<status>(
+      simdnorm_batch_norm_inference(&cx, &cy, detail::c_vector(mean), detail::c_vector(variance), &c));
+}
+
+/// y = last(batch_norm(x) + residual), by given statistics.
+[[nodiscard]] inline status batch_norm_inference_add(matrix_view<const float> x, matrix_view<const float> residual,
+                                                     matrix_view<float> y, std::span<const float> mean,
+                                                     std::span<const float> variance,
+                                                     const batch_norm_options& options = {},
+                                                     activation_function last = activation_function::relu) noexcept {
+  simdnorm_batch_norm_options c = detail::c_options(options);
+  const simdnorm_const_tensor cr = detail::c_residual(residual);
+  c.residual = &cr;
+  c.activation = static_cast<simdnorm_activation>(last);
   const simdnorm_const_matrix cx = detail::c_view(x);
   const simdnorm_matrix cy = detail::c_view(y);
   return static_cast<status>(

@@ -124,7 +124,7 @@ inline void affine_planes(const channel_affine_arguments& a, const block& b) {
     for (size_t c = b.col_first; c < b.col_last; ++c) {
       const plane_place place{at(a.x, a.x_strides, n, c), const_cast<float*>(at(a.y, a.y_strides, n, c)),
                               F == fused::residual ? at(a.residual, a.residual_strides, n, c) : nullptr, a.fetch};
-      const size_t i = c - b.col_first;
+      const size_t i = c - b.col_first + a.parameter;
       const bool exact = p.any_exact && p.exact[i];
       if (a.mask.kind != channel_mask::none) {
         const plane_mask mask(a.mask, a.mask.first + n * a.mask.plane_step + c * a.mask.set_step, a.size);

@@ -17,6 +17,8 @@ constexpr size_t elements_per_patch = 128;
 // map are the same number, whose squares all round the same way (2.67 ulp where 80 % are).
 constexpr size_t turns_per_flush = 4;
 constexpr size_t flush_elements = turns_per_flush * virtual_lanes;
+// Flushes whose doubles are summed before they go to the total: a long set's chunks can be summed by several threads.
+constexpr size_t flushes_per_chunk = 256;
 
 // Where the patches of a set lie: the same for all sets of a call (three divisions of 64 bits are a quarter of a set
 // of 49 elements).
@@ -91,9 +93,49 @@ SIMDNORM_INLINE float sample_mean(const plane_set& set, const sample_places& pla
   return count == 0 ? 0.0f : L::sum(sum.v) * (1.0f / static_cast<float>(count));
 }
 
-// sum(d) and sum(d^2) of d = x - shift: f32 lanes, into doubles every turns_per_flush turns.
+// What is flushed together: `planes_together` planes, or, where that is 0, one of per_plane parts of a plane. The same
+// for all sets of a call.
+struct flush_places {
+  size_t planes_together, per_plane, count;
+
+  SIMDNORM_INLINE flush_places(size_t planes, size_t size) {
+    const size_t turns = (size + virtual_lanes - 1) / virtual_lanes;
+    planes_together = turns > turns_per_flush ? 0 : turns_per_flush / turns;
+    per_plane = (size + flush_elements - 1) / flush_elements;
+    count = planes_together == 0 ? planes * per_plane : (planes + planes_together - 1) / planes_together;
+  }
+  SIMDNORM_INLINE size_t chunks() const { return (count + flushes_per_chunk - 1) / flushes_per_chunk; }
+};
+
+// Calls part(plane, from, end) for the elements of flushes [first, last), at most flush_elements or a whole plane at a
+// time, and flush() where each ends.
+template <class Part, class Flush>
+SIMDNORM_INLINE void for_flushes(const plane_set& set, const flush_places& places, size_t first, size_t last, Part part,
+                                 Flush flush) {
+  if (places.planes_together != 0) {
+    size_t p = first * places.planes_together;
+    for (size_t f = first; f < last; ++f) {
+      const size_t rest = set.planes - p;
+      const size_t stop = p + (rest < places.planes_together ? rest : places.planes_together);
+      for (; p < stop; ++p) part(p, size_t{0}, set.size);
+      flush();
+    }
+    return;
+  }
+  size_t p = first == 0 ? 0 : first / places.per_plane;
+  size_t from = (first - p * places.per_plane) * flush_elements;
+  for (size_t left = last - first; left > 0; ++p, from = 0) {
+    for (; left > 0 && from < set.size; from += flush_elements, --left) {
+      part(p, from, set.size - from < flush_elements ? set.size : from + flush_elements);
+      flush();
+    }
+  }
+}
+
+// sum(d) and sum(d^2) of d = x - shift over flushes [first, last): f32 lanes, into doubles every flush.
 template <class L, bool Masked>
-SIMDNORM_INLINE sums64 sum_planes(const plane_set& set, float shift) {
+SIMDNORM_INLINE sums64 sum_flushes(const plane_set& set, const flush_places& places, size_t first, size_t last,
+                                   float shift) {
   using f32 = typename L::f32;
   using wide = typename L::wide;
   constexpr size_t half = group<L> / 2;
@@ -126,23 +168,30 @@ SIMDNORM_INLINE sums64 sum_planes(const plane_set& set, float shift) {
     s1.clear();
     s2.clear();
   };
-  const size_t turns = (set.size + virtual_lanes - 1) / virtual_lanes;
-  if (turns <= turns_per_flush) {
-    const size_t together = turns_per_flush / turns;
-    for (size_t p = 0; p < set.planes;) {
-      const size_t stop = set.planes - p < together ? set.planes : p + together;
-      for (; p < stop; ++p) add(p, 0, set.size);
-      flush();
-    }
-  } else {
-    for (size_t p = 0; p < set.planes; ++p) {
-      for (size_t from = 0; from < set.size; from += flush_elements) {
-        add(p, from, set.size - from < flush_elements ? set.size : from + flush_elements);
-        flush();
-      }
-    }
-  }
+  for_flushes(set, places, first, last, add, flush);
   return {L::sum64(sum), L::sum64(squares)};
+}
+
+// The same over a chunk.
+template <class L, bool Masked>
+[[gnu::noinline]] sums64 sum_chunk(const plane_set& set, const flush_places& places, size_t chunk, float shift) {
+  const size_t first = chunk * flushes_per_chunk;
+  const size_t rest = places.count - first;
+  return sum_flushes<L, Masked>(set, places, first, first + (rest < flushes_per_chunk ? rest : flushes_per_chunk),
+                                shift);
+}
+
+// The same over the set: its chunks, one after the other.
+template <class L, bool Masked>
+SIMDNORM_INLINE sums64 sum_planes(const plane_set& set, const flush_places& places, float shift) {
+  if (places.count <= flushes_per_chunk) return sum_flushes<L, Masked>(set, places, 0, places.count, shift);
+  sums64 total = sum_chunk<L, Masked>(set, places, 0, shift);
+  for (size_t i = 1; i < places.chunks(); ++i) {
+    const sums64 chunk = sum_chunk<L, Masked>(set, places, i, shift);
+    total.sum = total.sum + chunk.sum;
+    total.squares = total.squares + chunk.squares;
+  }
+  return total;
 }
 
 // The same in 32 lanes of doubles: for sets that f32 lanes cannot do.
@@ -171,22 +220,29 @@ template <class L, bool Masked>
   return {L::sum64(sum), L::sum64(squares)};
 }
 
+// How many of the elements [from, end) of a plane are real.
+template <bool Masked>
+SIMDNORM_INLINE size_t count_part(const plane_set& set, size_t p, size_t from, size_t end) {
+  if constexpr (!Masked) return end - from;
+  const plane_mask mask = set.mask_of(p);
+  if (!mask.marks_elements()) {
+    const size_t stop = end < mask.size() ? end : mask.size();
+    return from < stop ? stop - from : 0;
+  }
+  size_t count = 0;
+  for (size_t i = from; i < end; i += virtual_lanes) {
+    const size_t rest = end - i < virtual_lanes ? end - i : virtual_lanes;
+    count += ones(mask.word(i, rest));
+  }
+  return count;
+}
+
 // How many elements of a set are real.
-template <class L, bool Masked>
+template <bool Masked>
 SIMDNORM_INLINE size_t count_real(const plane_set& set) {
   if constexpr (!Masked) return set.planes * set.size;
   size_t count = 0;
-  for (size_t p = 0; p < set.planes; ++p) {
-    const plane_mask mask = set.mask_of(p);
-    if (!mask.marks_elements()) {
-      count += mask.size();
-      continue;
-    }
-    for (size_t i = 0; i < set.size; i += virtual_lanes) {
-      const size_t rest = set.size - i < virtual_lanes ? set.size - i : virtual_lanes;
-      count += ones(mask.word(i, rest));
-    }
-  }
+  for (size_t p = 0; p < set.planes; ++p) count += count_part<Masked>(set, p, 0, set.size);
   return count;
 }
 
@@ -239,48 +295,107 @@ template <class L, bool Masked>
   return {static_cast<double>(shift) + delta, again.squares - again.sum * delta};
 }
 
+// Mean and M2 of a set of `count` elements, from its sums with that shift; `inverse` is 1 / count.
+template <class L, bool Masked>
+SIMDNORM_INLINE set_moments finish_set(const plane_set& set, size_t count, double inverse, float shift, sums64 sums) {
+  // The guard of a row, delta^2 <= variance / 8, and squares that neither overflowed nor underflowed.
+  const double n = static_cast<double>(count);
+  if ((9.0 * (sums.sum * sums.sum) <= n * sums.squares) & (sums.squares > 0x1p-95) & (sums.squares < 0x1p127))
+      [[likely]] {
+    const double delta = sums.sum * inverse;
+    return {static_cast<double>(shift) + delta, sums.squares - sums.sum * delta};
+  }
+  return mend_set<L, Masked>(set, count, shift, sums);
+}
+
+SIMDNORM_INLINE plane_set set_of(const channel_moments_arguments& a, size_t s) {
+  return {static_cast<const float*>(a.x) + static_cast<ptrdiff_t>(s) * a.set_stride,
+          a.plane_stride,
+          a.planes,
+          a.size,
+          &a.mask,
+          a.mask.first + s * a.mask.set_step};
+}
+
 template <class L, bool Masked>
 SIMDNORM_INLINE void moments_of_sets(const channel_moments_arguments& a, const block& b) {
   const sample_places places(a.planes, a.size);
+  const flush_places flushes(a.planes, a.size);
   const double all = 1.0 / static_cast<double>(a.planes * a.size);
   for (size_t s = b.row_first; s < b.row_last; ++s) {
-    const plane_set set{static_cast<const float*>(a.x) + static_cast<ptrdiff_t>(s) * a.set_stride,
-                        a.plane_stride,
-                        a.planes,
-                        a.size,
-                        &a.mask,
-                        a.mask.first + s * a.mask.set_step};
+    const plane_set set = set_of(a, s);
     const size_t i = s - b.row_first;
-    const size_t count = count_real<L, Masked>(set);
+    const size_t count = count_real<Masked>(set);
     a.count[i] = count;
     if (Masked && count == 0) {
       a.mean[i] = a.m2[i] = 0.0;
       continue;
     }
     const float shift = sample_mean<L, Masked>(set, places);
-    const sums64 sums = sum_planes<L, Masked>(set, shift);
-    const double n = static_cast<double>(count);
-    const double inverse = Masked ? 1.0 / n : all;
-    // The guard of a row, delta^2 <= variance / 8, and squares that neither overflowed nor underflowed.
-    if ((9.0 * (sums.sum * sums.sum) <= n * sums.squares) & (sums.squares > 0x1p-95) & (sums.squares < 0x1p127))
-        [[likely]] {
-      const double delta = sums.sum * inverse;
-      a.mean[i] = static_cast<double>(shift) + delta;
-      a.m2[i] = sums.squares - sums.sum * delta;
-    } else {
-      const set_moments mended = mend_set<L, Masked>(set, count, shift, sums);
-      a.mean[i] = mended.mean;
-      a.m2[i] = mended.m2;
+    const sums64 sums = sum_planes<L, Masked>(set, flushes, shift);
+    const double inverse = Masked ? 1.0 / static_cast<double>(count) : all;
+    const set_moments m = finish_set<L, Masked>(set, count, inverse, shift, sums);
+    a.mean[i] = m.mean;
+    a.m2[i] = m.m2;
+  }
+}
+
+// A part of one long set, for channel_split's three steps (table.hpp).
+template <class L, bool Masked>
+[[gnu::noinline]] void split_set(const channel_moments_arguments& a, const block& b) {
+  channel_split& split = *a.split;
+  const plane_set set = set_of(a, b.row_first);
+  const flush_places flushes(a.planes, a.size);
+  switch (split.step) {
+    case channel_split::start:
+      split.chunks = flushes.chunks();
+      split.shift = sample_mean<L, Masked>(set, sample_places(a.planes, a.size));
+      break;
+    case channel_split::sum_chunks:
+      for (size_t chunk = b.col_first; chunk < b.col_last; ++chunk) {
+        const sums64 sums = sum_chunk<L, Masked>(set, flushes, chunk, split.shift);
+        const size_t first = chunk * flushes_per_chunk;
+        const size_t rest = flushes.count - first;
+        const size_t last = first + (rest < flushes_per_chunk ? rest : flushes_per_chunk);
+        uint64_t count = 0;
+        for_flushes(
+            set, flushes, first, last,
+            [&](size_t p, size_t from, size_t end) SIMDNORM_LAMBDA { count += count_part<Masked>(set, p, from, end); },
+            []() SIMDNORM_LAMBDA {});
+        const size_t i = chunk - split.first;
+        split.sums[i] = sums.sum;
+        split.squares[i] = sums.squares;
+        split.counts[i] = count;
+      }
+      break;
+    case channel_split::finish: {
+      const size_t count = split.counts[0];
+      const double inverse = 1.0 / static_cast<double>(count);
+      const sums64 sums{split.sums[0], split.squares[0]};
+      a.count[0] = count;
+      const set_moments m =
+          count == 0 ? set_moments{0.0, 0.0} : finish_set<L, Masked>(set, count, inverse, split.shift, sums);
+      a.mean[0] = m.mean;
+      a.m2[0] = m.m2;
     }
+  }
+}
+
+template <class L, bool Masked>
+SIMDNORM_INLINE void moments_or_part(const channel_moments_arguments& a, const block& b) {
+  if (a.split != nullptr) {
+    split_set<L, Masked>(a, b);
+  } else {
+    moments_of_sets<L, Masked>(a, b);
   }
 }
 
 template <class L, class>
 SIMDNORM_INLINE void channel_moments(const channel_moments_arguments& a, const block& b) {
   if (a.mask.kind == channel_mask::none) {
-    moments_of_sets<L, false>(a, b);
+    moments_or_part<L, false>(a, b);
   } else {
-    moments_of_sets<L, true>(a, b);
+    moments_or_part<L, true>(a, b);
   }
 }
 

@@ -18,8 +18,11 @@ class plane_mask {
  public:
   SIMDNORM_INLINE plane_mask(const channel_mask& m, size_t index, size_t size) : m_(m), index_(index), n_(size) {
     if (m.kind == channel_mask::lengths) {
-      n_ = m.index_type == SIMDNORM_I64 ? static_cast<size_t>(static_cast<const int64_t*>(m.data)[index])
-                                        : static_cast<size_t>(static_cast<const int32_t*>(m.data)[index]);
+      const size_t length = m.index_type == SIMDNORM_I64
+                                ? static_cast<size_t>(static_cast<const int64_t*>(m.data)[index])
+                                : static_cast<size_t>(static_cast<const int32_t*>(m.data)[index]);
+      const size_t rest = length > m.skipped ? length - m.skipped : 0;
+      n_ = rest < size ? rest : size;
     }
   }
 

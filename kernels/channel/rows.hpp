@@ -18,10 +18,22 @@ struct access_at {
   SIMDNORM_INLINE typename L::f32 operator()(const float* p) const { return access.load(p + i); }
 };
 
-// V registers of columns, from j on, of `count` rows. NaN is looked for once and settled in y.
-template <class L, size_t V, fused F, class Access>
-SIMDNORM_INLINE void affine_rows_of(Access access, const channel_rows_affine_arguments& a, const float* x,
-                                    const float* residual, float* y, size_t count, size_t j, float floor) {
+// Rows of a tile, from the first on.
+struct fused_rows {
+  const float* x;
+  const float* residual;  // with a residual
+  float* y;
+  size_t count;
+  const uint8_t* marks;  // of an element mask, and the bytes from row to row
+  size_t mark_bytes;
+  bool keep;  // gaps in y keep what they hold, else +0
+};
+
+// V registers of columns, from j on, of all rows. NaN is looked for once and settled in y; where there are gaps it is
+// settled at once.
+template <class L, class Real, size_t V, fused F, class Access>
+SIMDNORM_INLINE void affine_rows_of(Access access, const channel_rows_affine_arguments& a, const fused_rows& rows,
+                                    size_t j, float floor) {
   using f32 = typename L::f32;
   const column_parameters& p = *a.parameters;
   f32 shift[V], scale[V], low[V], offset[V], gamma[V], beta[V];
@@ -36,25 +48,36 @@ SIMDNORM_INLINE void affine_rows_of(Access access, const channel_rows_affine_arg
   });
   const bool affine = p.output == column_output::affine;
   const f32 least = L::broadcast(floor);
-  f32 any = L::broadcast(0.0f);
-  float* const first = y;
-  for (size_t r = 0; r < count; ++r) {
+  const f32 zero = L::broadcast(0.0f);
+  f32 any = zero;
+  const float* x = rows.x;
+  const float* residual = rows.residual;
+  const uint8_t* marks = rows.marks;
+  float* y = rows.y;
+  for (size_t r = 0; r < rows.count; ++r) {
     repeat<V>([&](auto v) SIMDNORM_LAMBDA {
       const access_at<L, Access> load{access, j + v * L::width};
-      const f32 d = load(x) - shift[v];
+      const f32 in = load(x);
+      const f32 d = in - shift[v];
       f32 out = L::fma(d, scale[v], L::fma(d, low[v], offset[v]));
       if (affine) out = L::fma(out, gamma[v], beta[v]);
       out = fuse<L, F>(out, residual, least, load);
+      if constexpr (Real::all) {
+        any = any + out;
+      } else {
+        const f32 gap = rows.keep ? load(static_cast<const float*>(y)) : zero;
+        out = Real::choose(access, marks, load.i, in, L::canonical(out), gap);
+      }
       access.store(y + load.i, out);
-      any = any + out;
     });
     x += a.x_stride;
     y += a.y_stride;
     if constexpr (F == fused::residual) residual += a.residual_stride;
+    if constexpr (!Real::all) marks += rows.mark_bytes;
   }
-  if (L::any_nan(any)) [[unlikely]] {
-    y = first;
-    for (size_t r = 0; r < count; ++r, y += a.y_stride) {
+  if (Real::all && L::any_nan(any)) [[unlikely]] {
+    y = rows.y;
+    for (size_t r = 0; r < rows.count; ++r, y += a.y_stride) {
       repeat<V>([&](auto v) SIMDNORM_LAMBDA {
         float* const at = y + j + v * L::width;
         access.store(at, L::canonical(access.load(at)));
@@ -63,7 +86,7 @@ SIMDNORM_INLINE void affine_rows_of(Access access, const channel_rows_affine_arg
   }
 }
 
-template <class L, fused F>
+template <class L, class Real, fused F>
 inline void rows_affine(const channel_rows_affine_arguments& a, const block& b) {
   const column_parameters& p = *a.parameters;
   const size_t cols = b.col_last - b.col_first;
@@ -71,6 +94,10 @@ inline void rows_affine(const channel_rows_affine_arguments& a, const block& b) 
   const auto row_of = [&](const void* data, ptrdiff_t stride, size_t row) SIMDNORM_LAMBDA {
     return static_cast<const float*>(data) + static_cast<ptrdiff_t>(row) * stride + b.col_first;
   };
+  const size_t mark_bytes = Real::all ? 0
+                                      : static_cast<size_t>(element_marks(a.padding, a.mask_cols, 1, 0) -
+                                                            element_marks(a.padding, a.mask_cols, 0, 0));
+  const bool keep = a.padding.fill == SIMDNORM_FILL_KEEP;
   // Columns that f32 parameters cannot do, as in column_affine: worked out before their row is written.
   size_t exact_columns[columns_per_strip];
   size_t exact_count = 0;
@@ -80,7 +107,7 @@ inline void rows_affine(const channel_rows_affine_arguments& a, const block& b) 
   const size_t tile = exact_count > 0 ? 1 : 1024 / cols + 1;
   for (size_t row = b.row_first; row < b.row_last;) {
     const row_run run = next_real_run(a.padding, row, b.row_last);
-    if (a.padding.fill == SIMDNORM_FILL_ZERO) {
+    if (!keep) {
       for (; row < run.first; ++row) {
         __builtin_memset(const_cast<float*>(row_of(a.y, a.y_stride, row)), 0, cols * sizeof(float));
       }
@@ -90,17 +117,23 @@ inline void rows_affine(const channel_rows_affine_arguments& a, const block& b) 
       const float* const x = row_of(a.x, a.x_stride, row);
       const float* const residual = F == fused::residual ? row_of(a.residual, a.residual_stride, row) : nullptr;
       float* const y = const_cast<float*>(row_of(a.y, a.y_stride, row));
+      const uint8_t* const marks = Real::all ? nullptr : element_marks(a.padding, a.mask_cols, row, b.col_first);
       float exact[columns_per_strip];
       for (size_t k = 0; k < exact_count; ++k) {
         const size_t c = exact_columns[k];
+        if (!Real::is(marks, c, 0.0f)) {
+          exact[k] = keep ? y[c] : 0.0f;
+          continue;
+        }
         float v =
             static_cast<float>((static_cast<double>(x[c]) - p.exact_shift[c]) * p.exact_scale[c] + p.exact_offset[c]);
         if constexpr (F == fused::residual) v = v + residual[c];
         v = floor > v ? floor : v;
         exact[k] = v == v ? v : __builtin_nanf("");
       }
+      const fused_rows rows{x, residual, y, count, marks, mark_bytes, keep};
       for_column_groups<L>(0, cols, [&](auto access, size_t j, auto together) SIMDNORM_LAMBDA {
-        affine_rows_of<L, together, F>(access, a, x, residual, y, count, j, floor);
+        affine_rows_of<L, Real, together, F>(access, a, rows, j, floor);
       });
       for (size_t k = 0; k < exact_count; ++k) y[exact_columns[k]] = exact[k];
       row += count;
@@ -108,12 +141,24 @@ inline void rows_affine(const channel_rows_affine_arguments& a, const block& b) 
   }
 }
 
+template <class L, class Real>
+inline void rows_affine_fused(const channel_rows_affine_arguments& a, const block& b) {
+  if (a.residual != nullptr) {
+    rows_affine<L, Real, fused::residual>(a, b);
+  } else {
+    rows_affine<L, Real, fused::relu>(a, b);
+  }
+}
+
 template <class L, class>
 inline void channel_rows_affine(const channel_rows_affine_arguments& a, const block& b) {
-  if (a.residual != nullptr) {
-    rows_affine<L, fused::residual>(a, b);
-  } else {
-    rows_affine<L, fused::relu>(a, b);
+  switch (a.padding.kind) {
+    case SIMDNORM_PADDING_ELEMENT_MASK:
+      return rows_affine_fused<L, real_elements<L, mark_form::bytes, false>>(a, b);
+    case SIMDNORM_PADDING_ELEMENT_MASK_BITS:
+      return rows_affine_fused<L, real_elements<L, mark_form::bits, false>>(a, b);
+    default:
+      return rows_affine_fused<L, real_elements<L, mark_form::none, false>>(a, b);
   }
 }
 

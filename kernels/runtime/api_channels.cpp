@@ -83,7 +83,7 @@ simdnorm_status check_vectors(const channel_call& c, const region (&written)[Out
   if (const simdnorm_status s = check_apart(written, read)) return s;
   if (is_empty(c.shape)) return SIMDNORM_OK;
   for (const region& r : written) {
-    if (share_bytes(c.x, r) || share_bytes(c.y, r)) return SIMDNORM_OVERLAP;
+    if (share_bytes(c.x, r) || share_bytes(c.y, r) || share_bytes(c.residual, r)) return SIMDNORM_OVERLAP;
   }
   for (const region& r : read) {
     if (share_bytes(c.y, r)) return SIMDNORM_OVERLAP;
@@ -141,8 +141,111 @@ struct some_moments {
   uint64_t count[columns_per_strip];
 };
 
+// Whether sets of so many elements go over threads one by one, each cut: where whole sets would leave threads idle.
+bool cuts_sets(const simdnorm_executor* executor, size_t sets, size_t elements) {
+  if (!is_parallel(executor) || elements < 4 * elements_per_task) return false;
+  const size_t rounds = (sets + executor->threads - 1) / executor->threads;
+  return 5 * sets < 4 * rounds * executor->threads;
+}
+
+// Moments of one set, its chunks over threads.
+[[gnu::noinline]] simdnorm_status moments_of_chunks(const channel_call& c, channel_moments_arguments a, size_t set,
+                                                    const simdnorm_executor* executor) noexcept {
+  channel_split split;
+  a.split = &split;
+  const auto step = [&](auto which, size_t first, size_t last) {
+    split.step = which;
+    c.table->channel_moments_f32(a, block{set, set + 1, first, last});
+  };
+  step(channel_split::start, 0, 0);
+  double sum = 0.0;
+  double squares = 0.0;
+  uint64_t count = 0;
+  for (size_t first = 0; first < split.chunks; first += most_chunks) {
+    const size_t chunks = split.chunks - first < most_chunks ? split.chunks - first : size_t{most_chunks};
+    const size_t tasks = chunks < 4 * executor->threads ? chunks : 4 * executor->threads;
+    split.step = channel_split::sum_chunks;
+    split.first = first;
+    const simdnorm_status s = for_tasks(executor, tasks, [&](size_t i) {
+      c.table->channel_moments_f32(a,
+                                   block{set, set + 1, first + i * chunks / tasks, first + (i + 1) * chunks / tasks});
+    });
+    if (s) return s;
+    for (size_t i = 0; i < chunks; ++i) {
+      const bool only = first == 0 && i == 0;
+      sum = only ? split.sums[i] : sum + split.sums[i];
+      squares = only ? split.squares[i] : squares + split.squares[i];
+      count += split.counts[i];
+    }
+  }
+  split.sums[0] = sum;
+  split.squares[0] = squares;
+  split.counts[0] = count;
+  step(channel_split::finish, 0, 0);
+  return SIMDNORM_OK;
+}
+
+// Outputs of planes, or of parts of long ones, over threads.
+simdnorm_status write_parts(const channel_call& c, const channel_affine_arguments& all, const block& b,
+                            const simdnorm_executor* executor) noexcept {
+  const size_t size = all.size;
+  const size_t channels = b.col_last - b.col_first;
+  const size_t planes = (b.row_last - b.row_first) * channels;
+  const size_t part = size < 2 * elements_per_task ? size : elements_per_task;
+  const size_t parts = (size + part - 1) / part;
+  const size_t units = planes * parts;
+  const size_t worth = planes * size / elements_per_task;
+  const size_t wanted = worth < 4 * executor->threads ? worth : 4 * executor->threads;
+  const size_t tasks = wanted < 1 ? 1 : (wanted < units ? wanted : units);
+  return for_tasks(executor, tasks, [&](size_t task) {
+    const size_t end = (task + 1) * units / tasks;
+    for (size_t unit = task * units / tasks; unit < end;) {
+      const size_t plane = unit / parts;
+      const size_t row = b.row_first + plane / channels;
+      const size_t col = plane % channels;
+      const size_t from = (unit - plane * parts) * part;
+      size_t rows = 1, cols = 1;
+      if (parts == 1)
+        (channels == 1 ? rows : cols) = channels == 1 || end - unit < channels - col ? end - unit : channels - col;
+      channel_affine_arguments a = all;
+      a.x = static_cast<const float*>(all.x) + from;
+      a.y = static_cast<float*>(all.y) + from;
+      if (all.residual) a.residual = static_cast<const float*>(all.residual) + from;
+      a.size = size - from < part ? size - from : part;
+      a.parameter = col;
+      (a.mask.kind == channel_mask::lengths ? a.mask.skipped : a.mask.first) += from;
+      c.table->channel_affine_f32(a, block{row, row + rows, b.col_first + col, b.col_first + col + cols});
+      unit += parts == 1 ? rows * cols : 1;
+    }
+  });
+}
+
+// Training, a channel at a time.
+simdnorm_status train_cut_channels(const channel_call& c, const simdnorm_batch_norm_options& o) noexcept {
+  const layout& shape = c.shape;
+  const control_word_scope ieee;
+  for (size_t k = 0; k < shape.channels; ++k) {
+    double mean, m2;
+    uint64_t count;
+    const channel_moments_arguments moments{c.x.data, c.x.channel, c.x.batch, shape.batch, shape.size,
+                                            c.mask,   &mean,       &m2,       &count,      nullptr};
+    if (const simdnorm_status s = moments_of_chunks(c, moments, k, o.executor)) return s;
+    const column_fold fold{count, &mean, &m2, nullptr, nullptr};
+    column_parameters p;
+    column_normalizer_arguments a = normalizer_arguments(o, p);
+    a.fold = &fold;
+    train_outputs(o, a);
+    c.table->column_normalizer_f32(a, block{0, 0, k, k + 1});
+    channel_affine_arguments out = affine_arguments(c, p, o.padding.fill, o.residual != nullptr);
+    out.fetch = 4096;
+    if (const simdnorm_status s = write_parts(c, out, block{0, shape.batch, k, k + 1}, o.executor)) return s;
+  }
+  return SIMDNORM_OK;
+}
+
 simdnorm_status train_channels_first(const channel_call& c, const simdnorm_batch_norm_options& o) noexcept {
   const layout& shape = c.shape;
+  if (cuts_sets(o.executor, shape.channels, shape.batch * shape.size)) return train_cut_channels(c, o);
   // The mask of each element gives every channel a count of its own: one by one.
   const bool one_by_one = c.mask.kind >= channel_mask::bytes && c.mask.set_step != 0;
   const size_t together = one_by_one ? 1 : sets_together(shape.batch * shape.size, 64);
@@ -153,7 +256,7 @@ simdnorm_status train_channels_first(const channel_call& c, const simdnorm_batch
       const size_t last = end - first < together ? end : first + together;
       some_moments m;
       const channel_moments_arguments moments{c.x.data, c.x.channel, c.x.batch, shape.batch, shape.size,
-                                              c.mask,   m.mean,      m.m2,      m.count};
+                                              c.mask,   m.mean,      m.m2,      m.count,     nullptr};
       c.table->channel_moments_f32(moments, block{first, last, 0, 0});
       column_fold fold{m.count[0], m.mean, m.m2, nullptr, nullptr};
       column_parameters p;
@@ -161,7 +264,7 @@ simdnorm_status train_channels_first(const channel_call& c, const simdnorm_batch
       a.fold = &fold;
       train_outputs(o, a);
       c.table->column_normalizer_f32(a, block{0, 0, first, last});
-      channel_affine_arguments out = affine_arguments(c, p, o.padding.fill, false);
+      channel_affine_arguments out = affine_arguments(c, p, o.padding.fill, o.residual != nullptr);
       out.fetch = last < end ? static_cast<ptrdiff_t>(last - first) * c.x.channel : 0;
       c.table->channel_affine_f32(out, block{0, shape.batch, first, last});
       first = last;
@@ -174,22 +277,38 @@ simdnorm_status infer_channels_first(const channel_call& c, const simdnorm_batch
   const layout& shape = c.shape;
   const bool by_batch = !is_parallel(o.executor) || shape.batch >= o.executor->threads;
   const size_t units = by_batch ? shape.batch : shape.channels;
+  // Channels [first, last) with their parameters: write(arguments).
+  const auto with_parameters = [&](size_t first, size_t last, auto write) {
+    column_parameters p;
+    column_normalizer_arguments a = normalizer_arguments(o, p);
+    a.given_mean = mean;
+    a.given_variance = variance;
+    c.table->column_normalizer_f32(a, block{0, 0, first, last});
+    channel_affine_arguments out = affine_arguments(c, p, o.padding.fill, o.residual != nullptr);
+    out.fetch = 4096;
+    return write(out);
+  };
+  if (cuts_sets(o.executor, units, shape.batch * shape.channels * shape.size / units)) {
+    const control_word_scope ieee;
+    for (size_t first = 0, last; first < shape.channels; first = last) {
+      last = shape.channels - first < columns_per_strip ? shape.channels : first + columns_per_strip;
+      const simdnorm_status s = with_parameters(first, last, [&](const channel_affine_arguments& out) {
+        return write_parts(c, out, block{0, shape.batch, first, last}, o.executor);
+      });
+      if (s) return s;
+    }
+    return SIMDNORM_OK;
+  }
   const size_t tasks = tasks_for(o.executor, shape, units);
   return for_tasks(o.executor, tasks, [&](size_t task) {
     const size_t from = task * units / tasks;
     const size_t to = (task + 1) * units / tasks;
     const size_t end = by_batch ? shape.channels : to;
-    for (size_t first = by_batch ? 0 : from; first < end;) {
-      const size_t last = end - first < columns_per_strip ? end : first + columns_per_strip;
-      column_parameters p;
-      column_normalizer_arguments a = normalizer_arguments(o, p);
-      a.given_mean = mean;
-      a.given_variance = variance;
-      c.table->column_normalizer_f32(a, block{0, 0, first, last});
-      channel_affine_arguments out = affine_arguments(c, p, o.padding.fill, o.residual != nullptr);
-      out.fetch = 4096;
-      c.table->channel_affine_f32(out, block{by_batch ? from : 0, by_batch ? to : shape.batch, first, last});
-      first = last;
+    for (size_t first = by_batch ? 0 : from, last; first < end; first = last) {
+      last = end - first < columns_per_strip ? end : first + columns_per_strip;
+      with_parameters(first, last, [&](const channel_affine_arguments& out) {
+        c.table->channel_affine_f32(out, block{by_batch ? from : 0, by_batch ? to : shape.batch, first, last});
+      });
     }
   });
 }
@@ -202,55 +321,26 @@ simdnorm_matrix matrix(const tensor_view& v, const layout& shape) {
   return {const_cast<void*>(v.data), shape.batch * shape.size, shape.channels, v.row, SIMDNORM_F32};
 }
 
-// y = relu(batch_norm(x) + residual), channels last: what the matrix functions do not have.
-simdnorm_status write_rows(const channel_call& c, const simdnorm_padding& padding, const column_parameters& p,
-                           bool residual, size_t first, size_t last, const simdnorm_executor* executor) noexcept {
-  const channel_rows_affine_arguments a{c.x.data,
-                                        const_cast<void*>(c.y.data),
-                                        residual ? c.residual.data : nullptr,
-                                        c.x.row,
-                                        c.y.row,
-                                        c.residual.row,
-                                        padding,
-                                        &p,
-                                        c.relu};
-  return for_row_blocks(executor, c.shape.batch * c.shape.size, last - first, [&](size_t from, size_t to) {
-    c.table->channel_rows_affine_f32(a, block{from, to, first, last});
-  });
-}
+// Options of the matrix function, with the residual as rows.
+struct matrix_options {
+  matrix_options(const channel_call& c, const simdnorm_batch_norm_options& o) : options(o), residual{} {
+    options.struct_size = sizeof options;
+    if (o.residual == nullptr) return;
+    residual.data = c.residual.data;
+    residual.sizes[0] = c.shape.batch * c.shape.size;
+    residual.sizes[1] = c.shape.channels;
+    residual.strides[0] = c.residual.row;
+    residual.strides[1] = 1;
+    residual.rank = 2;
+    residual.type = SIMDNORM_F32;
+    options.residual = &residual;
+  }
+  matrix_options(const matrix_options&) = delete;
+  matrix_options& operator=(const matrix_options&) = delete;
 
-simdnorm_status train_rows(const channel_call& c, const simdnorm_batch_norm_options& o) noexcept {
-  const column_source source{c.x.data, c.x.row, c.shape.batch * c.shape.size, o.padding,
-                             beyond_caches(c.shape.batch * c.shape.size, c.shape.channels, 2)};
-  return for_strips(c.shape.channels, o.executor,
-                    [&](size_t first, size_t last, const simdnorm_executor* over_rows) -> simdnorm_status {
-                      double mean[columns_per_strip];
-                      double m2[columns_per_strip];
-                      column_fold fold{0, mean, m2, nullptr, nullptr};
-                      if (const simdnorm_status s = fold_columns(*c.table, source, first, last, fold, over_rows)) {
-                        return s;
-                      }
-                      column_parameters p;
-                      column_normalizer_arguments a = normalizer_arguments(o, p);
-                      a.fold = &fold;
-                      train_outputs(o, a);
-                      c.table->column_normalizer_f32(a, block{0, 0, first, last});
-                      return write_rows(c, o.padding, p, false, first, last, over_rows);
-                    });
-}
-
-simdnorm_status infer_rows(const channel_call& c, const simdnorm_batch_norm_options& o, const float* mean,
-                           const float* variance) noexcept {
-  return for_strips(c.shape.channels, o.executor,
-                    [&](size_t first, size_t last, const simdnorm_executor* over_rows) -> simdnorm_status {
-                      column_parameters p;
-                      column_normalizer_arguments a = normalizer_arguments(o, p);
-                      a.given_mean = mean;
-                      a.given_variance = variance;
-                      c.table->column_normalizer_f32(a, block{0, 0, first, last});
-                      return write_rows(c, o.padding, p, o.residual != nullptr, first, last, over_rows);
-                    });
-}
+  simdnorm_batch_norm_options options;
+  simdnorm_const_tensor residual;
+};
 
 struct group_call {
   const channel_call& c;
@@ -258,19 +348,29 @@ struct group_call {
   size_t groups, channels;  // channels of a group
 };
 
+// Moments of groups: all of them of `count` elements or, where that is null, each of its own.
+struct group_moments {
+  const double* mean;
+  const double* m2;
+  uint64_t count;
+  const double* counts;
+};
+
 // Parameters of channels [first, last) of a sample, whose groups have the moments m from group `group` on.
-void make_group_parameters(const group_call& g, const double* mean, const double* m2, uint64_t count, size_t group,
-                           size_t first, size_t last, column_parameters& p, float* rstd) {
+void make_group_parameters(const group_call& g, const group_moments& m, size_t group, size_t first, size_t last,
+                           column_parameters& p, float* rstd) {
   double each_mean[columns_per_strip];
   double each_m2[columns_per_strip];
+  double each_count[columns_per_strip];
   size_t i = first / g.channels - group;
   for (size_t k = first, next = (group + i + 1) * g.channels; k < last; ++i, next += g.channels) {
     for (; k < last && k < next; ++k) {
-      each_mean[k - first] = mean[i];
-      each_m2[k - first] = m2[i];
+      each_mean[k - first] = m.mean[i];
+      each_m2[k - first] = m.m2[i];
+      if (m.counts) each_count[k - first] = m.counts[i];
     }
   }
-  const column_fold fold{count, each_mean, each_m2, nullptr, nullptr};
+  const column_fold fold{m.count, each_mean, each_m2, nullptr, nullptr, m.counts ? each_count : nullptr, nullptr};
   column_normalizer_arguments a{};
   const auto from_first = [first](const void* v) { return v ? static_cast<const float*>(v) + first : nullptr; };
   a.fold = &fold;
@@ -293,8 +393,10 @@ void tell_group(const group_call& g, size_t sample, size_t group, double mean, f
   if (g.o.rstd.data) static_cast<float*>(g.o.rstd.data)[at] = rstd;
 }
 
-// Groups [first, last) of one sample, the channels of all of them at most columns_per_strip unless it is one.
-void groups_channels_first(const group_call& g, size_t sample, size_t first, size_t last) {
+// Groups [first, last) of one sample, the channels of all of them at most columns_per_strip unless it is one, which is
+// cut where `executor` says so.
+simdnorm_status groups_channels_first(const group_call& g, size_t sample, size_t first, size_t last,
+                                      const simdnorm_executor* executor) noexcept {
   const channel_call& c = g.c;
   const ptrdiff_t sample_offset = static_cast<ptrdiff_t>(sample) * c.x.batch;
   some_moments m;
@@ -311,22 +413,33 @@ void groups_channels_first(const group_call& g, size_t sample, size_t first, siz
   moments.mean = m.mean;
   moments.m2 = m.m2;
   moments.count = m.count;
-  c.table->channel_moments_f32(moments, block{first, last, 0, 0});
+  if (is_parallel(executor)) {
+    if (const simdnorm_status s = moments_of_chunks(c, moments, first, executor)) return s;
+  } else {
+    c.table->channel_moments_f32(moments, block{first, last, 0, 0});
+  }
   const size_t end = last * g.channels;
   for (size_t from = first * g.channels; from < end;) {
     const size_t to = end - from < columns_per_strip ? end : from + columns_per_strip;
     column_parameters p;
     float rstd[columns_per_strip];
-    make_group_parameters(g, m.mean, m.m2, m.count[0], first, from, to, p, rstd);
+    make_group_parameters(g, {m.mean, m.m2, m.count[0], nullptr}, first, from, to, p, rstd);
     for (size_t k = first; k < last; ++k) {
       const size_t channel = k * g.channels;
       if (from <= channel && channel < to) tell_group(g, sample, k, m.mean[k - first], rstd[channel - from]);
     }
     channel_affine_arguments out = affine_arguments(c, p, g.o.padding.fill, false);
-    out.fetch = static_cast<ptrdiff_t>(end - first * g.channels) * c.x.channel;
-    c.table->channel_affine_f32(out, block{sample, sample + 1, from, to});
+    const block b{sample, sample + 1, from, to};
+    if (is_parallel(executor)) {
+      out.fetch = 4096;
+      if (const simdnorm_status s = write_parts(c, out, b, executor)) return s;
+    } else {
+      out.fetch = static_cast<ptrdiff_t>(end - first * g.channels) * c.x.channel;
+      c.table->channel_affine_f32(out, b);
+    }
     from = to;
   }
+  return SIMDNORM_OK;
 }
 
 simdnorm_status group_channels_first(const group_call& g) noexcept {
@@ -335,6 +448,14 @@ simdnorm_status group_channels_first(const group_call& g) noexcept {
   const size_t most = g.channels < columns_per_strip ? columns_per_strip / g.channels : 1;
   const size_t together = one_by_one ? 1 : sets_together(g.channels * shape.size, most);
   const size_t units = shape.batch * g.groups;
+  if (cuts_sets(g.o.executor, units, g.channels * shape.size)) {
+    const control_word_scope ieee;
+    for (size_t unit = 0; unit < units; ++unit) {
+      const size_t group = unit % g.groups;
+      if (const simdnorm_status s = groups_channels_first(g, unit / g.groups, group, group + 1, g.o.executor)) return s;
+    }
+    return SIMDNORM_OK;
+  }
   const size_t tasks = tasks_for(g.o.executor, shape, units);
   return for_tasks(g.o.executor, tasks, [&](size_t task) {
     const size_t end = (task + 1) * units / tasks;
@@ -343,7 +464,7 @@ simdnorm_status group_channels_first(const group_call& g) noexcept {
       const size_t first = unit - sample * g.groups;
       size_t last = first + together < g.groups ? first + together : g.groups;
       if (last - first > end - unit) last = first + (end - unit);
-      groups_channels_first(g, sample, first, last);
+      (void)groups_channels_first(g, sample, first, last, nullptr);
       unit += last - first;
     }
   });
@@ -358,83 +479,229 @@ struct sample_rows {
   size_t real;
 };
 
-// Groups [first, last) of a sample; as groups_channels_first.
-void groups_channels_last(const group_call& g, const simdnorm_padding& padding, size_t sample, const sample_rows& rows,
-                          size_t first, size_t last) {
-  const channel_call& c = g.c;
+// Moments of channels, and how many elements of each count.
+struct some_channels {
+  double mean[columns_per_strip];
+  double m2[columns_per_strip];
+  double count[columns_per_strip];
+};
+
+// A mask of bits, of columns that do not begin with a byte, as bytes: what column kernels take.
+simdnorm_padding as_bytes(const simdnorm_padding& bits, size_t channels, size_t row, size_t rows, size_t from,
+                          size_t cols, uint8_t* bytes) {
+  for (size_t r = 0; r < rows; ++r) {
+    const uint8_t* marks = element_marks(bits, channels, row + r, 0);
+    for (size_t k = 0; k < cols; ++k) bytes[r * cols + k] = bit_at(marks, from + k);
+  }
+  simdnorm_padding p = bits;
+  p.kind = SIMDNORM_PADDING_ELEMENT_MASK;
+  p.data = bytes;
+  p.size = rows * cols;
+  return p;
+}
+
+bool begins_off_byte(const simdnorm_padding& padding, size_t col) {
+  return padding.kind == SIMDNORM_PADDING_ELEMENT_MASK_BITS && col % 8 != 0;
+}
+
+// Moments of channels [from, to) of a sample, block by block, from such a mask.
+[[gnu::noinline]] void moments_off_byte(const channel_call& c, const simdnorm_padding& padding, const sample_rows& rows,
+                                        size_t from, size_t to, some_channels& out) {
+  constexpr size_t together = 64;
+  uint8_t marks[rows_per_block * together];
+  float shift[together];
+  double sum[together], squares[together], values[together], weight[together], total_weight[together];
+  for (size_t at = from; at < to; at += together) {
+    const size_t cols = to - at < together ? to - at : together;
+    for (size_t k = 0; k < cols; ++k) total_weight[k] = 0.0;
+    column_span open{0, shift, sum, squares, values, weight};
+    const size_t i = at - from;
+    column_fold fold{0, out.mean + i, out.m2 + i, nullptr, nullptr, out.count + i, total_weight};
+    for (size_t row = rows.first; row < rows.last; row += rows_per_block) {
+      const size_t count = rows.last - row < rows_per_block ? rows.last - row : size_t{rows_per_block};
+      const simdnorm_padding bytes = as_bytes(padding, c.shape.channels, row, count, at, cols, marks);
+      const column_moments_arguments a{rows.x + static_cast<ptrdiff_t>(row) * c.x.row + at,
+                                       c.x.row,
+                                       bytes,
+                                       count,
+                                       &open,
+                                       row + count == rows.last,
+                                       &fold,
+                                       false};
+      c.table->column_moments_masked_f32({a, {cols, false}, nullptr}, block{0, count, 0, cols});
+    }
+  }
+}
+
+// Moments of channels [from, to) of a sample; rows go over threads where `executor` says so.
+simdnorm_status moments_of_channels(const channel_call& c, const simdnorm_padding& padding, const sample_rows& rows,
+                                    size_t from, size_t to, some_channels& out,
+                                    const simdnorm_executor* executor) noexcept {
+  const bool masked = masks_elements(padding);
+  const double count = masked ? 0.0 : static_cast<double>(rows.real);
+  for (size_t k = 0; k < to - from; ++k) {
+    out.mean[k] = out.m2[k] = 0.0;
+    out.count[k] = count;
+  }
+  if (begins_off_byte(padding, from)) {
+    moments_off_byte(c, padding, rows, from, to, out);
+    return SIMDNORM_OK;
+  }
+  double weight[columns_per_strip];
+  for (size_t k = 0; k < to - from; ++k) weight[k] = 0.0;
+  column_fold fold{0, out.mean, out.m2, nullptr, nullptr, masked ? out.count : nullptr, masked ? weight : nullptr};
+  if (is_parallel(executor)) {
+    const column_source source{rows.x,  c.x.row, rows.last, padding, c.stream, {c.shape.channels, false},
+                               nullptr, masked,  rows.first};
+    return fold_columns(*c.table, source, from, to, fold, executor);
+  }
+  const column_moments_arguments a{rows.x, c.x.row, padding, rows.real, nullptr, true, &fold, c.stream};
+  const block b{rows.first, rows.last, from, to};
+  if (masked) {
+    c.table->column_moments_masked_f32({a, {c.shape.channels, false}, nullptr}, b);
+  } else {
+    c.table->column_moments_f32(a, b);
+  }
+  return SIMDNORM_OK;
+}
+
+// A group of channels: each counts as the share that it has of the largest's elements, 1 where all have the same.
+// mean = sum(w mean_c) / sum(w), M2 = sum(M2_c) + largest sum(w (mean_c - mean)^2), Chan's formula for all at once.
+struct channel_sums {
+  double largest = 0.0, elements = 0.0;
+  double shares = 0.0, sum = 0.0;
+  double within = 0.0, between = 0.0;
+
+  void count(const some_channels& s, size_t from, size_t to) {
+    for (size_t i = from; i < to; ++i) {
+      largest = s.count[i] > largest ? s.count[i] : largest;
+      elements = elements + s.count[i];
+    }
+  }
+  double share(double n) const { return n == 0.0 ? 0.0 : n / largest; }
+  void add_means(const some_channels& s, size_t from, size_t to) {
+    for (size_t i = from; i < to; ++i) {
+      const double w = share(s.count[i]);
+      shares = shares + w;
+      if (w > 0.0) sum = sum + w * s.mean[i];
+    }
+  }
+  double mean() const { return shares > 0.0 ? sum / shares : 0.0; }
+  void add_squares(const some_channels& s, size_t from, size_t to) {
+    const double m = mean();
+    for (size_t i = from; i < to; ++i) {
+      const double w = share(s.count[i]);
+      if (w == 0.0) continue;
+      const double delta = s.mean[i] - m;
+      within = within + s.m2[i];
+      between = between + w * (delta * delta);
+    }
+  }
+  double m2() const { return within + largest * between; }
+};
+
+// Groups [first, last) of a sample.
+struct some_groups {
+  double mean[columns_per_strip];
+  double m2[columns_per_strip];
+  double count[columns_per_strip];
+};
+
+[[gnu::noinline]] simdnorm_status moments_of_groups(const group_call& g, const simdnorm_padding& padding,
+                                                    const sample_rows& rows, size_t first, size_t last,
+                                                    some_groups& out, const simdnorm_executor* executor) noexcept {
   const size_t begin = first * g.channels;
   const size_t end = last * g.channels;
-  double mean[columns_per_strip];  // of the groups
-  double m2[columns_per_strip];
-  const auto moments = [&](size_t from, size_t to, double* channel_mean, double* channel_m2) {
-    for (size_t k = 0; k < to - from; ++k) channel_mean[k] = channel_m2[k] = 0.0;
-    column_fold fold{0, channel_mean, channel_m2, nullptr, nullptr};
-    const column_moments_arguments a{rows.x, c.x.row, padding, rows.real, nullptr, true, &fold, c.stream};
-    c.table->column_moments_f32(a, block{rows.first, rows.last, from, to});
+  some_channels s;
+  const auto tell = [&out](size_t k, const channel_sums& all) {
+    out.mean[k] = all.mean();
+    out.m2[k] = all.m2();
+    out.count[k] = all.elements;
   };
-  // The channels of a group, all of the same count: mean = sum(mean_c) / C, M2 = sum(M2_c) + n sum((mean_c - mean)^2),
-  // which is Chan's formula for all of them at once.
-  double channel_mean[columns_per_strip];
-  double channel_m2[columns_per_strip];
-  const double count = static_cast<double>(rows.real);
-  const double channels = static_cast<double>(g.channels);
   if (end - begin <= columns_per_strip) {
-    moments(begin, end, channel_mean, channel_m2);
+    if (const simdnorm_status e = moments_of_channels(g.c, padding, rows, begin, end, s, executor)) return e;
     for (size_t k = 0; k < last - first; ++k) {
-      const double* of_mean = channel_mean + k * g.channels;
-      const double* of_m2 = channel_m2 + k * g.channels;
-      double sum = 0.0;
-      double within = 0.0;
-      double between = 0.0;
-      for (size_t i = 0; i < g.channels; ++i) sum = sum + of_mean[i];
-      mean[k] = sum / channels;
-      for (size_t i = 0; i < g.channels; ++i) {
-        const double delta = of_mean[i] - mean[k];
-        within = within + of_m2[i];
-        between = between + delta * delta;
-      }
-      m2[k] = within + count * between;
+      const size_t from = k * g.channels;
+      const size_t to = from + g.channels;
+      channel_sums all;
+      all.count(s, from, to);
+      all.add_means(s, from, to);
+      all.add_squares(s, from, to);
+      tell(k, all);
     }
-  } else {  // one group of more channels than a strip: its channels twice, strip by strip
-    double sum = 0.0;
-    double within = 0.0;
-    double between = 0.0;
-    for (int turn = 0; turn < 2; ++turn) {
-      for (size_t from = begin; from < end; from += columns_per_strip) {
-        const size_t to = end - from < columns_per_strip ? end : from + columns_per_strip;
-        moments(from, to, channel_mean, channel_m2);
-        for (size_t i = 0; i < to - from; ++i) {
-          if (turn == 0) {
-            sum = sum + channel_mean[i];
-            continue;
-          }
-          const double delta = channel_mean[i] - mean[0];
-          within = within + channel_m2[i];
-          between = between + delta * delta;
-        }
-      }
-      mean[0] = sum / channels;
-    }
-    m2[0] = within + count * between;
+    return SIMDNORM_OK;
   }
-  for (size_t from = begin; from < end;) {
+  // One group of more channels than a strip: strip by strip, and again. How many elements count is known without a
+  // mask of elements.
+  channel_sums all;
+  const bool known = !masks_elements(padding);
+  if (known) {
+    all.largest = static_cast<double>(rows.real);
+    all.elements = static_cast<double>(rows.real * g.channels);
+  }
+  for (int turn = known ? 1 : 0; turn < 3; ++turn) {
+    for (size_t from = begin; from < end; from += columns_per_strip) {
+      const size_t to = end - from < columns_per_strip ? end : from + columns_per_strip;
+      if (const simdnorm_status e = moments_of_channels(g.c, padding, rows, from, to, s, executor)) return e;
+      if (turn == 0) all.count(s, 0, to - from);
+      if (turn == 1) all.add_means(s, 0, to - from);
+      if (turn == 2) all.add_squares(s, 0, to - from);
+    }
+  }
+  tell(0, all);
+  return SIMDNORM_OK;
+}
+
+// Outputs of channels [from, to) of rows [row_first, row_last) of a sample.
+void write_channels(const channel_call& c, const simdnorm_padding& padding, const sample_rows& rows,
+                    const column_parameters& p, size_t from, size_t to, size_t row_first, size_t row_last) {
+  const auto write = [&](const float* x, float* y, const simdnorm_padding& real, size_t mask_cols, const block& b,
+                         bool stream) {
+    if (c.relu) {
+      const channel_rows_affine_arguments a{x, y, nullptr, c.x.row, c.y.row, 0, real, &p, true, mask_cols};
+      c.table->channel_rows_affine_f32(a, b);
+    } else {
+      const column_affine_arguments a{x, y, c.x.row, c.y.row, real, &p, stream, {mask_cols, false}};
+      c.table->column_affine_f32(a, b);
+    }
+  };
+  if (!begins_off_byte(padding, from)) {
+    write(rows.x, rows.y, padding, c.shape.channels, block{row_first, row_last, from, to}, c.stream);
+    return;
+  }
+  constexpr size_t together = 16;
+  uint8_t marks[together * columns_per_strip];
+  for (size_t row = row_first; row < row_last; row += together) {
+    const size_t count = row_last - row < together ? row_last - row : together;
+    const simdnorm_padding bytes = as_bytes(padding, c.shape.channels, row, count, from, to - from, marks);
+    write(rows.x + static_cast<ptrdiff_t>(row) * c.x.row + from, rows.y + static_cast<ptrdiff_t>(row) * c.y.row + from,
+          bytes, to - from, block{0, count, 0, to - from}, false);
+  }
+}
+
+// Groups [first, last) of a sample; as groups_channels_first. Rows go over threads where `executor` says so.
+simdnorm_status groups_channels_last(const group_call& g, const simdnorm_padding& padding, size_t sample,
+                                     const sample_rows& rows, size_t first, size_t last,
+                                     const simdnorm_executor* executor) noexcept {
+  some_groups m;
+  if (const simdnorm_status s = moments_of_groups(g, padding, rows, first, last, m, executor)) return s;
+  const size_t end = last * g.channels;
+  for (size_t from = first * g.channels; from < end;) {
     const size_t to = end - from < columns_per_strip ? end : from + columns_per_strip;
     column_parameters p;
     float rstd[columns_per_strip];
-    make_group_parameters(g, mean, m2, rows.real * g.channels, first, from, to, p, rstd);
+    make_group_parameters(g, {m.mean, m.m2, 0, m.count}, first, from, to, p, rstd);
     for (size_t k = first; k < last; ++k) {
       const size_t channel = k * g.channels;
-      if (from <= channel && channel < to) tell_group(g, sample, k, mean[k - first], rstd[channel - from]);
+      if (from <= channel && channel < to) tell_group(g, sample, k, m.mean[k - first], rstd[channel - from]);
     }
-    if (c.relu) {
-      const channel_rows_affine_arguments a{rows.x, rows.y, nullptr, c.x.row, c.y.row, 0, padding, &p, true};
-      c.table->channel_rows_affine_f32(a, block{rows.first, rows.last, from, to});
-    } else {
-      const column_affine_arguments a{rows.x, rows.y, c.x.row, c.y.row, padding, &p, c.stream};
-      c.table->column_affine_f32(a, block{rows.first, rows.last, from, to});
-    }
+    const auto write = [&](size_t row_first, size_t row_last) {
+      write_channels(g.c, padding, rows, p, from, to, rows.first + row_first, rows.first + row_last);
+    };
+    if (const simdnorm_status s = for_row_blocks(executor, rows.last - rows.first, to - from, write)) return s;
     from = to;
   }
+  return SIMDNORM_OK;
 }
 
 simdnorm_status group_channels_last(const group_call& g) noexcept {
@@ -474,14 +741,22 @@ simdnorm_status group_channels_last(const group_call& g) noexcept {
     }
   }
   const size_t units = samples * strips;
+  const auto do_unit = [&](size_t unit, const simdnorm_executor* over_rows) {
+    const size_t sample = unit / strips;
+    const size_t first = (unit - sample * strips) * most;
+    const size_t last = first + most < g.groups ? first + most : g.groups;
+    return groups_channels_last(g, padding, sample, rows_of(sample), first, last, over_rows);
+  };
+  if (units > 0 && cuts_sets(g.o.executor, units, shape.batch * shape.size * shape.channels / units)) {
+    const control_word_scope ieee;
+    for (size_t unit = 0; unit < units; ++unit) {
+      if (const simdnorm_status s = do_unit(unit, g.o.executor)) return s;
+    }
+    return SIMDNORM_OK;
+  }
   const size_t tasks = tasks_for(g.o.executor, shape, units);
   return for_tasks(g.o.executor, tasks, [&](size_t task) {
-    for (size_t unit = task * units / tasks; unit < (task + 1) * units / tasks; ++unit) {
-      const size_t sample = unit / strips;
-      const size_t first = (unit - sample * strips) * most;
-      groups_channels_last(g, padding, sample, rows_of(sample), first,
-                           first + most < g.groups ? first + most : g.groups);
-    }
+    for (size_t unit = task * units / tasks; unit < (task + 1) * units / tasks; ++unit) (void)do_unit(unit, nullptr);
   });
 }
 
@@ -530,11 +805,10 @@ simdnorm_status simdnorm_batch_norm_training_nd(const simdnorm_const_tensor* x, 
       read_options(options, storage, simdnorm_batch_norm_defaults, first_batch_norm_size);
   if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
   const simdnorm_batch_norm_options& o = *chosen;
-  if (o.residual != nullptr) return SIMDNORM_INVALID_ACTIVATION;
   channel_call c;
   region written[4], read[3];
   if (const simdnorm_status s =
-          check_tensors({x, y, nullptr, o.epsilon, o.activation, o.padding, o.executor}, true, c)) {
+          check_tensors({x, y, o.residual, o.epsilon, o.activation, o.padding, o.executor}, true, c)) {
     return s;
   }
   const layout& shape = c.shape;
@@ -552,10 +826,10 @@ simdnorm_status simdnorm_batch_norm_training_nd(const simdnorm_const_tensor* x, 
   if (c.table == nullptr) return SIMDNORM_UNKNOWN_ISA;
   if (is_empty(shape)) return SIMDNORM_OK;
   if (!shape.last) return train_channels_first(c, o);
-  if (c.relu) return train_rows(c, o);
   const simdnorm_const_matrix mx = const_matrix(c.x, shape);
   const simdnorm_matrix my = matrix(c.y, shape);
-  return simdnorm_batch_norm_training(&mx, &my, &o);
+  const matrix_options of_matrix(c, o);
+  return simdnorm_batch_norm_training(&mx, &my, &of_matrix.options);
 }
 
 simdnorm_status simdnorm_batch_norm_inference_nd(const simdnorm_const_tensor* x, const simdnorm_tensor* y,
@@ -588,12 +862,10 @@ simdnorm_status simdnorm_batch_norm_inference_nd(const simdnorm_const_tensor* x,
   if (!shape.last) {
     return infer_channels_first(c, o, static_cast<const float*>(mean.data), static_cast<const float*>(variance.data));
   }
-  if (c.relu || o.residual != nullptr) {
-    return infer_rows(c, o, static_cast<const float*>(mean.data), static_cast<const float*>(variance.data));
-  }
   const simdnorm_const_matrix mx = const_matrix(c.x, shape);
   const simdnorm_matrix my = matrix(c.y, shape);
-  return simdnorm_batch_norm_inference(&mx, &my, mean, variance, &o);
+  const matrix_options of_matrix(c, o);
+  return simdnorm_batch_norm_inference(&mx, &my, mean, variance, &of_matrix.options);
 }
 
 simdnorm_status simdnorm_group_norm(const simdnorm_const_tensor* x, const simdnorm_tensor* y, size_t groups,

@@ -10,10 +10,24 @@ using namespace simdnorm;
 
 namespace {
 
-// y = (x - shift) * scale + offset over the rows, columns [first, last).
+// What follows gamma and beta: a residual, ReLU.
+struct fused_output {
+  const void* residual = nullptr;  // null: none
+  ptrdiff_t stride = 0;
+  bool relu = false;
+};
+
+// y = (x - shift) * scale + offset over the rows, columns [first, last), and what follows.
 simdnorm_status apply(const kernel_table& table, const column_source& x, const simdnorm_matrix& y,
-                      const column_parameters& parameters, size_t first, size_t last,
-                      const simdnorm_executor* executor) noexcept {
+                      const column_parameters& parameters, size_t first, size_t last, const simdnorm_executor* executor,
+                      const fused_output& fused = {}) noexcept {
+  if (fused.residual != nullptr || fused.relu) {
+    const channel_rows_affine_arguments a{x.x,          y.data,    fused.residual, x.x_stride, y.row_stride,
+                                          fused.stride, x.padding, &parameters,    fused.relu, x.gaps.cols};
+    return for_row_blocks(executor, x.rows, last - first, [&](size_t row_first, size_t row_last) {
+      table.channel_rows_affine_f32(a, block{row_first, row_last, first, last});
+    });
+  }
   const column_affine_arguments a{
       x.x, y.data, x.x_stride, y.row_stride, x.padding, &parameters, beyond_caches(y.rows, y.cols, 1), x.gaps};
   return for_row_blocks(executor, x.rows, last - first, [&](size_t row_first, size_t row_last) {
@@ -190,11 +204,31 @@ struct strip_parameters {
   double second[columns_per_strip];
 };
 
+// The activation and the residual of a batch norm whose x and y have been checked.
+simdnorm_status check_fused(const simdnorm_const_matrix* x, const region& y, const simdnorm_batch_norm_options& o,
+                            fused_output& fused, region& r) noexcept {
+  r = {};
+  if (o.activation != SIMDNORM_ACTIVATION_NONE && o.activation != SIMDNORM_ACTIVATION_RELU) {
+    return SIMDNORM_INVALID_ACTIVATION;
+  }
+  fused.relu = o.activation == SIMDNORM_ACTIVATION_RELU;
+  if (o.residual == nullptr) return SIMDNORM_OK;
+  const simdnorm_const_tensor& t = *o.residual;
+  if (t.rank != 2 || t.sizes[0] != x->rows || t.sizes[1] != x->cols) return SIMDNORM_INVALID_SHAPE;
+  if (x->cols > 1 && t.strides[1] != 1) return SIMDNORM_INVALID_STRIDE;
+  const simdnorm_const_matrix m{t.data, x->rows, x->cols, t.strides[0], t.type};
+  if (const simdnorm_status s = check_matrix(&m, r, false)) return s;
+  fused.residual = t.data;
+  fused.stride = t.strides[0];
+  const bool same_place = r.first == y.first && r.stride_bytes == y.stride_bytes;
+  return !same_place && share_bytes(r, y) ? SIMDNORM_OVERLAP : SIMDNORM_OK;
+}
+
 // Parameters of a strip from its fold, what training tells of it, and its outputs.
 [[gnu::noinline]] simdnorm_status normalize_strip(const column_call& call, const simdnorm_matrix& y,
                                                   const simdnorm_batch_norm_options& o, const column_fold& fold,
-                                                  size_t first, size_t last,
-                                                  const simdnorm_executor* over_rows) noexcept {
+                                                  size_t first, size_t last, const simdnorm_executor* over_rows,
+                                                  const fused_output& fused) noexcept {
   column_parameters p;
   column_normalizer_arguments a = normalizer_arguments(o, p);
   a.fold = &fold;
@@ -203,7 +237,7 @@ struct strip_parameters {
   a.running_mean = static_cast<float*>(o.running_mean.data);
   a.running_variance = static_cast<float*>(o.running_variance.data);
   call.table->column_normalizer_f32(a, block{0, y.rows, first, last});
-  return apply(*call.table, call.source, y, p, first, last, over_rows);
+  return apply(*call.table, call.source, y, p, first, last, over_rows, fused);
 }
 
 // A scaler says how the statistics of a strip become its parameters (fit), and what those do (scaling_of, settle).
@@ -441,9 +475,10 @@ simdnorm_status simdnorm_batch_norm_training(const simdnorm_const_matrix* x, con
       read_options(options, storage, simdnorm_batch_norm_defaults, first_batch_norm_size);
   if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
   const simdnorm_batch_norm_options& o = *chosen;
-  if (o.activation != SIMDNORM_ACTIVATION_NONE || o.residual != nullptr) return SIMDNORM_INVALID_ACTIVATION;
-  region rx, pad, written[5], read[3];
+  region rx, rr, pad, written[5], read[3];
+  fused_output fused;
   if (const simdnorm_status s = check_pair(x, y, rx, written[0])) return s;
+  if (const simdnorm_status s = check_fused(x, written[0], o, fused, rr)) return s;
   if (const simdnorm_status s = check_epsilon(o.epsilon)) return s;
   if (!(o.momentum >= 0.0 && o.momentum <= 1.0)) return SIMDNORM_INVALID_MOMENTUM;
   if (const simdnorm_status s = check_vector(o.gamma, x->cols, read[0])) return s;
@@ -457,7 +492,7 @@ simdnorm_status simdnorm_batch_norm_training(const simdnorm_const_matrix* x, con
   read[2] = pad;
   if (const simdnorm_status s = check_apart(written, read)) return s;
   for (size_t i = 1; i < 5; ++i) {
-    if (share_bytes(written[i], rx)) return SIMDNORM_OVERLAP;
+    if (share_bytes(written[i], rx) || share_bytes(written[i], rr)) return SIMDNORM_OVERLAP;
   }
   column_call call;
   if (const simdnorm_status s = enter(x, {o.padding, o.executor}, call)) return s;
@@ -468,7 +503,7 @@ simdnorm_status simdnorm_batch_norm_training(const simdnorm_const_matrix* x, con
         strip_fold total(call.source.masked);
         if (const simdnorm_status s = fold_columns(*call.table, call.source, first, last, total.fold, over_rows))
           return s;
-        return normalize_strip(call, *y, o, total.fold, first, last, over_rows);
+        return normalize_strip(call, *y, o, total.fold, first, last, over_rows, fused);
       });
 }
 
@@ -480,9 +515,10 @@ simdnorm_status simdnorm_batch_norm_inference(const simdnorm_const_matrix* x, co
       read_options(options, storage, simdnorm_batch_norm_defaults, first_batch_norm_size);
   if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
   const simdnorm_batch_norm_options& o = *chosen;
-  if (o.activation != SIMDNORM_ACTIVATION_NONE || o.residual != nullptr) return SIMDNORM_INVALID_ACTIVATION;
-  region rx, written[1], read[5];
+  region rx, rr, written[1], read[5];
+  fused_output fused;
   if (const simdnorm_status s = check_pair(x, y, rx, written[0])) return s;
+  if (const simdnorm_status s = check_fused(x, written[0], o, fused, rr)) return s;
   if (const simdnorm_status s = check_epsilon(o.epsilon)) return s;
   if (x->cols > 0 && (mean.data == nullptr || variance.data == nullptr)) return SIMDNORM_NULL_POINTER;
   if (const simdnorm_status s = check_vector(o.gamma, x->cols, read[0])) return s;
@@ -502,7 +538,7 @@ simdnorm_status simdnorm_batch_norm_inference(const simdnorm_const_matrix* x, co
                       a.given_mean = static_cast<const float*>(mean.data);
                       a.given_variance = static_cast<const float*>(variance.data);
                       call.table->column_normalizer_f32(a, block{0, x->rows, first, last});
-                      return apply(*call.table, call.source, *y, p, first, last, over_rows);
+                      return apply(*call.table, call.source, *y, p, first, last, over_rows, fused);
                     });
 }
 

@@ -103,12 +103,13 @@ simdnorm_status fold_columns(const kernel_table& table, const column_source& sou
       f.count = count;
     }
   };
-  if (!is_parallel(executor) || source.rows <= rows_per_span) {
+  const size_t rows = source.rows - source.first;
+  if (!is_parallel(executor) || rows <= rows_per_span) {
     // One span: by columns, which are read only. 64 at least, so that prefetches are of use.
-    const size_t threads = is_parallel(executor) && source.rows * cols >= 2 * elements_per_task ? executor->threads : 1;
+    const size_t threads = is_parallel(executor) && rows * cols >= 2 * elements_per_task ? executor->threads : 1;
     const size_t share = ((cols + threads - 1) / threads + 15) / 16 * 16;
     const size_t width = share < 64 ? 64 : share;
-    const size_t count = find_real_rows(source, 0, source.rows).count;
+    const size_t count = find_real_rows(source, source.first, rows).count;
     const simdnorm_status s = for_tasks(executor, (cols + width - 1) / width, [&](size_t i) {
       const size_t from = i * width;
       const size_t to = from + width < cols ? from + width : cols;
@@ -120,7 +121,7 @@ simdnorm_status fold_columns(const kernel_table& table, const column_source& sou
                     part(total.max),
                     part(total.values),
                     part(total.weight)};
-      fold(f, from, to, 0, source.rows, count);
+      fold(f, from, to, source.first, source.rows, count);
     });
     total.count = count;
     return s;
@@ -133,7 +134,7 @@ simdnorm_status fold_columns(const kernel_table& table, const column_source& sou
   const size_t per_wave = sizeof memory / bytes < most_spans ? sizeof memory / bytes : most_spans;
 
   empty_fold(total, cols);
-  for (size_t row = 0; row < source.rows;) {
+  for (size_t row = source.first; row < source.rows;) {
     size_t starts[most_spans + 1] = {row};
     size_t counts[most_spans];
     column_fold folds[most_spans];

@@ -21,6 +21,7 @@ struct column_source {
   column_gaps gaps{};
   const float* weights = nullptr;  // null: ones
   bool masked = false;             // columns differ in what counts
+  size_t first = 0;                // of its rows, that is folded; `rows` is then where they end
 };
 
 // Whether rows x cols floats go past the caches: as outputs (1 times them), as x and y (2 times).

@@ -178,7 +178,8 @@ simdnorm_status check_channel_padding(const simdnorm_padding& p, const layout& l
       return check_mask(p, positions, l.channels, axis::column, r);
     case SIMDNORM_PADDING_ELEMENT_MASK:
     case SIMDNORM_PADDING_ELEMENT_MASK_BITS: {
-      if (l.last || p.size != positions * l.channels) return SIMDNORM_INVALID_PADDING;
+      if (l.last) return check_mask(p, positions, l.channels, axis::column, r);
+      if (p.size != positions * l.channels) return SIMDNORM_INVALID_PADDING;
       const bool bits = p.kind == SIMDNORM_PADDING_ELEMENT_MASK_BITS;
       const size_t row_bytes = bits ? l.size / 8 + (l.size % 8 != 0) : l.size;
       mask.kind = bits ? channel_mask::bits : channel_mask::bytes;

@@ -11,10 +11,12 @@ namespace simdnorm::test {
 const char* name_of(channel_operation op) {
   static const char* const names[] = {"batch_norm_training_nd",
                                       "batch_norm_training_nd, all",
+                                      "batch_norm_training_nd with a residual",
                                       "batch_norm_inference_nd",
                                       "batch_norm_inference_nd with a residual",
                                       "group_norm",
                                       "group_norm, all",
+                                      "group_norm, ReLU",
                                       "instance_norm"};
   return names[static_cast<std::size_t>(op)];
 }
@@ -103,6 +105,22 @@ void for_elements(const channel_problem& p, Work work) {
       for (std::size_t s = 0; s < p.positions(); ++s) work(n, c, s);
 }
 
+// An element mask in the order that the library takes it in: memory's.
+mask in_memory_order(const channel_problem& p, const mask& m, const std::vector<std::ptrdiff_t>& strides) {
+  if (m.kind != SIMDNORM_PADDING_ELEMENT_MASK && m.kind != SIMDNORM_PADDING_ELEMENT_MASK_BITS) return m;
+  const bool last = p.channels() == 1 || strides[1] == 1;
+  const bool first = p.positions() == 1 || strides.back() == 1;
+  mask to = m;
+  to.cols = p.positions();
+  if (!last || (first && p.positions() > 1)) return to;
+  to.cols = p.channels();
+  to.elements.clear();
+  for (std::size_t n = 0; n < p.batch(); ++n)
+    for (std::size_t s = 0; s < p.positions(); ++s)
+      for (std::size_t c = 0; c < p.channels(); ++c) to.elements.push_back(m.elements[p.index(n, c, s)]);
+  return to;
+}
+
 }  // namespace
 
 result run(channel_operation op, const channel_problem& p, const channel_setup& s, arena& memory) {
@@ -130,11 +148,11 @@ result run(channel_operation op, const channel_problem& p, const channel_setup& 
     return t;
   };
   float* xs = fill(&p.x);
-  const bool adds = op == channel_operation::batch_norm_inference_add;
+  const bool adds = adds_residual(op);
   float* ys = s.in_place ? xs : fill(adds && s.residual_is_y ? &p.residual : nullptr);
   const simdnorm_const_tensor x = view(xs, simdnorm_const_tensor{});
   const simdnorm_tensor y = view(ys, simdnorm_tensor{});
-  const simdnorm_padding padding = place.in(s.pad);
+  const simdnorm_padding padding = place.in(in_memory_order(p, s.pad, where.strides));
 
   if (is_batch_norm(op)) {
     simdnorm_batch_norm_options o = simdnorm_batch_norm_defaults();
@@ -142,6 +160,11 @@ result run(channel_operation op, const channel_problem& p, const channel_setup& 
     o.padding = padding;
     o.executor = s.executor;
     simdnorm_const_tensor residual{};
+    if (adds) {
+      residual = view(s.residual_is_y && !s.in_place ? ys : fill(&p.residual), residual);
+      o.residual = &residual;
+      o.activation = SIMDNORM_ACTIVATION_RELU;
+    }
     switch (op) {
       case channel_operation::batch_norm_training_all:
         o.gamma = place.in(p.gamma);
@@ -157,6 +180,11 @@ result run(channel_operation op, const channel_problem& p, const channel_setup& 
         append(r.f32, o.mean);
         append(r.f32, o.rstd);
         break;
+      case channel_operation::batch_norm_training_add:
+        o.gamma = place.in(p.gamma);
+        o.beta = place.in(p.beta);
+        r.status = simdnorm_batch_norm_training_nd(&x, &y, &o);
+        break;
       case channel_operation::batch_norm_training:
         r.status = simdnorm_batch_norm_training_nd(&x, &y, &o);
         break;
@@ -164,11 +192,6 @@ result run(channel_operation op, const channel_problem& p, const channel_setup& 
         o.gamma = place.in(p.gamma);
         o.beta = place.in(p.beta);
         const simdnorm_const_vector mean = place.in(p.mean), variance = place.in(p.variance);
-        if (adds) {
-          residual = view(s.residual_is_y && !s.in_place ? ys : fill(&p.residual), residual);
-          o.residual = &residual;
-          o.activation = SIMDNORM_ACTIVATION_RELU;
-        }
         r.status = simdnorm_batch_norm_inference_nd(&x, &y, mean, variance, &o);
     }
   } else {
@@ -177,6 +200,11 @@ result run(channel_operation op, const channel_problem& p, const channel_setup& 
     o.padding = padding;
     o.executor = s.executor;
     const bool instance = op == channel_operation::instance_norm;
+    if (op == channel_operation::group_norm_relu) {
+      o.gamma = place.in(p.gamma);
+      o.beta = place.in(p.beta);
+      o.activation = SIMDNORM_ACTIVATION_RELU;
+    }
     if (op == channel_operation::group_norm_all) {
       o.gamma = place.in(p.gamma);
       o.beta = place.in(p.beta);

@@ -14,10 +14,12 @@ namespace simdnorm::test {
 enum class channel_operation {
   batch_norm_training,
   batch_norm_training_all,  // gamma, beta, running statistics, mean and rstd out, ReLU
+  batch_norm_training_add,  // gamma, beta, a residual, ReLU
   batch_norm_inference,
   batch_norm_inference_add,  // a residual, ReLU
   group_norm,
-  group_norm_all,  // gamma, beta, mean and rstd out
+  group_norm_all,   // gamma, beta, mean and rstd out
+  group_norm_relu,  // gamma, beta, ReLU
   instance_norm,
   count_
 };
@@ -36,7 +38,11 @@ inline bool is_batch_norm(channel_operation op) {
 }
 // What one set of statistics is taken over: a channel of all samples, a group of a sample.
 inline bool is_fused(channel_operation op) {
-  return op == channel_operation::batch_norm_training_all || op == channel_operation::batch_norm_inference_add;
+  return op == channel_operation::batch_norm_training_all || op == channel_operation::batch_norm_training_add ||
+         op == channel_operation::batch_norm_inference_add || op == channel_operation::group_norm_relu;
+}
+inline bool adds_residual(channel_operation op) {
+  return op == channel_operation::batch_norm_training_add || op == channel_operation::batch_norm_inference_add;
 }
 
 // Elements are in the order of the dimensions.
@@ -71,7 +77,7 @@ struct channel_setup {
   bool in_place = false;
   bool residual_is_y = false;
   const simdnorm_executor* executor = nullptr;
-  mask pad{};  // rows: positions; elements: all, cols: positions of a plane
+  mask pad{};  // rows: positions; elements: in the order of the dimensions
 };
 
 // y is in the order of the dimensions.

@@ -26,6 +26,8 @@ const char* name_of(operation op) {
                                                      "batch_norm_training",
                                                      "batch_norm_training_affine",
                                                      "batch_norm_inference",
+                                                     "batch_norm_training_add",
+                                                     "batch_norm_inference_add",
                                                      "standardize_transform",
                                                      "standardize_inverse",
                                                      "min_max_transform",
@@ -412,6 +414,33 @@ result run(operation op, const problem& p, const setup& s, arena& memory) {
       o.beta = place.in(p.beta);
       const simdnorm_const_vector mean = place.in(p.mean), variance = place.in(p.variance);
       r.status = simdnorm_batch_norm_inference(&x, &y, mean, variance, &o);
+      break;
+    }
+    case operation::batch_norm_training_add:
+    case operation::batch_norm_inference_add: {
+      simdnorm_batch_norm_options o = batch_options();
+      o.gamma = place.in(p.gamma);
+      o.beta = place.in(p.beta);
+      o.activation = SIMDNORM_ACTIVATION_RELU;
+      simdnorm_const_tensor residual{};
+      residual.data = beside(0.37f, 1.0f);
+      residual.sizes[0] = p.rows;
+      residual.sizes[1] = p.cols;
+      residual.strides[0] = beside_pitch;
+      residual.strides[1] = 1;
+      residual.rank = 2;
+      residual.type = SIMDNORM_F32;
+      o.residual = &residual;
+      if (op == operation::batch_norm_training_add) {
+        o.running_mean = place.in_out(p.mean);
+        o.running_variance = place.in_out(p.variance);
+        r.status = simdnorm_batch_norm_training(&x, &y, &o);
+        append(r.f32, o.running_mean);
+        append(r.f32, o.running_variance);
+      } else {
+        const simdnorm_const_vector mean = place.in(p.mean), variance = place.in(p.variance);
+        r.status = simdnorm_batch_norm_inference(&x, &y, mean, variance, &o);
+      }
       break;
     }
     case operation::standardize_transform:

@@ -30,6 +30,8 @@ enum class operation {
   batch_norm_training,
   batch_norm_training_affine,  // gamma, beta, running statistics, mean out, rstd out
   batch_norm_inference,
+  batch_norm_training_add,   // a residual, gamma, beta, running statistics, ReLU
+  batch_norm_inference_add,  // a residual, ReLU
   standardize_transform,
   standardize_inverse,
   min_max_transform,
