@@ -124,6 +124,8 @@ struct lanes {
   SIMDNORM_INLINE static f64 canonical64(f64 v) {
     return _mm512_mask_mov_pd(v, _mm512_cmp_pd_mask(v, v, _CMP_UNORD_Q), broadcast64(__builtin_nan("")));
   }
+  SIMDNORM_INLINE static f64 min64(f64 a, f64 b) { return _mm512_min_pd(a, b); }
+  SIMDNORM_INLINE static f64 max64(f64 a, f64 b) { return _mm512_max_pd(a, b); }
   SIMDNORM_INLINE static f64 fma64(f64 a, f64 b, f64 c) { return _mm512_fmadd_pd(a, b, c); }
   SIMDNORM_INLINE static double fma64(double a, double b, double c) { return __builtin_fma(a, b, c); }
   SIMDNORM_INLINE static wide widen(f32 v) {

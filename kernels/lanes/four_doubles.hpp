@@ -49,6 +49,8 @@ struct four_doubles {
   SIMDNORM_INLINE static f64 canonical64(f64 v) {
     return _mm256_blendv_pd(v, broadcast64(__builtin_nan("")), _mm256_cmp_pd(v, v, _CMP_UNORD_Q));
   }
+  SIMDNORM_INLINE static f64 min64(f64 a, f64 b) { return _mm256_min_pd(a, b); }
+  SIMDNORM_INLINE static f64 max64(f64 a, f64 b) { return _mm256_max_pd(a, b); }
   SIMDNORM_INLINE static f64 fma64(f64 a, f64 b, f64 c) { return _mm256_fmadd_pd(a, b, c); }
   SIMDNORM_INLINE static double fma64(double a, double b, double c) { return __builtin_fma(a, b, c); }
   SIMDNORM_INLINE static f64 load_widened(const float* p) { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }

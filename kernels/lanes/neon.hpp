@@ -143,6 +143,8 @@ struct lanes {
   SIMDNORM_INLINE static f64 canonical64(f64 v) {
     return vbslq_f64(vceqq_f64(v, v), v, broadcast64(__builtin_nan("")));
   }
+  SIMDNORM_INLINE static f64 min64(f64 a, f64 b) { return vbslq_f64(vcltq_f64(a, b), a, b); }
+  SIMDNORM_INLINE static f64 max64(f64 a, f64 b) { return vbslq_f64(vcgtq_f64(a, b), a, b); }
   SIMDNORM_INLINE static f64 fma64(f64 a, f64 b, f64 c) { return vfmaq_f64(c, a, b); }
   SIMDNORM_INLINE static double fma64(double a, double b, double c) { return __builtin_fma(a, b, c); }
   SIMDNORM_INLINE static f64 load_widened(const float* p) { return vcvt_f64_f32(vld1_f32(p)); }

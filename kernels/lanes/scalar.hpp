@@ -37,7 +37,8 @@
 //   load64_pairs      a[i] = p[2 i], b[i] = p[2 i + 1]
 //   load64_n, store64_n, load64_n_or, canonical64   load_n, store_n, load_n_or and canonical (0x7ff8000000000000) of
 //   doubles,
-//                     n < width64. stream64: stream of doubles
+//                     n < width64. stream64, min64, max64: stream, min and
+//                     max of doubles
 //   fma64(a, b, c)    a * b + c, rounded once, of registers of doubles, and of doubles themselves
 //   quad              the doubles' words for four rows at a time, or for as many as a register has
 #pragma once
@@ -230,6 +231,12 @@ struct lanes {
   }
   SIMDNORM_INLINE static f64 canonical64(f64 v) {
     return v == v ? v : __builtin_nan("");
+  }
+  SIMDNORM_INLINE static f64 min64(f64 a, f64 b) {
+    return a < b ? a : b;
+  }
+  SIMDNORM_INLINE static f64 max64(f64 a, f64 b) {
+    return a > b ? a : b;
   }
   SIMDNORM_INLINE static f64 fma64(f64 a, f64 b, f64 c) {
 #if defined(__FMA__) || defined(__aarch64__)

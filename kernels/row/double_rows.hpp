@@ -6,8 +6,8 @@
 
 #include "element.hpp"
 #include "inline.hpp"
+#include "pairs.hpp"
 #include "padding.hpp"
-#include "repeat.hpp"
 #include "table.hpp"
 
 namespace simdnorm::SIMDNORM_ISA {
@@ -25,51 +25,9 @@ static_assert(double_tile % double_flush == 0);
 constexpr size_t double_shift_elements = 64;
 static_assert(double_shift_elements <= double_tile);
 
-// repeat, as a loop where lanes are no registers: 16 emulated fma are not written out.
-template <class L, size_t N, class F>
-SIMDNORM_INLINE void each(F f) {
-  if constexpr (L::width64 == 1) {
-#pragma GCC unroll 1
-    for (size_t i = 0; i < N; ++i) f(i);
-  } else {
-    repeat<N>(f);
-  }
-}
-
-// The unevaluated sum high + low, of doubles or of registers of them.
-template <class V>
-struct pair {
-  V high, low;
-};
-using doubles = pair<double>;
-
-// a + b exactly (Knuth).
-template <class V>
-SIMDNORM_INLINE pair<V> two_sum(V a, V b) {
-  const V s = a + b;
-  const V from_b = s - a;
-  return {s, (a - (s - from_b)) + (b - from_b)};
-}
-template <class V>
-SIMDNORM_INLINE pair<V> sum_of_pairs(pair<V> a, pair<V> b) {
-  const pair<V> s = two_sum(a.high, b.high);
-  return {s.high, s.low + (a.low + b.low)};
-}
-// The same value with |low| at most half an ulp of high.
-SIMDNORM_INLINE doubles normal(double high, double low) {
-  return two_sum(high, low);
-}
-
 // sum(d) and sum(d^2).
 struct double_sums {
   doubles sum, squares;
-};
-
-// d = x - center, x_hat = fma(d, high, fma(d, low, offset)); high is below the exact scale, so that low has its
-// sign: a zero keeps its own. And what the caller is told.
-struct double_scale {
-  double center, high, low, offset;
-  double mean, rstd;
 };
 
 // N lanes of pairs.
@@ -311,10 +269,6 @@ struct double_row {
   return made;
 }
 
-SIMDNORM_INLINE double canonical_double(double v) {
-  return v == v ? v : __builtin_nan("");
-}
-
 enum class row_norm { layer, rms, l2 };
 
 // All of a norm but its walk over rows. Sums and scale of a row are right, or `false` says that they are not to be
@@ -404,28 +358,6 @@ class double_norm {
     return s.result();
   }
 
-  // 1 / sqrt(v), from below, and what is left of it.
-  SIMDNORM_INLINE static void set_reciprocal_root(doubles v, double_scale& s) {
-    const double h = 1.0 / __builtin_sqrt(v.high) * (1.0 - 0x1p-52);
-    const double p = h * h;
-    const double p_lost = L::fma64(h, h, -p);
-    const double q = v.high * p;
-    const double q_lost = L::fma64(v.high, p, -q);
-    const double left = (((1.0 - q) - q_lost) - v.high * p_lost) - v.low * p;
-    s.high = h;
-    s.low = 0.5 * h * left;
-  }
-  SIMDNORM_INLINE static void set_reciprocal(double v, double_scale& s) {
-    s.high = 1.0 / v * (1.0 - 0x1p-52);
-    s.low = s.high * L::fma64(-s.high, v, 1.0);
-  }
-  // a / n.
-  SIMDNORM_INLINE static doubles divided(doubles a, double n, double inverse) {
-    const double q = a.high * inverse;
-    return {q, (L::fma64(-q, n, a.high) + a.low) * inverse};
-  }
-  SIMDNORM_INLINE static bool ordinary(double v) { return (v > 0x1p-900) & (v < 0x1p1000); }
-
   // The scale and the statistics of r, from sums about `shift`; whether they are to be trusted. NaN is not.
   [[gnu::noinline]] bool finish(const double_row& r, double shift, const double_sums& sums, double_scale& s) const {
     return finish(r, shift, sums, a_.epsilon, s);
@@ -442,17 +374,17 @@ class double_norm {
       const double left = (L::fma64(-root, root, sums.squares.high) + sums.squares.low) / (root + root);
       s.rstd = root + (sums.squares.high > 0.0 ? left : 0.0);  // the norm
       if (s.rstd < epsilon) {
-        set_reciprocal(epsilon, s);
+        set_reciprocal<L>(epsilon, s);
       } else {
-        set_reciprocal_root(sums.squares, s);
+        set_reciprocal_root<L>(sums.squares, s);
       }
       return ordinary(sums.squares.high) & (epsilon < 0x1p1000);
     } else {
-      doubles v = divided(sums.squares, n, inverse);
+      doubles v = divided<L>(sums.squares, n, inverse);
       doubles delta{}, mean{};
       bool near = true;
       if constexpr (shifted) {
-        delta = divided(sums.sum, n, inverse);
+        delta = divided<L>(sums.sum, n, inverse);
         mean = two_sum(shift, delta.high);
         mean = normal(mean.high, mean.low + delta.low);
         const double p = delta.high * delta.high;
@@ -463,16 +395,11 @@ class double_norm {
       }
       const doubles with_epsilon = two_sum(v.high, epsilon);
       v = normal(with_epsilon.high, with_epsilon.low + v.low);
-      set_reciprocal_root(v, s);
+      set_reciprocal_root<L>(v, s);
       s.rstd = s.high + s.low;
       if constexpr (shifted) {
         s.mean = mean.high;
-        if (mean.high * mean.high < v.high) {
-          s.offset = -L::fma64(mean.high, s.high, L::fma64(mean.high, s.low, mean.low * s.high));
-        } else {
-          s.center = mean.high;
-          s.offset = -L::fma64(mean.low, s.high, mean.low * s.low);
-        }
+        set_center<L>(mean, v, s);
       }
       return near & ordinary(sums.squares.high) & ordinary(v.high);
     }
@@ -608,7 +535,7 @@ class double_norm {
     s.mean = s.mean / factor;
     s.rstd = N == row_norm::l2 ? s.rstd / factor : s.rstd * factor;
     if (N == row_norm::l2 && s.rstd < a_.epsilon && a_.epsilon > 0x1p-1000) {  // which the factor may make infinite
-      set_reciprocal(a_.epsilon, s);
+      set_reciprocal<L>(a_.epsilon, s);
       factor = 1.0;
     }
     write_any(r, s, factor);
@@ -631,13 +558,6 @@ class double_norm {
     }
     return s.result();
   }
-  // 2^-k for v of [2^k, 2^(k+1)), k from -1000 to 1022.
-  static double reciprocal_power(double v) {
-    const int64_t biased = static_cast<int64_t>(__builtin_bit_cast(uint64_t, v) >> 52);  // k + 1023
-    const int64_t k = biased < 23 ? 23 : biased > 2045 ? 2045 : biased;
-    return __builtin_bit_cast(double, static_cast<uint64_t>(2046 - k) << 52);
-  }
-
   const double_row_arguments& a_;
   const bool bare_;
   bool filled_ = false;
