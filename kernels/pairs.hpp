@@ -89,7 +89,9 @@ SIMDNORM_INLINE void set_center(doubles mean, doubles v, double_scale& s) {
     s.offset = -L::fma64(mean.low, s.high, mean.low * s.low);
   }
 }
-SIMDNORM_INLINE bool ordinary(double v) { return (v > 0x1p-900) & (v < 0x1p1000); }
+SIMDNORM_INLINE bool ordinary(double v) {
+  return (v > 0x1p-900) & (v < 0x1p1000);
+}
 
 // 2^-k for v of [2^k, 2^(k+1)), k from -1000 to 1022.
 [[maybe_unused]] inline double reciprocal_power(double v) {

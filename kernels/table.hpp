@@ -297,6 +297,55 @@ struct channel_rows_affine_arguments {
   size_t mask_cols;  // of an element mask
 };
 
+// Columns of doubles, in strips of at most so many.
+enum : size_t { double_columns_per_strip = 64 };
+
+// What is known of a strip's columns. Mean and variance are pairs, of x * factor, a power of two.
+struct double_columns {
+  uint64_t count;  // real rows
+  double least[double_columns_per_strip], greatest[double_columns_per_strip];
+  double mean[double_columns_per_strip], mean_low[double_columns_per_strip];
+  double variance[double_columns_per_strip], variance_low[double_columns_per_strip];
+  double factor[double_columns_per_strip];
+  uint8_t finite[double_columns_per_strip], constant[double_columns_per_strip];
+  // And what becomes of them: x_hat = (x * factor - center) * (high + low) + offset.
+  double center[double_columns_per_strip], high[double_columns_per_strip], low[double_columns_per_strip];
+  double offset[double_columns_per_strip], gamma[double_columns_per_strip], beta[double_columns_per_strip];
+};
+
+// Of column_moments (over the rows of the block, into columns) and of column_affine (y from columns).
+struct double_column_arguments {
+  const double* x;
+  double* y;
+  ptrdiff_t x_stride, y_stride;
+  simdnorm_padding padding;  // of rows
+  double_columns* columns;   // entry 0 belongs to block.col_first
+  column_output output;
+  bool extremes_alone;
+};
+
+// Parameters from the strip's moments (batch), from a given mean and variance, one and two (given), and of scalers:
+// standardize (one: mean, two: scale), max-abs (two: scale), and, with `range`, min-max (one: min, two: max) to
+// [offset, high].
+enum class double_parameters : uint8_t { batch, given, forward, backward };
+struct double_normalizer_arguments {
+  double_columns* columns;
+  double_parameters what;
+  bool range;
+  bool biased;  // as in column_normalizer_arguments, as what follows
+  const double* one;
+  const double* two;
+  double offset, high;
+  double epsilon, momentum;
+  const void* gamma;
+  const void* beta;
+  simdnorm_type gamma_type, beta_type;  // f64 or f32
+  double* mean;
+  double* rstd;
+  double* running_mean;
+  double* running_variance;
+};
+
 struct kernel_table {
 #define SIMDNORM_KERNEL(family, dtype, arguments) void (*family##_##dtype)(const arguments&, const block&) noexcept;
 #include "kernel_list.inc"

@@ -6,8 +6,8 @@
 
 #include "element.hpp"
 #include "inline.hpp"
-#include "pairs.hpp"
 #include "padding.hpp"
+#include "pairs.hpp"
 #include "table.hpp"
 
 namespace simdnorm::SIMDNORM_ISA {

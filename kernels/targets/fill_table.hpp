@@ -8,6 +8,7 @@
 #include "channel/moments.hpp"
 #include "channel/rows.hpp"
 #include "column/affine.hpp"
+#include "column/double_columns.hpp"
 #include "column/extremes.hpp"
 #include "column/moments.hpp"
 #include "column/moments_masked.hpp"
