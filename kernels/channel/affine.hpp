@@ -9,8 +9,9 @@
 namespace simdnorm::SIMDNORM_ISA {
 namespace {
 
-// What follows gamma and beta: nothing, ReLU alone, or a residual and perhaps ReLU.
-enum class fused { nothing, relu, residual };
+// What follows gamma and beta: ReLU, or a residual and ReLU. Where there is none, the floor is -inf; where there are no
+// gamma and beta, they are 1 and -0: a loop for each of the cases was 100 KB more.
+enum class fused { relu, residual };
 
 // How outputs are stored. far: through the caches, but x comes from memory and is fetched ahead, as it is past them.
 // In place a store past the caches would evict the line that was just read.
@@ -27,12 +28,11 @@ struct plane_place {
 template <class L, fused F, class Load>
 SIMDNORM_INLINE typename L::f32 fuse(typename L::f32 v, const float* residual, typename L::f32 floor, Load load) {
   if constexpr (F == fused::residual) v = v + load(residual);
-  if constexpr (F != fused::nothing) v = L::max(floor, v);  // NaN stays, and so does -0
-  return v;
+  return L::max(floor, v);  // NaN stays, and so does -0
 }
 
 // The output register of the elements at `load`, by f32 parameters.
-template <class L, bool Affine, fused F, bool Fetch>
+template <class L, fused F, bool Fetch>
 SIMDNORM_INLINE auto plane_outputs(const column_parameters& p, size_t c, const plane_place& at, float floor) {
   using f32 = typename L::f32;
   return [x = at.x, residual = at.residual, fetch = at.x + at.fetch, shift = L::broadcast(p.shift[c]),
@@ -41,9 +41,8 @@ SIMDNORM_INLINE auto plane_outputs(const column_parameters& p, size_t c, const p
              SIMDNORM_LAMBDA {
                if constexpr (Fetch) L::prefetch(fetch + load.i);
                const f32 d = load(x) - shift;
-               f32 v = L::fma(d, scale, L::fma(d, low, offset));
-               if constexpr (Affine) v = L::fma(v, gamma, beta);
-               return fuse<L, F>(v, residual, least, load);
+               const f32 v = L::fma(d, scale, L::fma(d, low, offset));
+               return fuse<L, F>(L::fma(v, gamma, beta), residual, least, load);
              };
 }
 
@@ -111,7 +110,7 @@ SIMDNORM_INLINE void write_marked(float* y, const plane_mask& mask, bool keep, F
   }
 }
 
-template <class L, bool Affine, fused F, reach R>
+template <class L, fused F, reach R>
 inline void affine_planes(const channel_affine_arguments& a, const block& b) {
   constexpr stores S = R == reach::past ? stores::streamed : stores::cached;
   const column_parameters& p = *a.parameters;
@@ -133,61 +132,49 @@ inline void affine_planes(const channel_affine_arguments& a, const block& b) {
           if (exact) {
             write_marked<L>(place.y, mask, keep, exact_outputs<L, F>(p, i, place, floor));
           } else {
-            write_marked<L>(place.y, mask, keep, plane_outputs<L, Affine, F, false>(p, i, place, floor));
+            write_marked<L>(place.y, mask, keep, plane_outputs<L, F, false>(p, i, place, floor));
           }
         } else {
           if (exact) {
             write_plane<L, stores::cached>(place.y, mask.size(), exact_outputs<L, F>(p, i, place, floor));
           } else {
-            write_plane<L, stores::cached>(place.y, mask.size(),
-                                           plane_outputs<L, Affine, F, false>(p, i, place, floor));
+            write_plane<L, stores::cached>(place.y, mask.size(), plane_outputs<L, F, false>(p, i, place, floor));
           }
           if (a.fill == SIMDNORM_FILL_ZERO) fill_row<L>(place.y + mask.size(), a.size - mask.size(), 0.0f);
         }
       } else if (exact) {
         write_plane<L, stores::cached>(place.y, a.size, exact_outputs<L, F>(p, i, place, floor));
       } else {
-        write_plane<L, S>(place.y, a.size, plane_outputs<L, Affine, F, R != reach::near>(p, i, place, floor));
+        write_plane<L, S>(place.y, a.size, plane_outputs<L, F, R != reach::near>(p, i, place, floor));
       }
     }
   }
   if constexpr (S == stores::streamed) L::fence();
 }
 
-template <class L, bool Affine, fused F>
+template <class L, fused F>
 inline void affine_planes_stored(const channel_affine_arguments& a, const block& b) {
   if constexpr (L::streams) {
     // A line that two planes share costs a read: one in 12 of planes of 14 x 14, all that there are of 7 x 7.
     const bool lines = a.size % 16 == 0 || a.size >= 128;
     if (a.stream && (a.x == a.y || !lines)) {
-      affine_planes<L, Affine, F, reach::far>(a, b);
+      affine_planes<L, F, reach::far>(a, b);
       return;
     }
     if (a.stream) {
-      affine_planes<L, Affine, F, reach::past>(a, b);
+      affine_planes<L, F, reach::past>(a, b);
       return;
     }
   }
-  affine_planes<L, Affine, F, reach::near>(a, b);
-}
-
-template <class L, bool Affine>
-inline void affine_planes_fused(const channel_affine_arguments& a, const block& b) {
-  if (a.residual != nullptr) {
-    affine_planes_stored<L, Affine, fused::residual>(a, b);
-  } else if (a.relu) {
-    affine_planes_stored<L, Affine, fused::relu>(a, b);
-  } else {
-    affine_planes_stored<L, Affine, fused::nothing>(a, b);
-  }
+  affine_planes<L, F, reach::near>(a, b);
 }
 
 template <class L, class>
 inline void channel_affine(const channel_affine_arguments& a, const block& b) {
-  if (a.parameters->output == column_output::affine) {
-    affine_planes_fused<L, true>(a, b);
+  if (a.residual != nullptr) {
+    affine_planes_stored<L, fused::residual>(a, b);
   } else {
-    affine_planes_fused<L, false>(a, b);
+    affine_planes_stored<L, fused::relu>(a, b);
   }
 }
 

@@ -127,8 +127,46 @@ SIMDNORM_INLINE void affine_columns(Access access, const column_parameters& p, c
   }
 }
 
+// Which of the rows from `first` on a mask says are real, and which are not.
+constexpr size_t most_listed = 512;
+struct row_list {
+  size_t count;
+  uint16_t real[most_listed], padded[most_listed];
+};
+[[gnu::noinline, maybe_unused]] inline void list_rows(const simdnorm_padding& padding, size_t first, size_t n,
+                                                      row_list& list) {
+  with_row_mask(padding, [&](auto real) SIMDNORM_LAMBDA {
+    size_t count = 0;
+    for (size_t k = 0; k < n; ++k) {
+      list.real[count] = list.padded[k - count] = static_cast<uint16_t>(k);
+      count += real(first + k);
+    }
+    list.count = count;
+  });
+}
+
+// A tile, whose columns are stored past the caches from `head` on.
 template <class L, class Real, column_output Output, class Store>
-inline void affine_block(const column_affine_arguments& a, const block& b) {
+[[gnu::noinline]] void affine_tile(const column_parameters& p, const affine_rows& rows, size_t head, size_t cols) {
+  if constexpr (Store::ahead) {
+    for_column_groups<L, pieces_of_register<L>>(0, head, [&](auto access, size_t j, auto together) SIMDNORM_LAMBDA {
+      affine_columns<L, Real, together, Output, cached>(access, p, rows, j);
+    });
+  }
+  for_column_groups<L>(head, cols, [&](auto access, size_t j, auto together) SIMDNORM_LAMBDA {
+    affine_columns<L, Real, together, Output, Store>(access, p, rows, j);
+  });
+}
+
+// What differs between the kinds of outputs and gaps: the walk over tiles is there once, else it was 60 KB.
+struct affine_steps {
+  bool ahead, listed;
+  void (*tile)(const column_parameters&, const affine_rows&, size_t, size_t);
+  bool (*is)(const uint8_t*, size_t, float);
+};
+
+template <class L>
+[[gnu::noinline]] void affine_block(const affine_steps& steps, const column_affine_arguments& a, const block& b) {
   const column_parameters& p = *a.parameters;
   const size_t cols = b.col_last - b.col_first;
   const auto x_row = [&](size_t row) SIMDNORM_LAMBDA {
@@ -137,9 +175,10 @@ inline void affine_block(const column_affine_arguments& a, const block& b) {
   const auto y_row = [&](size_t row) SIMDNORM_LAMBDA {
     return static_cast<float*>(a.y) + static_cast<ptrdiff_t>(row) * a.y_stride + b.col_first;
   };
-  const size_t mark_bytes = Real::all ? 0
-                                      : static_cast<size_t>(element_marks(a.padding, a.gaps.cols, 1, 0) -
-                                                            element_marks(a.padding, a.gaps.cols, 0, 0));
+  const bool marked = masks_elements(a.padding);
+  const size_t mark_bytes = !marked ? 0
+                                    : static_cast<size_t>(element_marks(a.padding, a.gaps.cols, 1, 0) -
+                                                          element_marks(a.padding, a.gaps.cols, 0, 0));
   const bool keep = a.padding.fill == SIMDNORM_FILL_KEEP;
 
   // Columns that f32 parameters cannot do: few, if any. Their results are worked out before the
@@ -160,9 +199,9 @@ inline void affine_block(const column_affine_arguments& a, const block& b) {
   // are cached.
   const auto to_line = [&](size_t row) SIMDNORM_LAMBDA {
     const size_t n = (0 - reinterpret_cast<uintptr_t>(y_row(row))) % 64 / sizeof(float);
-    return Store::ahead ? (n < cols ? n : cols) : 0;
+    return steps.ahead ? (n < cols ? n : cols) : 0;
   };
-  const bool alike = !Store::ahead || (a.y_stride % 16 == 0 && to_line(b.row_first) == 0);
+  const bool alike = !steps.ahead || (a.y_stride % 16 == 0 && to_line(b.row_first) == 0);
   const size_t tile = exact_count > 0 || some_rows == 0 || !alike ? 1 : some_rows;
   const size_t fetched = some_rows > tile ? some_rows : tile;
 
@@ -170,17 +209,17 @@ inline void affine_block(const column_affine_arguments& a, const block& b) {
   const auto tile_at = [&](size_t i, size_t count, ptrdiff_t next, const uint16_t* list) SIMDNORM_LAMBDA {
     const float* x = x_row(i);
     float* y = y_row(i);
-    const uint8_t* marks = Real::all ? nullptr : element_marks(a.padding, a.gaps.cols, i, b.col_first);
+    const uint8_t* marks = !marked ? nullptr : element_marks(a.padding, a.gaps.cols, i, b.col_first);
     float exact[columns_per_strip];
     for (size_t k = 0; k < exact_count; ++k) {
       const size_t c = exact_columns[k];
-      if (!Real::is(marks, c, 0.0f)) {
+      if (!steps.is(marks, c, 0.0f)) {
         exact[k] = keep ? y[c] : 0.0f;
         continue;
       }
       const double v = (static_cast<double>(x[c]) - p.exact_shift[c]) * p.exact_scale[c] + p.exact_offset[c];
       exact[k] = v == v ? static_cast<float>(v) : __builtin_nanf("");
-      if (Output == column_output::clipped) {
+      if (p.output == column_output::clipped) {
         exact[k] = exact[k] < p.beta[c] ? p.beta[c] : exact[k] > p.gamma[c] ? p.gamma[c] : exact[k];
       }
     }
@@ -194,12 +233,7 @@ inline void affine_block(const column_affine_arguments& a, const block& b) {
       L::prefetch(y + next * a.y_stride);
       L::prefetch(y + next * a.y_stride + cols - 1);
     }
-    for_column_groups<L, pieces_of_register<L>>(0, head, [&](auto access, size_t j, auto together) SIMDNORM_LAMBDA {
-      affine_columns<L, Real, together, Output, cached>(access, p, rows, j);
-    });
-    for_column_groups<L>(head, cols, [&](auto access, size_t j, auto together) SIMDNORM_LAMBDA {
-      affine_columns<L, Real, together, Output, Store>(access, p, rows, j);
-    });
+    steps.tile(p, rows, head, cols);
     for (size_t k = 0; k < exact_count; ++k) y[exact_columns[k]] = exact[k];
   };
 
@@ -207,7 +241,7 @@ inline void affine_block(const column_affine_arguments& a, const block& b) {
   // padded: half as long again).
   const auto clear_row = [&](size_t row) SIMDNORM_LAMBDA {
     float* y = y_row(row);
-    if (Store::ahead && cols % 16 == 0 && to_line(row) == 0) {
+    if (steps.ahead && cols % 16 == 0 && to_line(row) == 0) {
       for (size_t j = 0; j < cols; j += L::width) L::stream(y + j, L::broadcast(0.0f));
     } else {
       __builtin_memset(y, 0, cols * sizeof(float));
@@ -216,33 +250,24 @@ inline void affine_block(const column_affine_arguments& a, const block& b) {
 
   // Back to front, 256 KiB at a time: the rows that statistics read last are still in L2.
   const size_t chunk = fetched * 32;
-  if constexpr (std::is_same_v<Real, listed_rows<L>>) {
-    constexpr size_t most = 512;
-    const size_t window = tile < most ? tile : most;
-    with_row_mask(a.padding, [&](auto real) SIMDNORM_LAMBDA {
-      for (size_t end = b.row_last; end > b.row_first;) {
-        const size_t begin = end - b.row_first > chunk ? end - chunk : b.row_first;
-        for (size_t i = begin; i < end; i += window) {
-          const size_t all = window < end - i ? window : end - i;
-          const auto next = static_cast<ptrdiff_t>(b.row_last - i > 2 * window ? window : 0);
-          if (all_rows_real(a.padding, i, all)) {
-            tile_at(i, all, next, nullptr);
-            continue;
-          }
-          uint16_t list[most];
-          uint16_t padded[most];
-          size_t count = 0;
-          for (size_t k = 0; k < all; ++k) {
-            const bool is = real(i + k);
-            list[count] = padded[k - count] = static_cast<uint16_t>(k);
-            count += is;
-          }
-          for (size_t k = 0; !keep && k < all - count; ++k) clear_row(i + padded[k]);
-          if (count > 0) tile_at(i, count, next, list);
+  if (steps.listed) {
+    const size_t window = tile < most_listed ? tile : most_listed;
+    for (size_t end = b.row_last; end > b.row_first;) {
+      const size_t begin = end - b.row_first > chunk ? end - chunk : b.row_first;
+      for (size_t i = begin; i < end; i += window) {
+        const size_t all = window < end - i ? window : end - i;
+        const auto next = static_cast<ptrdiff_t>(b.row_last - i > 2 * window ? window : 0);
+        if (all_rows_real(a.padding, i, all)) {
+          tile_at(i, all, next, nullptr);
+          continue;
         }
-        end = begin;
+        row_list list;
+        list_rows(a.padding, i, all, list);
+        for (size_t k = 0; !keep && k < all - list.count; ++k) clear_row(i + list.padded[k]);
+        if (list.count > 0) tile_at(i, list.count, next, list.real);
       }
-    });
+      end = begin;
+    }
     return;
   }
   for (size_t padded_from = b.row_first; padded_from < b.row_last;) {
@@ -266,15 +291,20 @@ inline void affine_block(const column_affine_arguments& a, const block& b) {
 }
 
 template <class L, class Real, class Store>
-inline void affine_outputs(const column_affine_arguments& a, const block& b) {
-  switch (a.parameters->output) {
+SIMDNORM_INLINE affine_steps affine_steps_for(column_output output) {
+  affine_steps steps{Store::ahead, std::is_same_v<Real, listed_rows<L>>, nullptr, Real::is};
+  switch (output) {
     case column_output::bare:
-      return affine_block<L, Real, column_output::bare, Store>(a, b);
+      steps.tile = affine_tile<L, Real, column_output::bare, Store>;
+      break;
     case column_output::affine:
-      return affine_block<L, Real, column_output::affine, Store>(a, b);
+      steps.tile = affine_tile<L, Real, column_output::affine, Store>;
+      break;
     case column_output::clipped:
-      return affine_block<L, Real, column_output::clipped, Store>(a, b);
+      steps.tile = affine_tile<L, Real, column_output::clipped, Store>;
+      break;
   }
+  return steps;
 }
 
 template <class L, class>
@@ -287,12 +317,10 @@ inline void column_affine(const column_affine_arguments& a, const block& b) {
       a.stream && !a.parameters->any_exact && !(masked && (a.padding.fill == SIMDNORM_FILL_KEEP || !lines));
   const auto run = [&](auto real) SIMDNORM_LAMBDA {
     using Real = decltype(real);
-    if (stream) {
-      affine_outputs<L, Real, streamed>(a, b);
-      L::fence();
-    } else {
-      affine_outputs<L, Real, cached>(a, b);
-    }
+    const column_output output = a.parameters->output;
+    affine_block<L>(stream ? affine_steps_for<L, Real, streamed>(output) : affine_steps_for<L, Real, cached>(output), a,
+                    b);
+    if (stream) L::fence();
   };
   if (a.padding.kind == SIMDNORM_PADDING_ELEMENT_MASK) {
     run(real_elements<L, mark_form::bytes, false>{});
@@ -348,7 +376,7 @@ inline void column_normalizer(const column_normalizer_arguments& a, const block&
   };
   p.output = a.gamma != nullptr || a.beta != nullptr ? column_output::affine : column_output::bare;
   copy(p.gamma, a.gamma, 1.0f);
-  copy(p.beta, a.beta, 0.0f);
+  copy(p.beta, a.beta, p.output == column_output::bare ? -0.0f : 0.0f);  // fma(x_hat, 1, -0) is x_hat
 
   // A step of Newton's takes 1 / sqrt in f32, good to 2^-22.6, to 2^-46, for a third of the time that sqrt
   // and division take in doubles.
@@ -385,7 +413,7 @@ inline void column_normalizer(const column_normalizer_arguments& a, const block&
       rstd[c] = v == 0.0 ? 0.0 : 1.0 / __builtin_sqrt(v);
       p.exact_shift[c] = mean[c];
       p.exact_scale[c] = rstd[c] * static_cast<double>(p.gamma[c]);
-      p.exact_offset[c] = static_cast<double>(p.beta[c]);
+      p.exact_offset[c] = a.beta ? static_cast<double>(p.beta[c]) : 0.0;
     }
   }
 

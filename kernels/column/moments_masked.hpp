@@ -88,7 +88,7 @@ template <class L, class Real>
 }
 
 // The same where nothing but weights is given: all columns have the same.
-SIMDNORM_INLINE void weigh_rows(const masked_rows& g, size_t cols, float* counts, double* weight) {
+[[maybe_unused]] inline void weigh_rows(const masked_rows& g, size_t cols, float* counts, double* weight) {
   float here = 0.0f;
   double sums[rows_per_block / rows_per_flush];
   size_t n = 0;
@@ -298,9 +298,10 @@ SIMDNORM_INLINE bool is_safe_or_none(double sum, double squares, double weight) 
 }
 
 // As mend_block (moments.hpp), by the counts of each column: `weight` with the block, the span's without it.
-template <class L, class Real, bool Weighted>
-[[gnu::noinline]] void mend_masked_block(const masked_rows& g, size_t cols, const double* weight, masked_span& span,
-                                         column_sums& t) {
+using sum_block_function = void (*)(const masked_rows&, size_t, const float*, const column_sums&, column_sums&, float*);
+template <class Real>
+[[gnu::noinline]] void mend_masked_block(const masked_rows& g, size_t cols, sum_block_function sum,
+                                         const double* weight, masked_span& span, column_sums& t) {
   bool again = false;
   for (size_t c = 0; c < cols; ++c) {
     if (is_safe_or_none(t.sum[c], t.squares[c], weight[c])) continue;
@@ -314,7 +315,7 @@ template <class L, class Real, bool Weighted>
     again = true;
   }
   float counts[strip_capacity];
-  if (again) sum_masked_block<L, Real, Weighted>(g, cols, span.shift, span.sums, t, counts);
+  if (again) sum(g, cols, span.shift, span.sums, t, counts);
   for (size_t c = 0; c < cols; ++c) {
     const bool lost = span.sums.squares[c] != span.sums.squares[c];  // NaN or infinity earlier in the span
     if (is_safe_or_none(t.sum[c], t.squares[c], weight[c]) || lost ||
@@ -327,25 +328,53 @@ template <class L, class Real, bool Weighted>
   }
 }
 
+// The steps of a block that look at its elements, for one kind of gaps. What holds them together is there once: with
+// each of the eleven kinds it was 85 KB.
+struct masked_steps {
+  bool weighted;
+  sum_block_function sum;
+  void (*count)(const masked_rows&, size_t, float*);
+  void (*weigh)(const masked_rows&, size_t, float*, double*);
+  void (*shift)(const masked_rows&, size_t, const float*, const double*, float*);
+  void (*mend)(const masked_rows&, size_t, sum_block_function, const double*, masked_span&, column_sums&);
+  void (*extremes)(const float* const*, const uint8_t* const*, const float*, size_t, size_t, float*, float*);
+};
+template <class L, class Real>
+SIMDNORM_INLINE masked_steps steps_for(bool weighted) {
+  masked_steps steps;
+  steps.weighted = weighted;
+  steps.sum = sum_masked_block<L, Real, true>;
+  steps.weigh = weigh_block<L, Real>;
+  if constexpr (Real::all) {
+    steps.weigh = weigh_rows;
+  } else if (!weighted) {
+    steps.sum = sum_masked_block<L, Real, false>;
+  }
+  steps.count = count_block<L, Real>;
+  steps.shift = shift_open_columns<L, Real>;
+  steps.mend = mend_masked_block<Real>;
+  steps.extremes = extremes_of_masked_block<L, Real>;
+  return steps;
+}
+
 // Adds a block to the open span.
-template <class L, class Real, bool Weighted>
-SIMDNORM_INLINE void add_masked_block(const masked_rows& g, size_t cols, masked_span& span) {
+inline void add_masked_block(const masked_steps& steps, const masked_rows& g, size_t cols, masked_span& span) {
   float counts[strip_capacity];
   double weight[strip_capacity];
   column_sums t;
-  if constexpr (Weighted) {
+  if (steps.weighted) {
     __builtin_memcpy(weight, span.weight, cols * sizeof(double));
-    Real::all ? weigh_rows(g, cols, counts, weight) : weigh_block<L, Real>(g, cols, counts, weight);
+    steps.weigh(g, cols, counts, weight);
   }
   // Where a column is still empty the block's own counts are needed first.
   int open = 0;
   for (size_t c = 0; c < cols; ++c) open |= span.values[c] == 0.0;
   if (open) {
-    if constexpr (!Weighted) count_block<L, Real>(g, cols, counts);
-    shift_open_columns<L, Real>(g, cols, counts, span.values, span.shift);
+    if (!steps.weighted) steps.count(g, cols, counts);
+    steps.shift(g, cols, counts, span.values, span.shift);
   }
-  sum_masked_block<L, Real, Weighted>(g, cols, span.shift, span.sums, t, counts);
-  if constexpr (!Weighted) {
+  steps.sum(g, cols, span.shift, span.sums, t, counts);
+  if (!steps.weighted) {
     for (size_t c = 0; c < cols; ++c) weight[c] = span.weight[c] + static_cast<double>(counts[c]);
   }
   int unsafe = 0;
@@ -354,7 +383,7 @@ SIMDNORM_INLINE void add_masked_block(const masked_rows& g, size_t cols, masked_
     __builtin_memcpy(span.sums.sum, t.sum, cols * sizeof(double));
     __builtin_memcpy(span.sums.squares, t.squares, cols * sizeof(double));
   } else {
-    mend_masked_block<L, Real, Weighted>(g, cols, weight, span, t);
+    steps.mend(g, cols, steps.sum, weight, span, t);
   }
   __builtin_memcpy(span.weight, weight, cols * sizeof(double));
   for (size_t c = 0; c < cols; ++c) span.values[c] = span.values[c] + static_cast<double>(counts[c]);
@@ -427,8 +456,8 @@ class masked_source {
   row_run run_;
 };
 
-template <class L, class Real, bool Weighted>
-SIMDNORM_INLINE void masked_moments(const column_moments_masked_arguments& m, const block& b) {
+[[gnu::noinline, maybe_unused]] inline void masked_moments(const masked_steps& steps,
+                                                           const column_moments_masked_arguments& m, const block& b) {
   const column_moments_arguments& a = m.rows;
   const size_t cols = b.col_last - b.col_first;
   masked_span span;
@@ -450,9 +479,9 @@ SIMDNORM_INLINE void masked_moments(const column_moments_masked_arguments& m, co
     const size_t n = source.take(x, marks, weights, left < rows_per_block ? left : rows_per_block);
     if (n == 0) break;
     const ptrdiff_t fetch = a.far && left > n ? ptrdiff_t{rows_per_flush} * a.x_stride : 0;
-    const masked_rows g{x, marks, Weighted ? weights : nullptr, n, fetch, rows_per_flush * m.gaps.cols};
-    add_masked_block<L, Real, Weighted>(g, cols, span);
-    if (a.total->min) extremes_of_masked_block<L, Real>(x, marks, g.weights, n, cols, a.total->min, a.total->max);
+    const masked_rows g{x, marks, steps.weighted ? weights : nullptr, n, fetch, rows_per_flush * m.gaps.cols};
+    add_masked_block(steps, g, cols, span);
+    if (a.total->min) steps.extremes(x, marks, g.weights, n, cols, a.total->min, a.total->max);
     if (span.count == rows_per_span) {
       close_masked_span(span, cols, *a.total);
       open_masked_span(span, cols);
@@ -473,9 +502,10 @@ SIMDNORM_INLINE void masked_moments(const column_moments_masked_arguments& m, co
 
 template <class L, class>
 inline void column_moments_masked(const column_moments_masked_arguments& m, const block& b) {
-  with_real_elements<L>(m.rows.padding, m.gaps, [&](auto real) SIMDNORM_LAMBDA {
-    m.weights ? masked_moments<L, decltype(real), true>(m, b) : masked_moments<L, decltype(real), false>(m, b);
-  });
+  masked_steps steps;
+  with_real_elements<L>(m.rows.padding, m.gaps,
+                        [&](auto real) SIMDNORM_LAMBDA { steps = steps_for<L, decltype(real)>(m.weights); });
+  masked_moments(steps, m, b);
 }
 
 }  // namespace

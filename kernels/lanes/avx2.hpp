@@ -33,30 +33,51 @@ struct lanes : four_doubles {
   SIMDNORM_INLINE static f32 load(const float* p) { return _mm256_loadu_ps(p); }
   // Tails are put together from smaller loads and stores. vmaskmov would do, but its stores are
   // microcoded on Zen 1 to 3 (12 to 17 cycles), and qemu 7.2 faults on its masked-off elements.
-  SIMDNORM_INLINE static f32 load_n(const float* p, size_t n) {
-    if (n >= 4) {
-      return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), load_below_4(p + 4, n - 4), 1);
+  // Written out wherever they are used, as `here`, they were 0.4 MB of code; a call costs rows of 63 columns 8 %.
+  struct here {
+    SIMDNORM_INLINE static f32 load_n(const float* p, size_t n) {
+      if (n >= 4) {
+        return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), load_below_4(p + 4, n - 4), 1);
+      }
+      return _mm256_zextps128_ps256(load_below_4(p, n));
     }
-    return _mm256_zextps128_ps256(load_below_4(p, n));
-  }
+    SIMDNORM_INLINE static f32 load_n_or(const float* p, size_t n, f32 fill) {
+      return _mm256_blendv_ps(fill, load_n(p, n), _mm256_castsi256_ps(first(n)));
+    }
+    SIMDNORM_INLINE static void store_n(float* p, f32 v, size_t n) {
+      __m128 part = _mm256_castps256_ps128(v);
+      if (n & 4) {
+        _mm_storeu_ps(p, part);
+        part = _mm256_extractf128_ps(v, 1);
+        p += 4;
+      }
+      if (n & 2) {
+        _mm_storel_pi(reinterpret_cast<__m64*>(p), part);
+        part = _mm_movehl_ps(part, part);
+        p += 2;
+      }
+      if (n & 1) _mm_store_ss(p, part);
+    }
+    // Of two bytes: as everywhere.
+    template <class T>
+    SIMDNORM_INLINE static f32 load_n(const T* p, size_t n) {
+      return lanes::load_n(p, n);
+    }
+    template <class T>
+    SIMDNORM_INLINE static f32 load_n_or(const T* p, size_t n, f32 fill) {
+      return lanes::load_n_or(p, n, fill);
+    }
+    template <class T>
+    SIMDNORM_INLINE static void store_n(T* p, f32 v, size_t n) {
+      lanes::store_n(p, v, n);
+    }
+  };
+  SIMDNORM_INLINE static f32 load_n(const float* p, size_t n) { return load_part(p, n); }
   SIMDNORM_INLINE static f32 load_n_or(const float* p, size_t n, f32 fill) {
     return _mm256_blendv_ps(fill, load_n(p, n), _mm256_castsi256_ps(first(n)));
   }
+  SIMDNORM_INLINE static void store_n(float* p, f32 v, size_t n) { store_part(p, v, n); }
   SIMDNORM_INLINE static void store(float* p, f32 v) { _mm256_storeu_ps(p, v); }
-  SIMDNORM_INLINE static void store_n(float* p, f32 v, size_t n) {
-    __m128 part = _mm256_castps256_ps128(v);
-    if (n & 4) {
-      _mm_storeu_ps(p, part);
-      part = _mm256_extractf128_ps(v, 1);
-      p += 4;
-    }
-    if (n & 2) {
-      _mm_storel_pi(reinterpret_cast<__m64*>(p), part);
-      part = _mm_movehl_ps(part, part);
-      p += 2;
-    }
-    if (n & 1) _mm_store_ss(p, part);
-  }
 
   SIMDNORM_INLINE static f32 load(const bf16* p) { return widened_bf16(halves(p)); }
   SIMDNORM_INLINE static f32 load_n(const bf16* p, size_t n) { return widened_bf16(halves_n(p, n)); }
@@ -117,11 +138,7 @@ struct lanes : four_doubles {
   using four_doubles::select;
   SIMDNORM_INLINE static f32 select(mask m, f32 a, f32 b) { return _mm256_blendv_ps(b, a, m); }
   SIMDNORM_INLINE static mask mask_bytes(const uint8_t* p) { return not_zero(_mm_loadu_si64(p)); }
-  SIMDNORM_INLINE static mask mask_bytes_n(const uint8_t* p, size_t n) {
-    uint64_t bytes = 0;
-    for (size_t k = 0; k < n; ++k) bytes |= static_cast<uint64_t>(p[k]) << (8 * k);
-    return not_zero(_mm_cvtsi64_si128(static_cast<long long>(bytes)));
-  }
+  SIMDNORM_INLINE static mask mask_bytes_n(const uint8_t* p, size_t n) { return not_zero(bytes_part(p, n)); }
   SIMDNORM_INLINE static mask mask_bits(const uint8_t* p, size_t i) { return of_bits(p[i / 8]); }
   SIMDNORM_INLINE static mask mask_bits_n(const uint8_t* p, size_t i, size_t n) {
     return of_bits(n > 0 ? p[i / 8] & ((1u << n) - 1u) : 0u);
@@ -166,11 +183,19 @@ struct lanes : four_doubles {
   }
 
  private:
+  // Registers, not xsimd's batches, which a call passes through memory.
+  [[gnu::noinline]] static __m256 load_part(const float* p, size_t n) { return here::load_n(p, n); }
+  [[gnu::noinline]] static void store_part(float* p, __m256 v, size_t n) { here::store_n(p, v, n); }
+  [[gnu::noinline]] static __m128i bytes_part(const uint8_t* p, size_t n) {
+    uint64_t bytes = 0;
+    for (size_t k = 0; k < n; ++k) bytes |= static_cast<uint64_t>(p[k]) << (8 * k);
+    return _mm_cvtsi64_si128(static_cast<long long>(bytes));
+  }
   SIMDNORM_INLINE static __m256i first(size_t n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
   }
   SIMDNORM_INLINE static __m128i halves(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
-  SIMDNORM_INLINE static __m128i halves_n(const void* from, size_t n) {
+  [[gnu::noinline]] static __m128i halves_n(const void* from, size_t n) {
     const char* p = static_cast<const char*>(from);
     __m128i four = _mm_setzero_si128();
     if (n & 4) {
@@ -192,7 +217,7 @@ struct lanes : four_doubles {
     const __m128i others = _mm_cvtsi64_si128(static_cast<long long>(rest));
     return n & 4 ? _mm_unpacklo_epi64(four, others) : others;
   }
-  SIMDNORM_INLINE static void store_halves_n(void* to, __m128i v, size_t n) {
+  [[gnu::noinline]] static void store_halves_n(void* to, __m128i v, size_t n) {
     char* p = static_cast<char*>(to);
     if (n & 4) {
       _mm_storeu_si64(p, v);

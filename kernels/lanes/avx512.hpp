@@ -18,6 +18,7 @@ namespace simdnorm::SIMDNORM_ISA {
 namespace {
 
 struct lanes {
+  using here = lanes;
   using f32 = xsimd::batch<float, xsimd::avx512bw>;
   using f64 = xsimd::batch<double, xsimd::avx512bw>;
   static constexpr size_t width = 16;

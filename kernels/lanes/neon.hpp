@@ -17,6 +17,7 @@ namespace simdnorm::SIMDNORM_ISA {
 namespace {
 
 struct lanes {
+  using here = lanes;
   using f32 = xsimd::batch<float, xsimd::neon64>;
   using f64 = xsimd::batch<double, xsimd::neon64>;
   static constexpr size_t width = 4;

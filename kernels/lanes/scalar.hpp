@@ -8,6 +8,7 @@
 //   load, store       `width` elements; no alignment is asked for
 //   load_n, store_n   the first n < width elements; not a byte beyond them is touched; zeros, or
 //   load_n_or         `fill`, stand in the register's other places
+//   here              load_n, load_n_or and store_n of floats, written out where they stand: for the inner loops alone
 //                     the same words take bf16 and f16: elements become floats, exactly (of a NaN the payload is
 //                     kept, f16's made quiet), and are rounded to nearest even; a NaN to be stored is canonical
 //   streams           whether stream and prefetch do anything
@@ -54,6 +55,7 @@ namespace simdnorm::SIMDNORM_ISA {
 namespace {
 
 struct lanes {
+  using here = lanes;
   using f32 = float;
   using f64 = double;
   static constexpr size_t width = 1;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gamma and beta where elements have two bytes. The loops over rows are there once, for floats of both:
-// parameters of two bytes are converted, and those that are missing filled in, once for all rows of a block,
-// or, of long rows, tile by tile.
+// gamma and beta that are not floats, or not both there. The loops over rows are there once, for floats of both (and,
+// where elements are floats, for none): parameters of two bytes are converted, and those that are missing filled in,
+// once for all rows of a block, or, of long rows, tile by tile.
 #pragma once
 
 #include "convert.hpp"
@@ -58,9 +58,16 @@ inline void write_rows_by_tiles(const row_norm_arguments& a, const block& b, flo
       const auto f = tile_norm.outputs(batch, 0);
       parameter_check<L, A> parameters;
       parameters.write(y + from, count, [&](auto check) SIMDNORM_LAMBDA {
-        transform<L>(y + from, count, [&](auto load) SIMDNORM_LAMBDA { return check(f(load)); });
+        const auto checked = [&](auto load) SIMDNORM_LAMBDA { return check(f(load)); };
+        if constexpr (L::streams) {
+          if (a.stream) return transform<L, stores::streamed>(y + from, count, checked);
+        }
+        transform<L>(y + from, count, checked);
       });
     }
+  }
+  if constexpr (L::streams) {
+    if (a.stream) L::fence();
   }
 }
 
@@ -84,7 +91,10 @@ template <class L, affine A, template <class, affine, class, class> class Body, 
 template <class L, affine All, affine A, template <class, affine, class, class> class Body, class T>
 SIMDNORM_INLINE void normalize_rows(const row_norm_arguments& a, const block& b) {
   if constexpr (sizeof(T) == sizeof(float)) {
-    for_rows<L, A>(Body<L, A, T, T>(a), a, b);
+    const Body<L, A, T, T> norm(a);
+    if constexpr (A == All || A == affine::none) return for_rows<L, A>(norm, a, b);
+    if (a.split != nullptr) return split_row<L, A>(norm, a, b);
+    write_typed_rows<L, All, Body, T>(a, b);
   } else if (A == All && (!has_gamma<A> || a.gamma_type == SIMDNORM_F32) &&
              (!has_beta<A> || a.beta_type == SIMDNORM_F32)) {
     for_rows<L, All>(Body<L, All, T, T>(a), a, b);

@@ -372,14 +372,15 @@ SIMDNORM_INLINE void sum_and_write(const Norm& norm, const typename Norm::batch&
       const size_t full = Rows == rows::exact ? stop : stop - stop % virtual_lanes;
       for (; i < full; i += virtual_lanes) both(sums, i, i);
       if (Rows == rows::even && i < stop) {
+        using here = typename L::here;
         repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
           const size_t at = i + g * L::width;
           if (at + L::width <= stop) {
             sums.add(g, L::load(x + at));
             L::store(y + at, f(load_at<L>{at}));
           } else if (at < stop) {
-            sums.add(g, L::load_n_or(x + at, stop - at, sums.fill()));
-            L::store_n(y + at, f(load_tail_at<L>{at, stop - at}), stop - at);
+            sums.add(g, here::load_n_or(x + at, stop - at, sums.fill()));
+            here::store_n(y + at, f(load_tail_at<here>{at, stop - at}), stop - at);
           }
         });
         i = stop;
@@ -482,7 +483,8 @@ template <class L, affine A, stores S, class Norm>
 template <class L, affine A, stores S, rows Rows, class Norm>
 [[gnu::noinline]] void write_short_rows(const Norm& norm, const row_norm_arguments& a, const block& b) {
   constexpr size_t ahead_elements = 4096;
-  constexpr bool fuses = sizeof(typename Norm::batch::x_type) == sizeof(float) ? L::fused : L::fused_halves;
+  constexpr bool floats = sizeof(typename Norm::batch::x_type) == sizeof(float);
+  constexpr bool fuses = floats ? L::fused : L::fused_halves;
   const size_t most = a.rows_together;
   // Of a tensor, the same row of the next run.
   const bool runs = a.walk != nullptr && a.walk->dimensions > 1;
@@ -519,12 +521,14 @@ template <class L, affine A, stores S, rows Rows, class Norm>
         if constexpr (S == stores::streamed) {
           if (b.row_last - in->index[k] > rows_ahead) ahead += way;
         }
-        constexpr bool chooses = S == stores::cached && Rows == rows::ragged;
-        if (chooses && out->n[k] == in->n[k]) {
-          if (in->n[k] % virtual_lanes == 0) {
-            sum_and_write<L, stores::cached, rows::exact>(norm, *out, k, *in, k, ahead);
+        constexpr bool chooses = floats && S == stores::cached && Rows == rows::ragged;
+        if constexpr (chooses) {
+          if (out->n[k] != in->n[k]) {
+            sum_and_write<L, S, Rows>(norm, *out, k, *in, k, ahead);
+          } else if (in->n[k] % virtual_lanes == 0) {
+            sum_and_write<L, S, rows::exact>(norm, *out, k, *in, k, ahead);
           } else {
-            sum_and_write<L, stores::cached, rows::even>(norm, *out, k, *in, k, ahead);
+            sum_and_write<L, S, rows::even>(norm, *out, k, *in, k, ahead);
           }
         } else {
           sum_and_write<L, S, Rows>(norm, *out, k, *in, k, ahead);
@@ -632,7 +636,7 @@ template <class L, affine A, class Norm>
 }
 
 // One row, whatever its length.
-template <class L, affine A, stores S, class Norm>
+template <class L, affine A, class Norm>
 [[gnu::noinline]] void write_one_row(const Norm& norm, const row_norm_arguments& a, const block& b) {
   row_views<L, Norm> views(a, b);
   parameter_check<L, A> parameters;
@@ -652,7 +656,7 @@ template <class L, affine A, stores S, class Norm>
   norm.fold(batch, 0);
   batch.safe = norm.template finish<single>(batch, 0);
   norm.tell(batch);
-  write_row_inline<L, A, S>(norm, batch, 0, parameters);
+  write_row_inline<L, A, stores::cached>(norm, batch, 0, parameters);
 }
 
 // Long rows: gamma and beta would come from L2 for every row. So the outputs of several rows are made
@@ -716,7 +720,7 @@ template <class L, affine A, stores S, class Norm>
 
 // A part of one long row, for row_split's three steps (table.hpp). The sums of a chunk and the outputs of
 // an element are what they are when one thread does the whole row.
-template <class L, affine A, stores S, class Norm>
+template <class L, affine A, class Norm>
 [[gnu::noinline]] void split_row(const Norm& norm, const row_norm_arguments& a, const block& b) {
   row_split& split = *a.split;
   row_views<L, Norm> views(a, b);
@@ -755,7 +759,7 @@ template <class L, affine A, stores S, class Norm>
       const size_t n = b.col_last - b.col_first;
       const auto f = norm.outputs(batch, 0, b.col_first);
       parameters.write(batch.y[0] + b.col_first, n, [&](auto check) SIMDNORM_LAMBDA {
-        transform<L, S>(batch.y[0] + b.col_first, n, [&](auto load) SIMDNORM_LAMBDA { return check(f(load)); });
+        transform<L>(batch.y[0] + b.col_first, n, [&](auto load) SIMDNORM_LAMBDA { return check(f(load)); });
       });
       break;
     }
@@ -772,14 +776,6 @@ SIMDNORM_INLINE bool rows_fit(ptrdiff_t stride) {
 template <class L, affine A, stores S, class Norm>
 SIMDNORM_INLINE void write_rows(const Norm& norm, const row_norm_arguments& a, const block& b) {
   constexpr bool floats = sizeof(typename Norm::batch::x_type) == sizeof(float);
-  if (a.split != nullptr) {
-    split_row<L, A, S>(norm, a, b);
-    return;
-  }
-  if (b.row_last - b.row_first == 1) {
-    write_one_row<L, A, S>(norm, a, b);
-    return;
-  }
   if constexpr (L::width > 1 && floats) {
     if (a.cols <= 16 && a.padding.kind == SIMDNORM_PADDING_NONE && a.walk == nullptr &&
         b.row_last - b.row_first >= L::width && rows_fit<L>(a.x_stride) && rows_fit<L>(a.y_stride)) {
@@ -811,6 +807,8 @@ SIMDNORM_INLINE void write_rows(const Norm& norm, const row_norm_arguments& a, c
 // Normalizes the rows of a block.
 template <class L, affine A, class Norm>
 SIMDNORM_INLINE void for_rows(const Norm& norm, const row_norm_arguments& a, const block& b) {
+  if (a.split != nullptr) return split_row<L, A>(norm, a, b);
+  if (b.row_last - b.row_first == 1) return write_one_row<L, A>(norm, a, b);
   if constexpr (L::streams) {
     if (a.stream) {
       write_rows<L, A, stores::streamed>(norm, a, b);

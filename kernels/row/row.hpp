@@ -82,7 +82,7 @@ template <class L>
 struct load_tail_at {
   size_t i, rest;
   template <class T>
-  SIMDNORM_INLINE typename L::f32 operator()(const T* p) const {
+  SIMDNORM_INLINE auto operator()(const T* p) const {
     return L::load_n(p + i, rest);
   }
 };
