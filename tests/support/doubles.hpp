@@ -246,6 +246,38 @@ inline std::vector<double_hash> hash_doubles(std::size_t rounds) {
     }
     all.push_back({std::string(name_of(n)) + "_f64", h.value(), outputs});
   }
+  // Columns: of normals, and hostile rows as columns.
+  hash h;
+  std::uint64_t outputs = 0;
+  for (std::size_t k = 0; k < rounds; ++k) {
+    generator g(k + 1);
+    const std::size_t rows = g.between(1, 300);
+    const std::vector<hostile_doubles> lines = hostile_rows_f64(rows, k);
+    const std::size_t cols = lines.size() + 20;
+    std::vector<double> x(rows * cols), y(rows * cols), one(cols), two(cols);
+    for (std::size_t i = 0; i < rows; ++i)
+      for (std::size_t j = 0; j < cols; ++j)
+        x[i * cols + j] = j < lines.size() ? lines[j].x[i] : g.normal() + (k % 2 == 0 ? 1e9 : 0);
+    const simdnorm_const_matrix cx{x.data(), rows, cols, static_cast<std::ptrdiff_t>(cols), SIMDNORM_F64};
+    const simdnorm_matrix cy{y.data(), rows, cols, static_cast<std::ptrdiff_t>(cols), SIMDNORM_F64};
+    const auto add = [&](simdnorm_status s) {
+      if (s != SIMDNORM_OK) std::abort();
+      h.add(y);
+      h.add(one);
+      h.add(two);
+      outputs += y.size() + 2 * cols;
+    };
+    simdnorm_batch_norm_options o = simdnorm_batch_norm_defaults();
+    o.epsilon = k % 3 == 0 ? 0 : 1e-5;
+    o.mean = {one.data(), cols, SIMDNORM_F64};
+    o.rstd = {two.data(), cols, SIMDNORM_F64};
+    add(simdnorm_batch_norm_training(&cx, &cy, &o));
+    add(simdnorm_standardize(&cx, &cy, one.data(), two.data(), nullptr));
+    add(simdnorm_standardize_inverse(&cx, &cy, one.data(), two.data(), nullptr));
+    add(simdnorm_min_max(&cx, &cy, one.data(), two.data(), nullptr));
+    add(simdnorm_max_abs(&cx, &cy, one.data(), nullptr));
+  }
+  all.push_back({"columns_f64", h.value(), outputs});
   return all;
 }
 
