@@ -343,12 +343,11 @@ template <class L, class Real>
 SIMDNORM_INLINE masked_steps steps_for(bool weighted) {
   masked_steps steps;
   steps.weighted = weighted;
-  steps.sum = sum_masked_block<L, Real, true>;
-  steps.weigh = weigh_block<L, Real>;
+  steps.sum = weighted ? sum_masked_block<L, Real, true> : sum_masked_block<L, Real, false>;
   if constexpr (Real::all) {
     steps.weigh = weigh_rows;
-  } else if (!weighted) {
-    steps.sum = sum_masked_block<L, Real, false>;
+  } else {
+    steps.weigh = weigh_block<L, Real>;
   }
   steps.count = count_block<L, Real>;
   steps.shift = shift_open_columns<L, Real>;

@@ -201,8 +201,8 @@ constexpr simdnorm_type filled_in = 0;  // the type of a beta that is made of no
 // The register of a parameter at `load`, for what is done in doubles.
 template <class L, class X, class Load>
 SIMDNORM_INLINE typename L::f32 load_parameter(Load load, const void* p, simdnorm_type type, float missing) {
+  if (p == nullptr) return L::broadcast(missing);
   if constexpr (sizeof(X) != sizeof(float)) {
-    if (p == nullptr) return L::broadcast(missing);
     if (type != SIMDNORM_F32) return load(static_cast<const X*>(p));
   }
   return load(static_cast<const float*>(p));
