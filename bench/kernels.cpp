@@ -643,37 +643,45 @@ contest half_contest(const setup& s, const shape& sh, bool layer, bool dry) {
 
 // ---- rows of doubles --------------------------------------------------------------------------------------
 
-enum class double_kind { layer, rms, l2 };
+enum class double_kind { layer, rms, l2, batch };
 
 struct double_work {
   shared_work floats;
-  buffer<double> x, y, gamma, beta;
+  buffer<double> x, y, gamma, beta, scratch;
 
   double_work(const shared_work& w, bool dry)
-      : floats(w), x(dry ? 0 : w->rows * w->cols), y(dry ? 0 : w->rows * w->cols), gamma(w->cols), beta(w->cols) {}
+      : floats(w),
+        x(dry ? 0 : w->rows * w->cols),
+        y(dry ? 0 : w->rows * w->cols),
+        gamma(w->cols),
+        beta(w->cols),
+        scratch(2 * w->cols) {}
 };
 
 // The largest error of x_hat in f64 ulps of max(1, |x_hat|), of l2_norm in ulps of y. gamma is 1, beta 0.
 double double_error(const double_work& d, double_kind kind) {
   const work& w = *d.floats;
   const std::size_t step = std::max<std::size_t>(1, w.rows * w.cols / w.limit);
+  // A line is a row, or a column.
+  const bool rows = kind != double_kind::batch;
+  const bool centered = kind == double_kind::layer || kind == double_kind::batch;
+  const std::size_t lines = rows ? w.rows : w.cols, length = rows ? w.cols : w.rows;
   double worst = 0;
-  for (std::size_t i = 0; i < w.rows; i += step) {
-    const double* const x = d.x.data() + i * w.cols;
-    const double* const y = d.y.data() + i * w.cols;
-    const auto n = static_cast<real>(w.cols);
+  for (std::size_t i = 0; i < lines; i += step) {
+    const auto at = [&](std::size_t j) { return rows ? i * w.cols + j : j * w.cols + i; };
+    const auto n = static_cast<real>(length);
     real mean = 0, squares = 0;
-    for (std::size_t j = 0; kind == double_kind::layer && j < w.cols; ++j) mean += static_cast<real>(x[j]) / n;
-    for (std::size_t j = 0; j < w.cols; ++j) {
-      const real e = static_cast<real>(x[j]) - mean;
+    for (std::size_t j = 0; centered && j < length; ++j) mean += static_cast<real>(d.x[at(j)]) / n;
+    for (std::size_t j = 0; j < length; ++j) {
+      const real e = static_cast<real>(d.x[at(j)]) - mean;
       squares += e * e;
     }
     const real scale = 1 / std::sqrt(kind == double_kind::l2 ? squares : squares / n + static_cast<real>(w.epsilon));
-    for (std::size_t j = 0; j < w.cols; ++j) {
-      const real exact = (static_cast<real>(x[j]) - mean) * scale;
+    for (std::size_t j = 0; j < length; ++j) {
+      const real exact = (static_cast<real>(d.x[at(j)]) - mean) * scale;
       const int least = kind == double_kind::l2 ? -1022 : 0;
       const real ulp = std::ldexp(real{1}, (exact == 0 ? least : std::max(least, std::ilogb(exact))) - 52);
-      worst = std::max(worst, static_cast<double>(std::fabs(static_cast<real>(y[j]) - exact) / ulp));
+      worst = std::max(worst, static_cast<double>(std::fabs(static_cast<real>(d.y[at(j)]) - exact) / ulp));
     }
   }
   return worst;
@@ -692,7 +700,7 @@ contest double_contest(const setup& s, const shape& sh, double_kind kind, bool d
     for (double& v : d->beta) v = 0;
   });
   c.poison = [d] { std::memset(d->y.data(), 0xff, d->y.size() * sizeof(double)); };
-  const char* const names[] = {"layer_norm", "rms_norm", "l2_norm"};
+  const char* const names[] = {"layer_norm", "rms_norm", "l2_norm", "batch_norm_training"};
   // As copies of twice as many floats.
   add_copies(c, s, reinterpret_cast<const float*>(d->x.data()), reinterpret_cast<float*>(d->y.data()), w->rows,
              2 * w->cols);
@@ -702,13 +710,16 @@ contest double_contest(const setup& s, const shape& sh, double_kind kind, bool d
             2.0 * static_cast<double>(w->rows * w->cols * sizeof(double)), [=] { return double_error(*d, kind); });
   e.common.dtype = "f64";
   e.baselines([=](const baselines::table& t) {
-    return [=, layer = t.layer_norm_f64, rms = t.rms_norm_f64, l2 = t.l2_norm_f64] {
+    return [=, layer = t.layer_norm_f64, rms = t.rms_norm_f64, l2 = t.l2_norm_f64, batch = t.batch_norm_training_f64] {
       const double* const x = d->x.data();
       double* const y = d->y.data();
       if (kind == double_kind::layer) {
         return layer(x, y, w->rows, w->cols, d->gamma.data(), d->beta.data(), w->epsilon);
       }
       if (kind == double_kind::rms) return rms(x, y, w->rows, w->cols, d->gamma.data(), w->epsilon);
+      if (kind == double_kind::batch) {
+        return batch(x, y, w->rows, w->cols, d->gamma.data(), d->beta.data(), w->epsilon, d->scratch.data());
+      }
       l2(x, y, w->rows, w->cols, 1e-12);
     };
   });
@@ -721,6 +732,10 @@ contest double_contest(const setup& s, const shape& sh, double_kind kind, bool d
     }
     if (kind == double_kind::rms) {
       return require(simdnorm::rms_norm(x, y, {.epsilon = w->epsilon, .weight = gamma, .exec = s.exec}));
+    }
+    if (kind == double_kind::batch) {
+      return require(
+          simdnorm::batch_norm_training(x, y, {.epsilon = w->epsilon, .gamma = gamma, .beta = beta, .exec = s.exec}));
     }
     require(simdnorm::l2_norm(x, y, {.exec = s.exec}));
   });
@@ -1748,6 +1763,9 @@ std::vector<planned_contest> synthetic_contests(const setup& s) {
       all.push_back({double_section, sh.quick && kind == double_kind::layer,
                      [=](bool dry) { return double_contest(s, sh, kind, dry); }});
     }
+  }
+  for (const shape& sh : double_column_shapes) {
+    all.push_back({double_section, false, [=](bool dry) { return double_contest(s, sh, double_kind::batch, dry); }});
   }
   for (const char* kernel : {"layer_norm", "batch_norm_training"}) {
     all.push_back({masked_section, true, [=](bool dry) { return masked_contest(s, kernel, dry); }});

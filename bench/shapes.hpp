@@ -81,6 +81,11 @@ inline constexpr shape double_shapes[] = {
     {2048, 4096, "64 MiB in, 64 MiB out as doubles", true},
 };
 
+inline constexpr shape double_column_shapes[] = {
+    {784, 128, "784 x 128 doubles"},
+    {12544, 64, "12544 x 64 doubles"},
+};
+
 inline constexpr shape batch_norm_training_shapes[] = {
     {32, 128, "a batch of 32, 128 features", true},
     {224, 27, "benchdnn, 32 x 27 x 7"},

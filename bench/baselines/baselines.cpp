@@ -171,6 +171,28 @@ void l2_norm_f64(const double* x, double* y, size_t rows, size_t cols, double ep
   }
 }
 
+void batch_norm_training_f64(const double* x, double* y, size_t rows, size_t cols, const double* __restrict gamma,
+                             const double* __restrict beta, double epsilon, double* scratch) {
+  double* __restrict mean = scratch;
+  double* __restrict scale = scratch + cols;
+  const double n = static_cast<double>(rows);
+  for (size_t j = 0; j < cols; ++j) mean[j] = scale[j] = 0;
+  for (size_t i = 0; i < rows; ++i) {
+    for (size_t j = 0; j < cols; ++j) mean[j] += x[i * cols + j];
+  }
+  for (size_t j = 0; j < cols; ++j) mean[j] /= n;
+  for (size_t i = 0; i < rows; ++i) {
+    for (size_t j = 0; j < cols; ++j) {
+      const double d = x[i * cols + j] - mean[j];
+      scale[j] += d * d;
+    }
+  }
+  for (size_t j = 0; j < cols; ++j) scale[j] = gamma[j] / sqrt(scale[j] / n + epsilon);
+  for (size_t i = 0; i < rows; ++i) {
+    for (size_t j = 0; j < cols; ++j) y[i * cols + j] = (x[i * cols + j] - mean[j]) * scale[j] + beta[j];
+  }
+}
+
 struct as_bf16 {
   static float load(uint16_t h) {
     const uint32_t bits = static_cast<uint32_t>(h) << 16;
@@ -478,6 +500,7 @@ const table functions = {
     layer_norm_f64,
     rms_norm_f64,
     l2_norm_f64,
+    batch_norm_training_f64,
     batch_norm_training,
     batch_norm_training_row_mask,
     batch_norm_inference,
