@@ -45,7 +45,21 @@ struct column_pair {
   }
 };
 
-// least and greatest; NaN in `sum_of_zeros` where a column has NaN or infinity.
+// Rows are gone through in tiles, so that those of a strip are in L1 for all of its registers.
+constexpr size_t double_tile_rows = 32;
+
+// work(tile, column) for the tiles of the block's rows and the pairs of registers of its columns.
+template <class L, class Work>
+SIMDNORM_INLINE void for_double_tiles(const block& b, Work work) {
+  for (size_t row = b.row_first; row < b.row_last; row += double_tile_rows) {
+    block tile = b;
+    tile.row_first = row;
+    tile.row_last = row + double_tile_rows < b.row_last ? row + double_tile_rows : b.row_last;
+    for (size_t j = 0; j < b.col_last - b.col_first; j += column_pair<L>::width) work(tile, j);
+  }
+}
+
+// Adds rows to least and greatest; NaN in `sum_of_zeros` where a column has NaN or infinity.
 template <class L>
 [[gnu::noinline]] void double_extremes(const double_column_arguments& a, const block& b, size_t j,
                                        double* sum_of_zeros) {
@@ -54,9 +68,9 @@ template <class L>
   const double* const x = a.x + b.col_first + j;
   f64 least[2], greatest[2], zeros[2];
   each<L, 2>([&](auto v) SIMDNORM_LAMBDA {
-    least[v] = L::broadcast64(__builtin_inf());
-    greatest[v] = L::broadcast64(-__builtin_inf());
-    zeros[v] = L::broadcast64(0.0);
+    least[v] = columns.load(a.columns->least + j, v);
+    greatest[v] = columns.load(a.columns->greatest + j, v);
+    zeros[v] = columns.load(sum_of_zeros + j, v);
   });
   for_real_rows(a.padding, b, [&](size_t i) SIMDNORM_LAMBDA {
     const double* const p = x + static_cast<ptrdiff_t>(i) * a.x_stride;
@@ -74,7 +88,7 @@ template <class L>
   });
 }
 
-// sum(d) and sum(d^2) of d = x * factor - shift, as pairs.
+// sum(d) and sum(d^2) of d = x * factor - shift, as pairs, so far.
 struct double_column_sums {
   double shift[double_columns_per_strip];
   double sum[double_columns_per_strip], sum_low[double_columns_per_strip];
@@ -91,7 +105,8 @@ template <class L>
   each<L, 2>([&](auto v) SIMDNORM_LAMBDA {
     factor[v] = columns.load(a.columns->factor + j, v);
     minus_shift[v] = L::broadcast64(0.0) - columns.load(s.shift + j, v);
-    sum[v].high = sum[v].low = squares[v].high = squares[v].low = L::broadcast64(0.0);
+    sum[v] = {columns.load(s.sum + j, v), columns.load(s.sum_low + j, v)};
+    squares[v] = {columns.load(s.squares + j, v), columns.load(s.squares_low + j, v)};
   });
   for_real_rows(a.padding, b, [&](size_t i) SIMDNORM_LAMBDA {
     const double* const p = x + static_cast<ptrdiff_t>(i) * a.x_stride;
@@ -131,8 +146,13 @@ inline void column_moments(const double_column_arguments& a, const block& b) {
   c.count = 0;
   for_real_rows(a.padding, b, [&](size_t) { ++c.count; });
   double zeros[double_columns_per_strip];
-  for (size_t j = 0; j < cols; j += column_pair<L>::width) double_extremes<L>(a, b, j, zeros);
   double_column_sums s;
+  for (size_t j = 0; j < cols; ++j) {
+    c.least[j] = __builtin_inf();
+    c.greatest[j] = -__builtin_inf();
+    zeros[j] = s.sum[j] = s.sum_low[j] = s.squares[j] = s.squares_low[j] = 0.0;
+  }
+  for_double_tiles<L>(b, [&](const block& tile, size_t j) { double_extremes<L>(a, tile, j, zeros); });
   for (size_t j = 0; j < cols; ++j) {
     double& least = c.least[j];
     double& greatest = c.greatest[j];
@@ -146,7 +166,7 @@ inline void column_moments(const double_column_arguments& a, const block& b) {
     if (least == greatest) s.shift[j] = least;
   }
   if (a.extremes_alone) return;
-  for (size_t j = 0; j < cols; j += column_pair<L>::width) sum_double_columns<L>(a, b, j, s);
+  for_double_tiles<L>(b, [&](const block& tile, size_t j) { sum_double_columns<L>(a, tile, j, s); });
   const double n = static_cast<double>(c.count);
   const double inverse = c.count > 0 ? 1.0 / n : 0.0;
   for (size_t j = 0; j < cols; ++j) {
