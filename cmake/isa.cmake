@@ -28,6 +28,18 @@ elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64|ARM64)$")
   endif()
 endif()
 
+# Some of them, for who knows the CPUs and counts bytes: docs/performance.md has what each takes.
+set(SIMDNORM_INSTRUCTION_SETS all CACHE STRING "Instruction sets beside scalar to build, a list; all: those of this architecture")
+if(NOT SIMDNORM_INSTRUCTION_SETS STREQUAL "all")
+  foreach(isa IN LISTS SIMDNORM_INSTRUCTION_SETS)
+    if(NOT isa IN_LIST SIMDNORM_ISAS)
+      message(FATAL_ERROR "SIMDNORM_INSTRUCTION_SETS: '${isa}' is none of this architecture's: ${SIMDNORM_ISAS}")
+    endif()
+  endforeach()
+  set(SIMDNORM_ISAS scalar ${SIMDNORM_INSTRUCTION_SETS})
+  list(REMOVE_DUPLICATES SIMDNORM_ISAS)
+endif()
+
 # What every kernel file is compiled with, whatever the instruction set: no contraction (fma is
 # always written out, so that every target rounds alike), nothing with linkage from the C++ runtime.
 # No SLP vectorization: GCC 12's folds double(float(x)) to x on the way to AVX-512, and the mean's
