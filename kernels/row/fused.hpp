@@ -442,12 +442,13 @@ SIMDNORM_INLINE void fill_lanes(float (&out)[virtual_lanes], float fill) {
 }
 
 // What a row's elements are in the sums, register by register.
-template <class L, bool Bias>
+template <class L, stores S, bool Bias>
 struct added_elements {
   const float* x;
   const float* residual;
   const float* bias;
-  float* to;  // where h is kept
+  float* to;    // where h is kept
+  float* past;  // and where it goes past the caches; null: nowhere
   SIMDNORM_INLINE typename L::f32 sum(size_t i) const {
     typename L::f32 h = L::load(x + i);
     if constexpr (Bias) h = h + L::load(bias + i);
@@ -456,6 +457,9 @@ struct added_elements {
   SIMDNORM_INLINE typename L::f32 at(size_t i) const {
     const typename L::f32 h = sum(i);
     L::store(to + i, h);
+    if constexpr (S == stores::streamed) {
+      if (past != nullptr) L::stream(past + i, h);
+    }
     return h;
   }
   // The lanes of 64 of them, for the shift; returns how many count.
@@ -471,6 +475,7 @@ struct added_elements {
     fill_lanes<L>(out, fill);
     make<L>(s, i, n, fill, to + i);
     for (size_t k = 0; k < n; ++k) out[k] = to[i + k];
+    for (size_t k = 0; past != nullptr && k < n; ++k) past[i + k] = to[i + k];
   }
   SIMDNORM_INLINE void fetch(size_t i, ptrdiff_t ahead, ptrdiff_t residual_ahead) const {
     L::prefetch(x + ahead + i);
@@ -780,10 +785,16 @@ template <class L, affine A, stores S, bool Bias, class Norm>
   alignas(64) float memory[kept_elements + page / sizeof(float)];
   const uintptr_t off = (reinterpret_cast<uintptr_t>(a.x) + page / 2 - reinterpret_cast<uintptr_t>(memory)) % page;
   float* const buffer = memory + off / 64 * 64 / sizeof(float);
-  const auto make_elements = [&a](const row_source& s, size_t index, float* place) SIMDNORM_LAMBDA {
-    float* const sum = static_cast<float*>(a.sum);
-    return added_elements<L, Bias>{s.x, s.residual, s.bias,
-                                   sum != nullptr ? sum + static_cast<ptrdiff_t>(index) * a.sum_stride : place};
+  // A sum that replaces x or the residual is in a cache: x or the residual was just read there.
+  const bool apart = a.sum != nullptr && a.sum != a.x && a.sum != a.residual;
+  const auto make_elements = [&a, apart](const row_source& s, size_t index, float* place) SIMDNORM_LAMBDA {
+    float* sum = static_cast<float*>(a.sum);
+    if (sum == nullptr) return added_elements<L, S, Bias>{s.x, s.residual, s.bias, place, nullptr};
+    sum += static_cast<ptrdiff_t>(index) * a.sum_stride;
+    if (S == stores::streamed && apart && reinterpret_cast<uintptr_t>(sum) % (L::width * sizeof(float)) == 0) {
+      return added_elements<L, S, Bias>{s.x, s.residual, s.bias, place, sum};
+    }
+    return added_elements<L, S, Bias>{s.x, s.residual, s.bias, sum, nullptr};
   };
   const auto outputs = [](float* y, const row_source&) SIMDNORM_LAMBDA { return plain_outputs<L, S>{y}; };
   if (a.sum != nullptr) fill_sums<L>(a, b);
