@@ -34,6 +34,12 @@ constexpr use uses[] = {
     {"rms_norm", "bf16", "rms_norm"},
     {"layer_norm", "f16", "layer_norm"},
     {"rms_norm", "f16", "rms_norm"},
+    {"layer_norm", "f64", "layer_norm"},
+    {"rms_norm", "f64", "rms_norm"},
+    {"l2_norm", "f64", "l2_norm"},
+    {"column_moments", "f64", "batch_norm_training"},
+    {"column_normalizer", "f64", "batch_norm_training"},
+    {"column_affine", "f64", "batch_norm_training"},
     {"column_moments", "f32", "column_moments"},
     {"column_extremes", "f32", "min_max"},
     {"column_moments_masked", "f32", "columns_with_gaps"},
@@ -632,6 +638,107 @@ contest half_contest(const setup& s, const shape& sh, bool layer, bool dry) {
   (layer ? layer_norm : rms_norm)(c, s, w);
   std::erase_if(c.contestants, [](const contestant& each) { return each.kernel != "copy" && !each.forced; });
   for (const simdnorm_type type : {SIMDNORM_BF16, SIMDNORM_F16}) norm_of_halves(c, s, w, type, layer, dry);
+  return c;
+}
+
+// ---- rows of doubles --------------------------------------------------------------------------------------
+
+enum class double_kind { layer, rms, l2, batch };
+
+struct double_work {
+  shared_work floats;
+  buffer<double> x, y, gamma, beta, scratch;
+
+  double_work(const shared_work& w, bool dry)
+      : floats(w),
+        x(dry ? 0 : w->rows * w->cols),
+        y(dry ? 0 : w->rows * w->cols),
+        gamma(w->cols),
+        beta(w->cols),
+        scratch(2 * w->cols) {}
+};
+
+// The largest error of x_hat in f64 ulps of max(1, |x_hat|), of l2_norm in ulps of y. gamma is 1, beta 0.
+double double_error(const double_work& d, double_kind kind) {
+  const work& w = *d.floats;
+  const std::size_t step = std::max<std::size_t>(1, w.rows * w.cols / w.limit);
+  // A line is a row, or a column.
+  const bool rows = kind != double_kind::batch;
+  const bool centered = kind == double_kind::layer || kind == double_kind::batch;
+  const std::size_t lines = rows ? w.rows : w.cols, length = rows ? w.cols : w.rows;
+  double worst = 0;
+  for (std::size_t i = 0; i < lines; i += step) {
+    const auto at = [&](std::size_t j) { return rows ? i * w.cols + j : j * w.cols + i; };
+    const auto n = static_cast<real>(length);
+    real mean = 0, squares = 0;
+    for (std::size_t j = 0; centered && j < length; ++j) mean += static_cast<real>(d.x[at(j)]) / n;
+    for (std::size_t j = 0; j < length; ++j) {
+      const real e = static_cast<real>(d.x[at(j)]) - mean;
+      squares += e * e;
+    }
+    const real scale = 1 / std::sqrt(kind == double_kind::l2 ? squares : squares / n + static_cast<real>(w.epsilon));
+    for (std::size_t j = 0; j < length; ++j) {
+      const real exact = (static_cast<real>(d.x[at(j)]) - mean) * scale;
+      const int least = kind == double_kind::l2 ? -1022 : 0;
+      const real ulp = std::ldexp(real{1}, (exact == 0 ? least : std::max(least, std::ilogb(exact))) - 52);
+      worst = std::max(worst, static_cast<double>(std::fabs(static_cast<real>(d.y[at(j)]) - exact) / ulp));
+    }
+  }
+  return worst;
+}
+
+constexpr const char* double_section = "Eight bytes an element: errors in ulps of f64";
+
+contest double_contest(const setup& s, const shape& sh, double_kind kind, bool dry) {
+  auto w = std::make_shared<work>(sh.rows, sh.cols, dry);
+  contest c = make_contest(w, sh.whose);
+  auto d = std::make_shared<double_work>(w, dry);
+  c.oracles.push_back([d] {  // a float and some bits more
+    for (std::size_t k = 0; k < d->x.size(); ++k)
+      d->x[k] = static_cast<double>(d->floats->x[k]) * (1 + 0x1p-30 * static_cast<double>(k % 1013));
+    for (double& v : d->gamma) v = 1;
+    for (double& v : d->beta) v = 0;
+  });
+  c.poison = [d] { std::memset(d->y.data(), 0xff, d->y.size() * sizeof(double)); };
+  const char* const names[] = {"layer_norm", "rms_norm", "l2_norm", "batch_norm_training"};
+  // As copies of twice as many floats.
+  add_copies(c, s, reinterpret_cast<const float*>(d->x.data()), reinterpret_cast<float*>(d->y.data()), w->rows,
+             2 * w->cols);
+  for (contestant& copy : c.contestants) copy.cols = w->cols;
+  kernel_entry e =
+      entry(c, s, names[static_cast<int>(kind)], w->rows, w->cols,
+            2.0 * static_cast<double>(w->rows * w->cols * sizeof(double)), [=] { return double_error(*d, kind); });
+  e.common.dtype = "f64";
+  e.baselines([=](const baselines::table& t) {
+    return [=, layer = t.layer_norm_f64, rms = t.rms_norm_f64, l2 = t.l2_norm_f64, batch = t.batch_norm_training_f64] {
+      const double* const x = d->x.data();
+      double* const y = d->y.data();
+      if (kind == double_kind::layer) {
+        return layer(x, y, w->rows, w->cols, d->gamma.data(), d->beta.data(), w->epsilon);
+      }
+      if (kind == double_kind::rms) return rms(x, y, w->rows, w->cols, d->gamma.data(), w->epsilon);
+      if (kind == double_kind::batch) {
+        return batch(x, y, w->rows, w->cols, d->gamma.data(), d->beta.data(), w->epsilon, d->scratch.data());
+      }
+      l2(x, y, w->rows, w->cols, 1e-12);
+    };
+  });
+  e.library([=] {
+    const simdnorm::matrix_view<const double> x{d->x.data(), w->rows, w->cols};
+    const simdnorm::matrix_view<double> y{d->y.data(), w->rows, w->cols};
+    const std::span<const double> gamma{d->gamma.data(), w->cols}, beta{d->beta.data(), w->cols};
+    if (kind == double_kind::layer) {
+      return require(simdnorm::layer_norm(x, y, {.epsilon = w->epsilon, .gamma = gamma, .beta = beta, .exec = s.exec}));
+    }
+    if (kind == double_kind::rms) {
+      return require(simdnorm::rms_norm(x, y, {.epsilon = w->epsilon, .weight = gamma, .exec = s.exec}));
+    }
+    if (kind == double_kind::batch) {
+      return require(
+          simdnorm::batch_norm_training(x, y, {.epsilon = w->epsilon, .gamma = gamma, .beta = beta, .exec = s.exec}));
+    }
+    require(simdnorm::l2_norm(x, y, {.exec = s.exec}));
+  });
   return c;
 }
 
@@ -1650,6 +1757,15 @@ std::vector<planned_contest> synthetic_contests(const setup& s) {
     for (const shape& sh : half_shapes) {
       all.push_back({half_section, sh.quick && layer, [=](bool dry) { return half_contest(s, sh, layer, dry); }});
     }
+  }
+  for (const double_kind kind : {double_kind::layer, double_kind::rms, double_kind::l2}) {
+    for (const shape& sh : double_shapes) {
+      all.push_back({double_section, sh.quick && kind == double_kind::layer,
+                     [=](bool dry) { return double_contest(s, sh, kind, dry); }});
+    }
+  }
+  for (const shape& sh : double_column_shapes) {
+    all.push_back({double_section, false, [=](bool dry) { return double_contest(s, sh, double_kind::batch, dry); }});
   }
   for (const char* kernel : {"layer_norm", "batch_norm_training"}) {
     all.push_back({masked_section, true, [=](bool dry) { return masked_contest(s, kernel, dry); }});

@@ -73,6 +73,19 @@ inline constexpr shape half_shapes[] = {
     {8192, 8192, "128 MiB in, 128 MiB out as halves", true},
 };
 
+// Eight bytes an element, in L1, L2 and memory.
+inline constexpr shape double_shapes[] = {
+    {16, 768, "16 x 768 doubles"},
+    {128, 768, "128 x 768 doubles", true},
+    {4096, 768, "4096 x 768 doubles"},
+    {2048, 4096, "64 MiB in, 64 MiB out as doubles", true},
+};
+
+inline constexpr shape double_column_shapes[] = {
+    {784, 128, "784 x 128 doubles"},
+    {12544, 64, "12544 x 64 doubles"},
+};
+
 inline constexpr shape batch_norm_training_shapes[] = {
     {32, 128, "a batch of 32, 128 features", true},
     {224, 27, "benchdnn, 32 x 27 x 7"},

@@ -8,6 +8,7 @@
 namespace simdnorm {
 
 using f32 = float;
+using f64 = double;
 struct bf16 {  // the upper half of a float
   uint16_t bits;
 };

@@ -71,6 +71,22 @@ struct fused_row_arguments : row_norm_arguments {
   bool unit_offset;  // of rms_norm: gamma is 1 + weight
 };
 
+// A checked row norm of doubles. Rows are whole; any padding, that of elements too.
+struct double_row_arguments {
+  const double* x;
+  double* y;
+  ptrdiff_t x_stride, y_stride;
+  size_t cols;
+  const void* gamma;                    // weight of rms_norm; null: ones
+  const void* beta;                     // null: zeros
+  simdnorm_type gamma_type, beta_type;  // f64 or f32
+  double* mean;                         // null: not wanted
+  double* rstd;                         // null: not wanted; of l2_norm, where norms go
+  double epsilon;
+  simdnorm_padding padding;
+  bool stream;  // y is too large for the caches
+};
+
 // Valid rows are added in blocks of this many to spans of this many blocks, and spans are folded into
 // the total: the sizes are part of the definition of the result (docs/numerics.md).
 enum : size_t { rows_per_block = 64, blocks_per_span = 64, rows_per_span = rows_per_block * blocks_per_span };
@@ -279,6 +295,55 @@ struct channel_rows_affine_arguments {
   const column_parameters* parameters;
   bool relu;
   size_t mask_cols;  // of an element mask
+};
+
+// Columns of doubles, in strips of at most so many.
+enum : size_t { double_columns_per_strip = 64 };
+
+// What is known of a strip's columns. Mean and variance are pairs, of x * factor, a power of two.
+struct double_columns {
+  uint64_t count;  // real rows
+  double least[double_columns_per_strip], greatest[double_columns_per_strip];
+  double mean[double_columns_per_strip], mean_low[double_columns_per_strip];
+  double variance[double_columns_per_strip], variance_low[double_columns_per_strip];
+  double factor[double_columns_per_strip];
+  uint8_t finite[double_columns_per_strip], constant[double_columns_per_strip];
+  // And what becomes of them: x_hat = (x * factor - center) * (high + low) + offset.
+  double center[double_columns_per_strip], high[double_columns_per_strip], low[double_columns_per_strip];
+  double offset[double_columns_per_strip], gamma[double_columns_per_strip], beta[double_columns_per_strip];
+};
+
+// Of column_moments (over the rows of the block, into columns) and of column_affine (y from columns).
+struct double_column_arguments {
+  const double* x;
+  double* y;
+  ptrdiff_t x_stride, y_stride;
+  simdnorm_padding padding;  // of rows
+  double_columns* columns;   // entry 0 belongs to block.col_first
+  column_output output;
+  bool extremes_alone;
+};
+
+// Parameters from the strip's moments (batch), from a given mean and variance, one and two (given), and of scalers:
+// standardize (one: mean, two: scale), max-abs (two: scale), and, with `range`, min-max (one: min, two: max) to
+// [offset, high].
+enum class double_parameters : uint8_t { batch, given, forward, backward };
+struct double_normalizer_arguments {
+  double_columns* columns;
+  double_parameters what;
+  bool range;
+  bool biased;  // as in column_normalizer_arguments, as what follows
+  const double* one;
+  const double* two;
+  double offset, high;
+  double epsilon, momentum;
+  const void* gamma;
+  const void* beta;
+  simdnorm_type gamma_type, beta_type;  // f64 or f32
+  double* mean;
+  double* rstd;
+  double* running_mean;
+  double* running_variance;
 };
 
 struct kernel_table {

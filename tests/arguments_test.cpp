@@ -201,7 +201,8 @@ TEST_P(arguments_test, views) {
     expect(f, SIMDNORM_NULL_POINTER, "x without data", [](call& c) { c.x.data = nullptr; });
     for (const simdnorm_type type :
          std::initializer_list<simdnorm_type>{0, SIMDNORM_F64, SIMDNORM_F16, SIMDNORM_BF16, 5, -1})
-      expect(f, SIMDNORM_UNSUPPORTED_TYPE, "type of x", [&](call& c) { c.x.type = type; });
+      if (f.y || type != SIMDNORM_F64)  // statistics alone take f64: double_columns_test
+        expect(f, SIMDNORM_UNSUPPORTED_TYPE, "type of x", [&](call& c) { c.x.type = type; });
     for (const std::size_t bytes : {1, 2, 3})
       expect(f, SIMDNORM_MISALIGNED, "x misaligned",
              [&](call& c) { c.x.data = reinterpret_cast<char*>(c.a.x) + bytes; });

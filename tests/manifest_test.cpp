@@ -42,8 +42,18 @@ const std::map<std::string, std::vector<operation>> operations_of_kernel = {
 };
 // Kernels that no operation reaches, and the test that does.
 const std::map<std::string, std::string> tests_of_kernel = {
-    {"convert_f32", "convert_test"}, {"elementwise_f32", "activation_test"}, {"layer_norm_bf16", "half_test"},
-    {"layer_norm_f16", "half_test"}, {"rms_norm_bf16", "half_test"},         {"rms_norm_f16", "half_test"},
+    {"convert_f32", "convert_test"},
+    {"elementwise_f32", "activation_test"},
+    {"layer_norm_bf16", "half_test"},
+    {"layer_norm_f16", "half_test"},
+    {"rms_norm_bf16", "half_test"},
+    {"rms_norm_f16", "half_test"},
+    {"layer_norm_f64", "double_test"},
+    {"rms_norm_f64", "double_test"},
+    {"l2_norm_f64", "double_test"},
+    {"column_moments_f64", "double_columns_test"},
+    {"column_normalizer_f64", "double_columns_test"},
+    {"column_affine_f64", "double_columns_test"},
 };
 
 TEST(manifest_test, every_kernel_is_reached_by_an_operation) {

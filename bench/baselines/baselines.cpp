@@ -125,6 +125,74 @@ void add_relu(float* __restrict y, const float* __restrict z, size_t n) {
   }
 }
 
+// ---- of doubles
+
+void layer_norm_f64(const double* x, double* y, size_t rows, size_t cols, const double* __restrict gamma,
+                    const double* __restrict beta, double epsilon) {
+  for (size_t i = 0; i < rows; ++i) {
+    const double* __restrict in = x + i * cols;
+    double* __restrict out = y + i * cols;
+    double sum = 0;
+    for (size_t j = 0; j < cols; ++j) sum += in[j];
+    const double mean = sum / static_cast<double>(cols);
+    double squares = 0;
+    for (size_t j = 0; j < cols; ++j) {
+      const double d = in[j] - mean;
+      squares += d * d;
+    }
+    const double rstd = 1.0 / sqrt(squares / static_cast<double>(cols) + epsilon);
+    for (size_t j = 0; j < cols; ++j) out[j] = (in[j] - mean) * rstd * gamma[j] + beta[j];
+  }
+}
+
+double squares_of(const double* __restrict x, size_t n) {
+  double squares = 0;
+  for (size_t j = 0; j < n; ++j) squares += x[j] * x[j];
+  return squares;
+}
+
+void rms_norm_f64(const double* x, double* y, size_t rows, size_t cols, const double* __restrict weight,
+                  double epsilon) {
+  for (size_t i = 0; i < rows; ++i) {
+    const double* __restrict in = x + i * cols;
+    double* __restrict out = y + i * cols;
+    const double rstd = 1.0 / sqrt(squares_of(in, cols) / static_cast<double>(cols) + epsilon);
+    for (size_t j = 0; j < cols; ++j) out[j] = in[j] * rstd * weight[j];
+  }
+}
+
+void l2_norm_f64(const double* x, double* y, size_t rows, size_t cols, double epsilon) {
+  for (size_t i = 0; i < rows; ++i) {
+    const double* __restrict in = x + i * cols;
+    double* __restrict out = y + i * cols;
+    const double norm = sqrt(squares_of(in, cols));
+    const double scale = 1.0 / (norm > epsilon ? norm : epsilon);
+    for (size_t j = 0; j < cols; ++j) out[j] = in[j] * scale;
+  }
+}
+
+void batch_norm_training_f64(const double* x, double* y, size_t rows, size_t cols, const double* __restrict gamma,
+                             const double* __restrict beta, double epsilon, double* scratch) {
+  double* __restrict mean = scratch;
+  double* __restrict scale = scratch + cols;
+  const double n = static_cast<double>(rows);
+  for (size_t j = 0; j < cols; ++j) mean[j] = scale[j] = 0;
+  for (size_t i = 0; i < rows; ++i) {
+    for (size_t j = 0; j < cols; ++j) mean[j] += x[i * cols + j];
+  }
+  for (size_t j = 0; j < cols; ++j) mean[j] /= n;
+  for (size_t i = 0; i < rows; ++i) {
+    for (size_t j = 0; j < cols; ++j) {
+      const double d = x[i * cols + j] - mean[j];
+      scale[j] += d * d;
+    }
+  }
+  for (size_t j = 0; j < cols; ++j) scale[j] = gamma[j] / sqrt(scale[j] / n + epsilon);
+  for (size_t i = 0; i < rows; ++i) {
+    for (size_t j = 0; j < cols; ++j) y[i * cols + j] = (x[i * cols + j] - mean[j]) * scale[j] + beta[j];
+  }
+}
+
 struct as_bf16 {
   static float load(uint16_t h) {
     const uint32_t bits = static_cast<uint32_t>(h) << 16;
@@ -429,6 +497,10 @@ const table functions = {
     layer_norm_halves<as_f16>,
     rms_norm_halves<as_bf16>,
     rms_norm_halves<as_f16>,
+    layer_norm_f64,
+    rms_norm_f64,
+    l2_norm_f64,
+    batch_norm_training_f64,
     batch_norm_training,
     batch_norm_training_row_mask,
     batch_norm_inference,

@@ -43,6 +43,14 @@ struct table {
   void (*rms_norm_bf16)(const uint16_t* x, uint16_t* y, size_t rows, size_t cols, const float* weight, float epsilon);
   void (*rms_norm_f16)(const uint16_t* x, uint16_t* y, size_t rows, size_t cols, const float* weight, float epsilon);
 
+  // Of doubles.
+  void (*layer_norm_f64)(const double* x, double* y, size_t rows, size_t cols, const double* gamma, const double* beta,
+                         double epsilon);
+  void (*rms_norm_f64)(const double* x, double* y, size_t rows, size_t cols, const double* weight, double epsilon);
+  void (*l2_norm_f64)(const double* x, double* y, size_t rows, size_t cols, double epsilon);
+  void (*batch_norm_training_f64)(const double* x, double* y, size_t rows, size_t cols, const double* gamma,
+                                  const double* beta, double epsilon, double* scratch);  // scratch: [2 * cols]
+
   // Columns. scratch has 2 * cols entries. Means and scales are f32 here.
   void (*batch_norm_training)(const float* x, float* y, size_t rows, size_t cols, const float* gamma, const float* beta,
                               float epsilon, float momentum, float* running_mean, float* running_variance,

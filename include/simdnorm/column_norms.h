@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Moments of columns, and norms whose statistics belong to a column.
+ *
+ * f32. f64: moments and norms of matrices in one shot (no states), under padding of rows, without weights,
+ * nan_is_missing in a fit, activation and residual: x and y f64, gamma and beta f64 or f32, other vectors f64. Else
+ * SIMDNORM_UNSUPPORTED_TYPE.
  */
 #ifndef SIMDNORM_COLUMN_NORMS_H
 #define SIMDNORM_COLUMN_NORMS_H

@@ -56,13 +56,13 @@ enum class activation_function : simdnorm_activation {
   silu = SIMDNORM_ACTIVATION_SILU,
 };
 
-/// The element types that have kernels.
+/// The element types that have kernels; each function says which it takes.
 template <class T>
 concept element = std::same_as < std::remove_const_t<T>,
-float > ;
+float > || std::same_as<std::remove_const_t<T>, double>;
 
 template <element T>
-inline constexpr simdnorm_type type_of = SIMDNORM_F32;
+inline constexpr simdnorm_type type_of = std::same_as<std::remove_const_t<T>, double> ? SIMDNORM_F64 : SIMDNORM_F32;
 
 /// rows x cols elements; element (i, j) is at data + i * row_stride + j.
 template <element T>
@@ -171,6 +171,19 @@ inline simdnorm_const_vector c_vector(std::span<const float> v) noexcept {
 }
 inline simdnorm_vector c_vector(std::span<float> v) noexcept {
   return {v.data(), v.size(), type_of<float>};
+}
+
+inline simdnorm_const_matrix c_view(const matrix_view<const double>& m) noexcept {
+  return {m.data, m.rows, m.cols, m.row_stride, type_of<double>};
+}
+inline simdnorm_matrix c_view(const matrix_view<double>& m) noexcept {
+  return {m.data, m.rows, m.cols, m.row_stride, type_of<double>};
+}
+inline simdnorm_const_vector c_vector(std::span<const double> v) noexcept {
+  return {v.data(), v.size(), type_of<double>};
+}
+inline simdnorm_vector c_vector(std::span<double> v) noexcept {
+  return {v.data(), v.size(), type_of<double>};
 }
 
 // A function of simdnorm.h over two views.

@@ -116,6 +116,19 @@ struct lanes {
   SIMDNORM_INLINE static f64 load64(const double* p) { return _mm512_loadu_pd(p); }
   SIMDNORM_INLINE static void store64(double* p, f64 v) { _mm512_storeu_pd(p, v); }
   SIMDNORM_INLINE static f64 broadcast64(double v) { return _mm512_set1_pd(v); }
+  SIMDNORM_INLINE static f64 load64_n(const double* p, size_t n) { return _mm512_maskz_loadu_pd(first64(n), p); }
+  SIMDNORM_INLINE static f64 load64_n_or(const double* p, size_t n, f64 fill) {
+    return _mm512_mask_loadu_pd(fill, first64(n), p);
+  }
+  SIMDNORM_INLINE static void store64_n(double* p, f64 v, size_t n) { _mm512_mask_storeu_pd(p, first64(n), v); }
+  SIMDNORM_INLINE static void stream64(double* p, f64 v) { _mm512_stream_pd(p, v); }
+  SIMDNORM_INLINE static f64 canonical64(f64 v) {
+    return _mm512_mask_mov_pd(v, _mm512_cmp_pd_mask(v, v, _CMP_UNORD_Q), broadcast64(__builtin_nan("")));
+  }
+  SIMDNORM_INLINE static f64 min64(f64 a, f64 b) { return _mm512_min_pd(a, b); }
+  SIMDNORM_INLINE static f64 max64(f64 a, f64 b) { return _mm512_max_pd(a, b); }
+  SIMDNORM_INLINE static f64 fma64(f64 a, f64 b, f64 c) { return _mm512_fmadd_pd(a, b, c); }
+  SIMDNORM_INLINE static double fma64(double a, double b, double c) { return __builtin_fma(a, b, c); }
   SIMDNORM_INLINE static wide widen(f32 v) {
     return {{f64(_mm512_cvtps_pd(_mm512_castps512_ps256(v))), f64(_mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1)))}};
   }
@@ -170,6 +183,7 @@ struct lanes {
     return _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   }
   SIMDNORM_INLINE static __mmask16 first(size_t n) { return static_cast<__mmask16>((1u << n) - 1u); }  // n < 16
+  SIMDNORM_INLINE static __mmask8 first64(size_t n) { return static_cast<__mmask8>((1u << n) - 1u); }  // n < 8
 
   SIMDNORM_INLINE static float fold(__m512 v) {
     const __m256 a = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));

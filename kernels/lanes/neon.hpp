@@ -133,6 +133,21 @@ struct lanes {
     b = v.val[1];
   }
   SIMDNORM_INLINE static void store64(double* p, f64 v) { vst1q_f64(p, v); }
+  SIMDNORM_INLINE static f64 load64_n(const double* p, size_t n) { return load64_n_or(p, n, broadcast64(0.0)); }
+  SIMDNORM_INLINE static f64 load64_n_or(const double* p, size_t n, f64 fill) {
+    return n > 0 ? vld1q_lane_f64(p, fill, 0) : float64x2_t(fill);
+  }
+  SIMDNORM_INLINE static void store64_n(double* p, f64 v, size_t n) {
+    if (n > 0) vst1q_lane_f64(p, v, 0);
+  }
+  SIMDNORM_INLINE static void stream64(double* p, f64 v) { vst1q_f64(p, v); }
+  SIMDNORM_INLINE static f64 canonical64(f64 v) {
+    return vbslq_f64(vceqq_f64(v, v), v, broadcast64(__builtin_nan("")));
+  }
+  SIMDNORM_INLINE static f64 min64(f64 a, f64 b) { return vbslq_f64(vcltq_f64(a, b), a, b); }
+  SIMDNORM_INLINE static f64 max64(f64 a, f64 b) { return vbslq_f64(vcgtq_f64(a, b), a, b); }
+  SIMDNORM_INLINE static f64 fma64(f64 a, f64 b, f64 c) { return vfmaq_f64(c, a, b); }
+  SIMDNORM_INLINE static double fma64(double a, double b, double c) { return __builtin_fma(a, b, c); }
   SIMDNORM_INLINE static f64 load_widened(const float* p) { return vcvt_f64_f32(vld1_f32(p)); }
   SIMDNORM_INLINE static f64 store_narrowed(float* p, f64 v) {
     const float32x2_t narrow = vcvt_f32_f64(v);

@@ -36,6 +36,11 @@
 //   sum64x4           the same of four: out[k] of v[k]. At a third of the instructions, where an
 //                     instruction set can turn rows into columns
 //   load64_pairs      a[i] = p[2 i], b[i] = p[2 i + 1]
+//   load64_n, store64_n, load64_n_or, canonical64   load_n, store_n, load_n_or and canonical (0x7ff8000000000000) of
+//   doubles,
+//                     n < width64. stream64, min64, max64: stream, min and
+//                     max of doubles
+//   fma64(a, b, c)    a * b + c, rounded once, of registers of doubles, and of doubles themselves
 //   quad              the doubles' words for four rows at a time, or for as many as a register has
 #pragma once
 
@@ -44,6 +49,7 @@
 
 #include "element.hpp"
 #include "inline.hpp"
+#include "lanes/emulated_fma.hpp"
 
 namespace simdnorm::SIMDNORM_ISA {
 namespace {
@@ -214,6 +220,32 @@ struct lanes {
   }
   SIMDNORM_INLINE static void store64(double* p, f64 v) {
     *p = v;
+  }
+  SIMDNORM_INLINE static f64 load64_n(const double*, size_t) {
+    return 0.0;
+  }
+  SIMDNORM_INLINE static f64 load64_n_or(const double*, size_t, f64 fill) {
+    return fill;
+  }
+  SIMDNORM_INLINE static void store64_n(double*, f64, size_t) {}
+  SIMDNORM_INLINE static void stream64(double* p, f64 v) {
+    *p = v;
+  }
+  SIMDNORM_INLINE static f64 canonical64(f64 v) {
+    return v == v ? v : __builtin_nan("");
+  }
+  SIMDNORM_INLINE static f64 min64(f64 a, f64 b) {
+    return a < b ? a : b;
+  }
+  SIMDNORM_INLINE static f64 max64(f64 a, f64 b) {
+    return a > b ? a : b;
+  }
+  SIMDNORM_INLINE static f64 fma64(f64 a, f64 b, f64 c) {
+#if defined(__FMA__) || defined(__aarch64__)
+    return __builtin_fma(a, b, c);
+#else
+    return emulated_fma64(a, b, c);
+#endif
   }
   SIMDNORM_INLINE static f64 load_widened(const float* p) {
     return static_cast<double>(*p);

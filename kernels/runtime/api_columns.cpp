@@ -5,6 +5,7 @@
 #include "runtime/checks.hpp"
 #include "runtime/column_fold.hpp"
 #include "runtime/dispatch.hpp"
+#include "runtime/double_columns.hpp"
 
 using namespace simdnorm;
 
@@ -260,6 +261,11 @@ void tell(const column_arrays& to, const strip_parameters& p, size_t first, size
 template <class Scaler>
 simdnorm_status fit(const simdnorm_const_matrix* x, const column_rules& rules, column_arrays to,
                     const Scaler& scaler) noexcept {
+  if (is_double(x)) {
+    const bool more = rules.nan_is_missing || rules.weights.data != nullptr;
+    return scale_doubles({x, nullptr, rules.padding, rules.executor, more, to.array[0], to.array[1], true},
+                         scaler.of_doubles());
+  }
   if (const simdnorm_status s = check_fit(x, rules, to, Scaler::parameters)) return s;
   column_call call;
   if (const simdnorm_status s = enter(x, rules, call)) return s;
@@ -277,6 +283,10 @@ template <class Scaler>
 simdnorm_status transform(const simdnorm_const_matrix* x, const simdnorm_matrix* y, const column_rules& rules,
                           const double* one, const double* two, const Scaler& scaler) noexcept {
   column_arrays given{{const_cast<double*>(one), const_cast<double*>(two)}, {}};
+  if (is_double(x)) {
+    return scale_doubles({x, y, rules.padding, rules.executor, false, given.array[0], given.array[1], false},
+                         scaler.of_doubles());
+  }
   if (const simdnorm_status s = check_transform(x, y, rules, given, Scaler::parameters, false)) return s;
   column_call call;
   if (const simdnorm_status s = enter(x, rules, call)) return s;
@@ -290,6 +300,11 @@ simdnorm_status transform(const simdnorm_const_matrix* x, const simdnorm_matrix*
 template <class Scaler>
 simdnorm_status fit_transform(const simdnorm_const_matrix* x, const simdnorm_matrix* y, const column_rules& rules,
                               column_arrays to, const Scaler& scaler) noexcept {
+  if (is_double(x)) {
+    const bool more = rules.nan_is_missing || rules.weights.data != nullptr;
+    return scale_doubles({x, y, rules.padding, rules.executor, more, to.array[0], to.array[1], true},
+                         scaler.of_doubles());
+  }
   if (const simdnorm_status s = check_transform(x, y, rules, to, Scaler::parameters, true)) return s;
   column_call call;
   if (const simdnorm_status s = enter(x, rules, call)) return s;
@@ -350,12 +365,14 @@ struct standardizer {
     return SIMDNORM_OK;
   }
   scaling scaling_of(double mean, double scale) const { return standardized(mean, scale); }
+  double_scaler of_doubles() const { return {double_scaler::standardize, false, false, 0.0, 1.0, &o}; }
   void settle(column_parameters&) const {}
 };
 
 struct standardizer_back {
   static constexpr size_t parameters = 2;
   scaling scaling_of(double mean, double scale) const { return backward(0.0, scale, mean); }
+  double_scaler of_doubles() const { return {double_scaler::standardize, true}; }
   void settle(column_parameters&) const {}
 };
 
@@ -386,6 +403,7 @@ struct min_max_scaler {
     const double extent = max - min;
     return from_low(min, (o.high - o.low) / (extent != 0.0 ? extent : 1.0), o.low);
   }
+  double_scaler of_doubles() const { return {double_scaler::min_max, false, o.clip != 0, o.low, o.high}; }
   void settle(column_parameters& p) const {
     if (!o.clip) return;
     p.output = column_output::clipped;
@@ -403,6 +421,7 @@ struct min_max_back {
     const double extent = max - min;
     return backward(o.low, (extent != 0.0 ? extent : 1.0) / (o.high - o.low), min);
   }
+  double_scaler of_doubles() const { return {double_scaler::min_max, true, false, o.low, o.high}; }
   void settle(column_parameters&) const {}
 };
 
@@ -420,12 +439,14 @@ struct max_abs_scaler {
     return SIMDNORM_OK;
   }
   scaling scaling_of(double scale, double) const { return shifted_to(0.0f, 0.0, 1.0 / scale, 0.0); }
+  double_scaler of_doubles() const { return {double_scaler::max_abs}; }
   void settle(column_parameters&) const {}
 };
 
 struct max_abs_back {
   static constexpr size_t parameters = 1;
   scaling scaling_of(double scale, double) const { return backward(0.0, scale, 0.0); }
+  double_scaler of_doubles() const { return {double_scaler::max_abs, true}; }
   void settle(column_parameters&) const {}
 };
 
@@ -436,6 +457,11 @@ simdnorm_status check_range(const simdnorm_min_max_options& o) noexcept {
 
 }  // namespace
 
+void simdnorm::standardize_parameters_of(const simdnorm_standardize_options& o, double mean, double m2, double weight,
+                                         double& to_mean, double& to_scale) noexcept {
+  standardizer{o}.parameters_of(mean, m2, weight, to_mean, to_scale);
+}
+
 extern "C" {
 
 simdnorm_status simdnorm_column_moments(const simdnorm_const_matrix* x, simdnorm_moments* out,
@@ -444,6 +470,7 @@ simdnorm_status simdnorm_column_moments(const simdnorm_const_matrix* x, simdnorm
   const simdnorm_column_options* chosen = read_options(options, storage, simdnorm_column_defaults);
   if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
   const simdnorm_column_options& o = *chosen;
+  if (is_double(x)) return moments_of_doubles(x, out, o);
   const column_rules rules{o.padding, o.executor, o.nan_is_missing != 0, o.weights};
   column_regions r;
   region outputs[1];
@@ -475,6 +502,7 @@ simdnorm_status simdnorm_batch_norm_training(const simdnorm_const_matrix* x, con
       read_options(options, storage, simdnorm_batch_norm_defaults, first_batch_norm_size);
   if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
   const simdnorm_batch_norm_options& o = *chosen;
+  if (is_double(x)) return batch_norm_doubles(x, y, nullptr, nullptr, o);
   region rx, rr, pad, written[5], read[3];
   fused_output fused;
   if (const simdnorm_status s = check_pair(x, y, rx, written[0])) return s;
@@ -515,6 +543,7 @@ simdnorm_status simdnorm_batch_norm_inference(const simdnorm_const_matrix* x, co
       read_options(options, storage, simdnorm_batch_norm_defaults, first_batch_norm_size);
   if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
   const simdnorm_batch_norm_options& o = *chosen;
+  if (is_double(x)) return batch_norm_doubles(x, y, &mean, &variance, o);
   region rx, rr, written[1], read[5];
   fused_output fused;
   if (const simdnorm_status s = check_pair(x, y, rx, written[0])) return s;

@@ -92,10 +92,12 @@ template <class Kernel>
   return SIMDNORM_OK;
 }
 
-// `fused` does masks of elements.
-inline simdnorm_status run(const row_norm_call& c, const row_slots& slots, fused_row_kernel fused) noexcept {
+// `fused` does masks of elements, `doubles` f64.
+inline simdnorm_status run(const row_norm_call& c, const row_slots& slots, fused_row_kernel fused,
+                           double_row_kernel doubles = nullptr) noexcept {
   const bool usual = is_usual(c);
   if (!usual) [[unlikely]] {
+    if (doubles != nullptr && c.x != nullptr && c.x->type == SIMDNORM_F64) return run_doubles(c, doubles);
     if (masks_elements(c.padding)) return run_fused(c, {}, fused);
     if (const simdnorm_status s = check(c, slots.bf16 != nullptr ? types::f32_and_halves : types::f32)) return s;
   }
@@ -157,7 +159,7 @@ simdnorm_status simdnorm_layer_norm(const simdnorm_const_matrix* x, const simdno
   }
   return run({x, y, o->epsilon, o->gamma, o->beta, o->mean, o->rstd, o->padding, o->executor},
              {&kernel_table::layer_norm_f32, &kernel_table::layer_norm_bf16, &kernel_table::layer_norm_f16},
-             &kernel_table::layer_norm_fused_f32);
+             &kernel_table::layer_norm_fused_f32, &kernel_table::layer_norm_f64);
 }
 
 simdnorm_status simdnorm_rms_norm(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
@@ -172,7 +174,7 @@ simdnorm_status simdnorm_rms_norm(const simdnorm_const_matrix* x, const simdnorm
   }
   return run({x, y, o->epsilon, o->weight, no_input, no_output, o->rstd, o->padding, o->executor},
              {&kernel_table::rms_norm_f32, &kernel_table::rms_norm_bf16, &kernel_table::rms_norm_f16},
-             &kernel_table::rms_norm_fused_f32);
+             &kernel_table::rms_norm_fused_f32, &kernel_table::rms_norm_f64);
 }
 
 simdnorm_status simdnorm_l2_norm(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
@@ -181,7 +183,8 @@ simdnorm_status simdnorm_l2_norm(const simdnorm_const_matrix* x, const simdnorm_
   const simdnorm_l2_norm_options* o = read_options(options, storage, simdnorm_l2_norm_defaults);
   if (o == nullptr) return SIMDNORM_INVALID_STRUCT;
   return run({x, y, o->epsilon, no_input, no_input, no_output, o->norm, o->padding, o->executor},
-             {&kernel_table::l2_norm_f32, nullptr, nullptr}, &kernel_table::l2_norm_fused_f32);
+             {&kernel_table::l2_norm_f32, nullptr, nullptr}, &kernel_table::l2_norm_fused_f32,
+             &kernel_table::l2_norm_f64);
 }
 
 }  // extern "C"

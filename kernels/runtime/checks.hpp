@@ -52,10 +52,11 @@ inline constexpr size_t first_batch_norm_size = offsetof(simdnorm_batch_norm_opt
 inline constexpr size_t largest_size = static_cast<size_t>(PTRDIFF_MAX);
 
 // Which element types a norm has kernels for.
-enum class types { f32, f32_and_halves };
+enum class types { f32, f32_and_halves, f64 };
 
 // Bytes of an element; 0: not among the types.
 inline size_t element_size(simdnorm_type type, types among) noexcept {
+  if (among == types::f64) return type == SIMDNORM_F64 ? sizeof(double) : 0;
   if (type == SIMDNORM_F32) return sizeof(float);
   return among == types::f32_and_halves && (type == SIMDNORM_BF16 || type == SIMDNORM_F16) ? 2 : 0;
 }

@@ -15,6 +15,7 @@ struct row_slots {
   row_kernel f32, bf16, f16;
 };
 using fused_row_kernel = void (*kernel_table::*)(const fused_row_arguments&, const block&) noexcept;
+using double_row_kernel = void (*kernel_table::*)(const double_row_arguments&, const block&) noexcept;
 
 // What layer_norm, rms_norm and l2_norm have in common; the parts that one lacks are empty vectors.
 struct row_norm_call {
@@ -61,5 +62,7 @@ inline const simdnorm_rms_norm_options* read_rms_norm(const simdnorm_rms_norm_op
 // Check and run: a plain call, which may have masks of elements; any call.
 simdnorm_status run_plain(const row_norm_call& c, const row_slots& slots, fused_row_kernel fused) noexcept;
 simdnorm_status run_fused(const row_norm_call& c, const fused_row_call& f, fused_row_kernel slot) noexcept;
+// A call whose x is f64.
+simdnorm_status run_doubles(const row_norm_call& c, double_row_kernel slot) noexcept;
 
 }  // namespace simdnorm

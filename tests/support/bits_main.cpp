@@ -10,6 +10,7 @@
 
 #include "simdnorm/simdnorm.h"
 #include "support/activations.hpp"
+#include "support/doubles.hpp"
 #include "support/operations.hpp"
 
 int main(int argc, char** argv) {
@@ -42,6 +43,9 @@ int main(int argc, char** argv) {
   }
   for (const auto& h : simdnorm::test::hash_activations(outputs < 1'000'000 ? 1 : 8)) {
     std::printf("%s %016" PRIx64 " %" PRIu64 "\n", h.name, h.hash, h.outputs);
+  }
+  for (const auto& h : simdnorm::test::hash_doubles(outputs < 1'000'000 ? 2 : 20)) {
+    std::printf("%s %016" PRIx64 " %" PRIu64 "\n", h.name.c_str(), h.hash, h.outputs);
   }
   std::fprintf(stderr, "%" PRIu64 " outputs\n", total);
   return total >= outputs ? 0 : 1;

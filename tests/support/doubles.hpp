@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Row norms of f64 behind one call; hostile rows of doubles.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "simdnorm/simdnorm.h"
+#include "support/arena.hpp"
+#include "support/data.hpp"
+#include "support/operations.hpp"
+
+namespace simdnorm::test {
+
+enum class double_norm { layer, rms, l2 };
+inline const char* name_of(double_norm n) {
+  return n == double_norm::layer ? "layer_norm" : n == double_norm::rms ? "rms_norm" : "l2_norm";
+}
+inline constexpr double_norm double_norms[] = {double_norm::layer, double_norm::rms, double_norm::l2};
+
+enum class double_given { nothing, doubles, floats, gamma_alone, beta_alone };
+
+struct double_rows {
+  std::size_t rows = 0, cols = 0;
+  std::vector<double> x, gamma, beta;  // gamma and beta are floats, too
+  double epsilon = 1e-5;
+
+  double_rows(std::size_t r, std::size_t c, std::uint64_t seed, double mean = 0) : rows(r), cols(c) {
+    generator g(seed);
+    for (std::size_t i = 0; i < rows * cols; ++i) x.push_back(mean + g.normal());
+    for (std::size_t j = 0; j < cols; ++j) {
+      const double weight = 1 + 0.25 * g.normal();
+      gamma.push_back(static_cast<double>(static_cast<float>(weight)));
+      beta.push_back(static_cast<double>(static_cast<float>(g.normal())));
+    }
+  }
+};
+
+struct double_how {
+  double_given given = double_given::nothing;
+  bool in_place = false, statistics = true;
+  std::size_t pitch = 0;  // columns beyond the row
+  simdnorm_padding padding{};
+  const simdnorm_executor* executor = nullptr;
+};
+
+inline constexpr double double_unwritten = 0x1.23456789abcdep-700;
+
+struct double_outputs {
+  simdnorm_status status = -1;
+  std::vector<double> y, mean, rstd;
+  bool intact = false;
+};
+
+inline double_outputs run(double_norm n, const double_rows& p, const double_how& h, arena& memory) {
+  memory.reset();
+  const std::size_t pitch = p.cols + h.pitch;
+  const std::size_t size = p.rows == 0 ? 0 : (p.rows - 1) * pitch + p.cols;
+  auto* x = memory.take<double>(size);
+  auto* y = h.in_place ? x : memory.take<double>(size);
+  std::fill(x, x + size, double_unwritten);
+  std::fill(y, y + size, double_unwritten);
+  for (std::size_t i = 0; i < p.rows; ++i) std::copy_n(p.x.data() + i * p.cols, p.cols, x + i * pitch);
+  double_outputs out;
+  const auto vector = [&](const std::vector<double>& v, bool wanted) -> simdnorm_const_vector {
+    if (!wanted || n == double_norm::l2) return {nullptr, 0, 0};
+    if (h.given == double_given::floats) {
+      auto* f = memory.take<float>(v.size());
+      std::copy(v.begin(), v.end(), f);
+      return {f, v.size(), SIMDNORM_F32};
+    }
+    auto* d = memory.take<double>(v.size());
+    std::copy(v.begin(), v.end(), d);
+    return {d, v.size(), SIMDNORM_F64};
+  };
+  const simdnorm_const_vector gamma =
+      vector(p.gamma, h.given != double_given::nothing && h.given != double_given::beta_alone);
+  const simdnorm_const_vector beta = vector(
+      p.beta, n == double_norm::layer && h.given != double_given::nothing && h.given != double_given::gamma_alone);
+  auto* mean = memory.take<double>(p.rows);
+  auto* rstd = memory.take<double>(p.rows);
+  std::fill(mean, mean + p.rows, double_unwritten);
+  std::fill(rstd, rstd + p.rows, double_unwritten);
+  const simdnorm_vector mean_out = h.statistics ? simdnorm_vector{mean, p.rows, SIMDNORM_F64} : simdnorm_vector{};
+  const simdnorm_vector rstd_out = h.statistics ? simdnorm_vector{rstd, p.rows, SIMDNORM_F64} : simdnorm_vector{};
+  const auto step = static_cast<std::ptrdiff_t>(pitch);
+  const simdnorm_const_matrix cx{x, p.rows, p.cols, step, SIMDNORM_F64};
+  const simdnorm_matrix cy{y, p.rows, p.cols, step, SIMDNORM_F64};
+  if (n == double_norm::layer) {
+    simdnorm_layer_norm_options o = simdnorm_layer_norm_defaults();
+    o.epsilon = p.epsilon;
+    o.gamma = gamma;
+    o.beta = beta;
+    o.mean = mean_out;
+    o.rstd = rstd_out;
+    o.padding = h.padding;
+    o.executor = h.executor;
+    out.status = simdnorm_layer_norm(&cx, &cy, &o);
+  } else if (n == double_norm::rms) {
+    simdnorm_rms_norm_options o = simdnorm_rms_norm_defaults();
+    o.epsilon = p.epsilon;
+    o.weight = gamma;
+    o.rstd = rstd_out;
+    o.padding = h.padding;
+    o.executor = h.executor;
+    out.status = simdnorm_rms_norm(&cx, &cy, &o);
+  } else {
+    simdnorm_l2_norm_options o = simdnorm_l2_norm_defaults();
+    o.epsilon = p.epsilon;
+    o.norm = rstd_out;
+    o.padding = h.padding;
+    o.executor = h.executor;
+    out.status = simdnorm_l2_norm(&cx, &cy, &o);
+  }
+  out.intact = memory.intact();
+  for (std::size_t i = 0; i < p.rows; ++i) {
+    out.y.insert(out.y.end(), y + i * pitch, y + i * pitch + p.cols);
+    if (i + 1 == p.rows) break;
+    for (std::size_t j = p.cols; j < pitch; ++j) out.intact &= bits_of(y[i * pitch + j]) == bits_of(double_unwritten);
+  }
+  out.mean.assign(mean, mean + p.rows);
+  out.rstd.assign(rstd, rstd + p.rows);
+  return out;
+}
+inline double_outputs run(double_norm n, const double_rows& p, const double_how& h = {}) {
+  offset_arena memory;
+  return run(n, p, h, memory);
+}
+
+inline bool same_doubles(const std::vector<double>& a, const std::vector<double>& b) {
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(double)) == 0);
+}
+inline bool same_doubles(const double_outputs& a, const double_outputs& b) {
+  return a.status == b.status && same_doubles(a.y, b.y) && same_doubles(a.mean, b.mean) && same_doubles(a.rstd, b.rstd);
+}
+
+// One row that is hard for a reason, and the epsilon it is hard with.
+struct hostile_doubles {
+  std::string name;
+  double epsilon;
+  std::vector<double> x;
+};
+
+inline std::vector<hostile_doubles> hostile_rows_f64(std::size_t n, std::uint64_t seed = 7) {
+  generator g(seed + n);
+  std::vector<hostile_doubles> rows;
+  const auto make = [&](const char* name, double epsilon, auto&& element) {
+    hostile_doubles row{name, epsilon, std::vector<double>(n)};
+    for (std::size_t i = 0; i < n; ++i) row.x[i] = static_cast<double>(element(i));
+    rows.push_back(std::move(row));
+  };
+  const double big = std::numeric_limits<double>::max();
+  make("constant 100.1", 1e-5, [](std::size_t) { return 100.1; });
+  make("constant 0.1", 1e-5, [](std::size_t) { return 0.1; });
+  make("constant 0.1, eps 0", 0.0, [](std::size_t) { return 0.1; });
+  make("constant DBL_MAX", 1e-5, [&](std::size_t) { return big; });
+  make("constant subnormal, eps 0", 0.0, [](std::size_t) { return 0x3p-1074; });
+  make("zeros", 1e-5, [](std::size_t) { return 0.0; });
+  make("zeros, eps 0", 0.0, [](std::size_t) { return 0.0; });
+  make("minus zeros", 1e-5, [](std::size_t) { return -0.0; });
+  make("first element 1e12", 1e-5, [&](std::size_t i) { return i == 0 ? 1e12 : g.normal(); });
+  make("last element 1e12", 1e-5, [&](std::size_t i) { return i + 1 == n ? 1e12 : g.normal(); });
+  make("first 64 at 1e12", 1e-5, [&](std::size_t i) { return g.normal() + (i < 64 ? 1e12 : 0); });
+  make("one element 1e40", 1e-5, [&](std::size_t i) { return i == n / 2 ? 1e40 : g.normal(); });
+  make("first element -1e40", 1e-5, [&](std::size_t i) { return i == 0 ? -1e40 : g.normal(); });
+  make("one element 1.7e10, second", 1e-5, [&](std::size_t i) { return i == 1 ? 1.7e10 / 3 : 25 + g.normal(); });
+  make("one element 1e308", 0.0, [&](std::size_t i) { return i == n / 3 ? 1e308 : g.normal(); });
+  make("magnitude 1e250", 1e-5, [&](std::size_t) { return 1e250 * g.normal(); });
+  make("1e250 away from 0", 1e-5, [&](std::size_t) { return 1e250 + 1e240 * g.normal(); });
+  make("near DBL_MAX", 1e-5, [&](std::size_t) { return big * (1 - 0.1 * g.uniform()); });
+  make("near DBL_MAX, eps 1e300", 1e300, [&](std::size_t) { return big * (1 - 0.1 * g.uniform()); });
+  make("near DBL_MAX, both signs", 1e-5, [&](std::size_t) {
+    const double v = big * (1 - 0.1 * g.uniform());
+    return g.next() & 1 ? v : -v;
+  });
+  make("alternating DBL_MAX", 1e-5, [&](std::size_t i) { return i & 1 ? -big : big; });
+  make("alternating DBL_MAX, eps 0", 0.0, [&](std::size_t i) { return i & 1 ? -big : big; });
+  make("one DBL_MAX in subnormals", 0.0, [&](std::size_t i) { return i == n / 2 ? big : 1e-315 * g.normal(); });
+  make("subnormal, eps 0", 0.0, [&](std::size_t) { return 1e-312 * g.normal(); });
+  make("subnormal, eps 1e-5", 1e-5, [&](std::size_t) { return 1e-312 * g.normal(); });
+  make("few subnormal steps, eps 0", 0.0, [&](std::size_t) { return 0x1p-1074 * static_cast<double>(g.below(4)); });
+  make("1e-200, eps 0", 0.0, [&](std::size_t) { return 1e-200 * g.normal(); });
+  make("1e-150 around 1e-140, eps 0", 0.0, [&](std::size_t) { return 1e-140 + 1e-150 * g.normal(); });
+  make("1e-200, eps 1e-5", 1e-5, [&](std::size_t) { return 1e-200 * g.normal(); });
+  make("1e-300, eps 1e-250", 1e-250, [&](std::size_t) { return 1e-300 * g.normal(); });
+  make("1e-4, eps 1", 1.0, [&](std::size_t) { return 1e-4 * g.normal(); });
+  make("1, eps 1e300", 1e300, [&](std::size_t) { return g.normal(); });
+  make("one ulp apart", 0.0, [&](std::size_t) { return 1 + 0x1p-52 * static_cast<double>(g.next() & 1); });
+  make("one ulp apart at 1e12", 1e-12, [&](std::size_t) { return 1e12 + 0x1p-13 * static_cast<double>(g.next() & 1); });
+  make("step 0 to 1e12", 1e-5, [&](std::size_t i) { return g.normal() + (i < n / 2 ? 0 : 1e12); });
+  make("ramp to 1e12", 1e-5, [&](std::size_t i) { return static_cast<double>(i) * 1e12 / static_cast<double>(n); });
+  make("lognormal", 1e-5, [&](std::size_t) { return g.lognormal(); });
+  make("cauchy", 1e-5, [&](std::size_t) { return g.cauchy(); });
+  make("signed lognormal, eps 1e-12", 1e-12, [&](std::size_t) { return g.signed_lognormal(); });
+  make("outlier channels", 1e-5, [&](std::size_t i) { return g.normal() * (i % 97 == 13 ? 60 : 0.4) - 0.1; });
+  make("one massive channel", 1e-6, [&](std::size_t i) { return i % 512 == 138 ? -1300 + g.normal() : g.normal(); });
+  make("one number, mostly", 1e-5, [&](std::size_t i) { return i % 5 == 3 ? 1 + g.uniform() : 0.1; });
+  make("integers of sigma 40", 1e-5, [&](std::size_t) { return std::nearbyint(40 * g.normal()); });
+  make("thirds", 1e-5, [&](std::size_t) { return static_cast<double>(g.below(7)) / 3; });
+  return rows;
+}
+
+struct double_hash {
+  std::string name;
+  std::uint64_t hash, outputs;
+};
+// The norms over rows of all kinds, with the active instruction set; `rounds` of them.
+inline std::vector<double_hash> hash_doubles(std::size_t rounds) {
+  std::vector<double_hash> all;
+  for (const double_norm n : double_norms) {
+    hash h;
+    std::uint64_t outputs = 0;
+    const auto add = [&](const double_rows& p, const double_how& how) {
+      const double_outputs out = run(n, p, how);
+      h.add(out.y);
+      h.add(out.mean);
+      h.add(out.rstd);
+      outputs += out.y.size() + 2 * p.rows;
+    };
+    for (std::size_t k = 0; k < rounds; ++k) {
+      generator g(k + 1);
+      double_how how;
+      how.given = static_cast<double_given>(k % 5);
+      for (const std::size_t limit : {std::size_t{40}, std::size_t{300}, std::size_t{3000}}) {
+        const std::size_t cols = g.between(1, limit);
+        const double mean = k % 3 == 0 ? 1e9 : 0.5;
+        add(double_rows(3, cols, k, mean), how);
+      }
+      for (const hostile_doubles& row : hostile_rows_f64(g.between(1, 600), k)) {
+        double_rows p(1, row.x.size(), k);
+        p.x = row.x;
+        p.epsilon = row.epsilon;
+        add(p, how);
+      }
+      double_rows p(1, 1 + g.below(300), k);
+      const int around = static_cast<int>(g.below(1900)) - 950;
+      for (double& v : p.x) v = std::ldexp(g.normal(), around) * g.scale(k % 2 == 0 ? 200 : 1900);
+      p.epsilon = k % 2 == 0 ? 0 : 1e-5;
+      add(p, how);
+    }
+    all.push_back({std::string(name_of(n)) + "_f64", h.value(), outputs});
+  }
+  // Columns: of normals, and hostile rows as columns.
+  hash h;
+  std::uint64_t outputs = 0;
+  for (std::size_t k = 0; k < rounds; ++k) {
+    generator g(k + 1);
+    const std::size_t rows = g.between(1, 300);
+    const std::vector<hostile_doubles> lines = hostile_rows_f64(rows, k);
+    const std::size_t cols = lines.size() + 20;
+    std::vector<double> x(rows * cols), y(rows * cols), one(cols), two(cols);
+    for (std::size_t i = 0; i < rows; ++i)
+      for (std::size_t j = 0; j < cols; ++j)
+        x[i * cols + j] = j < lines.size() ? lines[j].x[i] : g.normal() + (k % 2 == 0 ? 1e9 : 0);
+    const simdnorm_const_matrix cx{x.data(), rows, cols, static_cast<std::ptrdiff_t>(cols), SIMDNORM_F64};
+    const simdnorm_matrix cy{y.data(), rows, cols, static_cast<std::ptrdiff_t>(cols), SIMDNORM_F64};
+    const auto add = [&](simdnorm_status s) {
+      if (s != SIMDNORM_OK) std::abort();
+      h.add(y);
+      h.add(one);
+      h.add(two);
+      outputs += y.size() + 2 * cols;
+    };
+    simdnorm_batch_norm_options o = simdnorm_batch_norm_defaults();
+    o.epsilon = k % 3 == 0 ? 0 : 1e-5;
+    o.mean = {one.data(), cols, SIMDNORM_F64};
+    o.rstd = {two.data(), cols, SIMDNORM_F64};
+    add(simdnorm_batch_norm_training(&cx, &cy, &o));
+    add(simdnorm_standardize(&cx, &cy, one.data(), two.data(), nullptr));
+    add(simdnorm_standardize_inverse(&cx, &cy, one.data(), two.data(), nullptr));
+    add(simdnorm_min_max(&cx, &cy, one.data(), two.data(), nullptr));
+    add(simdnorm_max_abs(&cx, &cy, one.data(), nullptr));
+  }
+  all.push_back({"columns_f64", h.value(), outputs});
+  return all;
+}
+
+}  // namespace simdnorm::test
