@@ -197,11 +197,12 @@ TEST_P(channel_test, executors_and_numbers_of_threads) {
 TEST_P(channel_test, one_set_over_threads) {
   guarded_arena memory(guarded_arena::at_end, 1, std::size_t{1} << 22);
   std::size_t runs = 0;
+  std::uint64_t turn = 0;
   for (const op o : all_channel_operations())
     for (const auto& sizes : std::vector<std::vector<std::size_t>>{
              {3, 3, 211, 213}, {1, 2, 400, 503}, {1, 66, 65, 67}, {2700, 1, 49}, {2, 1, 5000, 31}, {1, 300, 10, 70}})
       for (const bool last : {false, true})
-        for (std::uint64_t seed = 0; seed < flavour_count; ++seed) {
+        for (const std::uint64_t seed : {std::uint64_t{0}, 1 + turn++ % (flavour_count - 1)}) {  // normal, another
           const channel_problem p = make_channel_problem(seed, sizes,
                                                          o == op::instance_norm ? sizes[1]
                                                          : sizes[1] % 2 == 0    ? 2
