@@ -53,6 +53,7 @@ set(SIMDNORM_KERNEL_FLAGS -ffp-contract=off -fno-math-errno -fno-trapping-math -
 # halves them.
 set(SIMDNORM_OPTIMIZE -O3)
 set(SIMDNORM_OPTIMIZE_scalar -Os)
+set(SIMDNORM_OPTIMIZE_neon -O3) # -O2 spills in the moments of channels
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   set(SIMDNORM_OPTIMIZE -O2 -ftree-vectorize -fvect-cost-model=dynamic)
 endif()
