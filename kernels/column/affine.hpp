@@ -40,6 +40,7 @@ struct affine_rows {
   ptrdiff_t mark_fetch;  // as fetch, in bytes
   bool keep;             // gaps in y keep what they hold, else +0
   const uint16_t* list;  // which rows from the first on; null: the first `count`
+  size_t tile;           // so many of them at a time
 };
 
 // Outputs without gaps: NaN is looked for once a tile, and settled in y.
@@ -145,23 +146,32 @@ struct row_list {
   });
 }
 
-// A tile, whose columns are stored past the caches from `head` on.
+// Tile by tile; columns are stored past the caches from `head` on.
 template <class L, class Real, column_output Output, class Store>
-[[gnu::noinline]] void affine_tile(const column_parameters& p, const affine_rows& rows, size_t head, size_t cols) {
-  if constexpr (Store::ahead) {
-    for_column_groups<L, pieces_of_register<L>>(0, head, [&](auto access, size_t j, auto together) SIMDNORM_LAMBDA {
-      affine_columns<L, Real, together, Output, cached>(access, p, rows, j);
+[[gnu::noinline]] void affine_tiles(const column_parameters& p, const affine_rows& all, size_t head, size_t cols) {
+  affine_rows rows = all;
+  for (size_t left = all.count; left > 0;) {
+    rows.count = left < all.tile ? left : all.tile;
+    if constexpr (Store::ahead) {
+      for_column_groups<L, pieces_of_register<L>>(0, head, [&](auto access, size_t j, auto together) SIMDNORM_LAMBDA {
+        affine_columns<L, Real, together, Output, cached>(access, p, rows, j);
+      });
+    }
+    for_column_groups<L>(head, cols, [&](auto access, size_t j, auto together) SIMDNORM_LAMBDA {
+      affine_columns<L, Real, together, Output, Store>(access, p, rows, j);
     });
+    left -= rows.count;
+    rows.x += static_cast<ptrdiff_t>(rows.count) * rows.x_stride;
+    rows.y += static_cast<ptrdiff_t>(rows.count) * rows.y_stride;
+    rows.marks += rows.count * rows.mark_bytes;
   }
-  for_column_groups<L>(head, cols, [&](auto access, size_t j, auto together) SIMDNORM_LAMBDA {
-    affine_columns<L, Real, together, Output, Store>(access, p, rows, j);
-  });
 }
 
-// What differs between the kinds of outputs and gaps: the walk over tiles is there once, else it was 60 KB.
+// What differs between the kinds of outputs and gaps: the walk over rows is there once, else it was 60 KB. It calls for
+// many tiles at once: a call for each made batch norm inference of 784x128 1.16 times as long.
 struct affine_steps {
   bool ahead, listed;
-  void (*tile)(const column_parameters&, const affine_rows&, size_t, size_t);
+  void (*tiles)(const column_parameters&, const affine_rows&, size_t, size_t);
   bool (*is)(const uint8_t*, size_t, float);
 };
 
@@ -226,14 +236,14 @@ template <class L>
     const affine_rows rows{x,          y,          a.x_stride,
                            a.y_stride, count,      next * a.x_stride,
                            marks,      mark_bytes, next * static_cast<ptrdiff_t>(mark_bytes),
-                           keep,       list};
+                           keep,       list,       tile};
     const size_t head = to_line(i);
     if (!alike) {  // the line of the head; and lines that are written in part come in first, a store at a time
       L::prefetch(x + rows.fetch);
       L::prefetch(y + next * a.y_stride);
       L::prefetch(y + next * a.y_stride + cols - 1);
     }
-    steps.tile(p, rows, head, cols);
+    steps.tiles(p, rows, head, cols);
     for (size_t k = 0; k < exact_count; ++k) y[exact_columns[k]] = exact[k];
   };
 
@@ -278,8 +288,10 @@ template <class L>
     for (size_t end = run.last; end > run.first;) {
       const size_t begin = end - run.first > chunk ? end - chunk : run.first;
       const size_t before = begin - run.first > chunk ? begin - chunk : run.first;
-      for (size_t i = begin; i < end; i += tile) {
-        const size_t count = tile < end - i ? tile : end - i;
+      for (size_t i = begin, count; i < end; i += count) {
+        // All tiles but the last have the next one below them.
+        const bool many = exact_count == 0 && alike && end - i > tile;
+        count = many ? (end - i - 1) / tile * tile : tile < end - i ? tile : end - i;
         const size_t below = i + fetched < end ? i + fetched : before + (i + fetched - end);
         const size_t next = below < run.last ? below : i;
         tile_at(i, count, static_cast<ptrdiff_t>(next) - static_cast<ptrdiff_t>(i), nullptr);
@@ -295,13 +307,13 @@ SIMDNORM_INLINE affine_steps affine_steps_for(column_output output) {
   affine_steps steps{Store::ahead, std::is_same_v<Real, listed_rows<L>>, nullptr, Real::is};
   switch (output) {
     case column_output::bare:
-      steps.tile = affine_tile<L, Real, column_output::bare, Store>;
+      steps.tiles = affine_tiles<L, Real, column_output::bare, Store>;
       break;
     case column_output::affine:
-      steps.tile = affine_tile<L, Real, column_output::affine, Store>;
+      steps.tiles = affine_tiles<L, Real, column_output::affine, Store>;
       break;
     case column_output::clipped:
-      steps.tile = affine_tile<L, Real, column_output::clipped, Store>;
+      steps.tiles = affine_tiles<L, Real, column_output::clipped, Store>;
       break;
   }
   return steps;

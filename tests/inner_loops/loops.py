@@ -15,7 +15,7 @@ Loop = namedtuple("Loop", "function instructions")
 # (row_sums64 has 32 lanes of doubles in two sums: more than 16 registers hold), or has its elements in an array
 # on the stack (write_tiny_rows: at most 16).
 KERNELS = ("sum_row", "write_row", "write_one_row", "write_short_rows", "write_long_rows", "split_row",
-           "column_moments_f32", "affine_tile", "column_extremes_f32", "channel_moments_f32", "affine_planes")
+           "column_moments_f32", "affine_tiles", "column_extremes_f32", "channel_moments_f32", "affine_planes")
 
 X86 = {
     "jump": re.compile(r"^(j[a-z]+|loop[a-z]*)\s"),
