@@ -51,7 +51,9 @@ struct row_norm_arguments {
   float* rstd;                          // null: not wanted; of l2_norm, where norms go
   double epsilon;
   simdnorm_padding padding;
-  bool stream;           // y is too large for the caches
+  bool stream;         // y is too large for the caches
+  uint8_t y_bytes;     // of rows_in_bytes: of an element of y, and what its padding is filled with
+  uint8_t fill_byte;
   size_t rows_together;  // short rows: how many make a batch, so that some batches fit into L1; 0: long rows
   row_split* split;      // of one row that is done in parts; null: whole rows
   const row_walk* walk;  // null: rows are a stride apart; else the strides are those of its last dimension
@@ -59,6 +61,11 @@ struct row_norm_arguments {
 
 // docs/numerics.md, "Activations". exp and erf are no activations; the table has them so that tests reach them.
 enum class elementwise_function { none, relu, gelu_erf, gelu_tanh, silu, sigmoid, tanh, erf, exp };
+
+// What y is of whose elements have one byte: round(v / scale) + zero_point, cut to [least, most].
+struct quantized_type {
+  float scale, zero_point, least, most;
+};
 
 // A row norm with more before and behind it: y = function(norm(x + bias + residual)) * silu(gate).
 struct fused_row_arguments : row_norm_arguments {
@@ -69,6 +76,11 @@ struct fused_row_arguments : row_norm_arguments {
   ptrdiff_t residual_stride, sum_stride, gate_stride;
   elementwise_function function;
   bool unit_offset;  // of rms_norm: gamma is 1 + weight
+  bool round_first;  // of rms_norm: outputs are rounded to x_type before they are multiplied by gamma
+  bool mixed;        // not all of this, or of gamma and beta, is f32; or y has one byte
+  simdnorm_type x_type, y_type, residual_type, bias_type, sum_type, gate_type;
+  quantized_type quantized;
+  float* row_scale;  // where scales of rows go, of y with one byte; null: there is one scale
 };
 
 // A checked row norm of doubles. Rows are whole; any padding, that of elements too.

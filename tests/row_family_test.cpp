@@ -484,9 +484,9 @@ TEST_P(row_family_test, tensors_that_are_wrong) {
               o.pad = padding::row_mask({mask.data(), 24});
             }),
             status::invalid_padding);
-  const simdnorm_const_tensor half{memory.data(), {2, 8}, {8, 1}, 2, SIMDNORM_F16};
+  const simdnorm_const_tensor bytes{memory.data(), {2, 8}, {8, 1}, 2, SIMDNORM_I8};
   const simdnorm_tensor out{y_memory.data(), {2, 8}, {8, 1}, 2, SIMDNORM_F32};
-  EXPECT_EQ(simdnorm_rms_norm_nd(&half, &out, nullptr), SIMDNORM_UNSUPPORTED_TYPE);
+  EXPECT_EQ(simdnorm_rms_norm_nd(&bytes, &out, nullptr), SIMDNORM_UNSUPPORTED_TYPE);
   EXPECT_EQ(simdnorm_rms_norm_nd(nullptr, &out, nullptr), SIMDNORM_NULL_POINTER);
 }
 

@@ -2,13 +2,14 @@
  *
  * Norms whose statistics belong to one row.
  *
- * f32; layer_norm and rms_norm of matrices also bf16 and f16, without activation, 1 + weight, rounding and element
- * masks: x and y have one type, gamma and beta (weight) it or f32, mean and rstd f32. Else SIMDNORM_UNSUPPORTED_TYPE.
+ * x, residual, gate, sum and y are each f32, bf16 or f16, and so are gamma, beta (weight) and bias; mean, rstd and norm
+ * are f32. Elements become floats, exactly; every output is rounded once, to nearest even. y of layer_norm and
+ * rms_norm may also be int8 or uint8 (simdnorm_quantization). Else SIMDNORM_UNSUPPORTED_TYPE.
  *
  * f64: layer_norm, rms_norm and l2_norm of matrices, any padding, without activation and 1 + weight: x and y f64,
  * gamma and beta (weight) f64 or f32, mean, rstd and norm f64.
  *
- * x and y have the same shape; y is x itself (same data and stride: in place), or shares no
+ * x and y have the same shape; y is x itself (same data and stride, elements of one size: in place), or shares no
  * element with it. Options may be null: defaults.
  */
 #ifndef SIMDNORM_ROW_NORMS_H
@@ -20,16 +21,37 @@
 extern "C" {
 #endif
 
+/* What y is of whose elements have one byte (SIMDNORM_I8, SIMDNORM_U8): saturate(round(v / scale) + zero_point), v the
+ * output in f32, rounded to nearest even (ONNX QuantizeLinear); v = NaN gives zero_point, and padding is filled with
+ * it. With row_scale each row has its own scale, found in the same pass and written there: the greatest |v| of its
+ * real elements / 127, or 1 where that is 0, NaN where v is, and 0 for a row without real elements (dynamic
+ * quantization: symmetric with I8 and zero_point 0, or U8 and 128). */
+typedef struct simdnorm_quantization {
+  size_t struct_size;        /* sizeof(simdnorm_quantization) */
+  float scale;               /* > 0 and finite; not read where row_scale is given (else SIMDNORM_INVALID_OPTION) */
+  int32_t zero_point;        /* a value of y's type (else SIMDNORM_INVALID_OPTION) */
+  simdnorm_vector row_scale; /* f32 [rows], optional output */
+} simdnorm_quantization;
+
+static inline simdnorm_quantization simdnorm_quantization_defaults(void) {
+  simdnorm_quantization options = SIMDNORM_ZEROS;
+  options.struct_size = sizeof options;
+  options.scale = 1.0f;
+  return options;
+}
+
 typedef struct simdnorm_layer_norm_options {
-  size_t struct_size;                /* sizeof(simdnorm_layer_norm_options) */
-  double epsilon;                    /* >= 0; default 1e-5 */
-  simdnorm_const_vector gamma;       /* [cols], optional: scale */
-  simdnorm_const_vector beta;        /* [cols], optional: shift */
-  simdnorm_vector mean;              /* [rows], optional output: mean of each row */
-  simdnorm_vector rstd;              /* [rows], optional output: 1 / sqrt(variance + epsilon) */
-  simdnorm_padding padding;          /* default: none */
-  const simdnorm_executor* executor; /* default: the calling thread */
-  simdnorm_activation activation;    /* default: none; y = activation(norm) */
+  size_t struct_size;                        /* sizeof(simdnorm_layer_norm_options) */
+  double epsilon;                            /* >= 0; default 1e-5 */
+  simdnorm_const_vector gamma;               /* [cols], optional: scale */
+  simdnorm_const_vector beta;                /* [cols], optional: shift */
+  simdnorm_vector mean;                      /* [rows], optional output: mean of each row */
+  simdnorm_vector rstd;                      /* [rows], optional output: 1 / sqrt(variance + epsilon) */
+  simdnorm_padding padding;                  /* default: none */
+  const simdnorm_executor* executor;         /* default: the calling thread */
+  simdnorm_activation activation;            /* default: none; y = activation(norm) */
+  int32_t reserved;                          /* 0 */
+  const simdnorm_quantization* quantization; /* of y with one byte an element, and of no other */
 } simdnorm_layer_norm_options;
 
 static inline simdnorm_layer_norm_options simdnorm_layer_norm_defaults(void) {
@@ -46,9 +68,8 @@ static inline simdnorm_layer_norm_options simdnorm_layer_norm_defaults(void) {
 SIMDNORM_API simdnorm_status simdnorm_layer_norm(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
                                                  const simdnorm_layer_norm_options* options);
 
-/* When an element of a half type is rounded: once, with its weight, or to the type of x before the weight
- * multiplies it, as Llama does. For f32, whose elements are not rounded in between, both are the same; half types
- * have the former alone (else SIMDNORM_UNSUPPORTED_TYPE). */
+/* When an output is rounded: once, with its weight, or first to the type of x, before the weight multiplies it, as
+ * Llama does (and then to the type of y). For x of f32 both are the same. */
 typedef int32_t simdnorm_rounding;
 enum { SIMDNORM_ROUND_ONCE = 0, SIMDNORM_ROUND_BEFORE_WEIGHT = 1 };
 
@@ -63,6 +84,7 @@ typedef struct simdnorm_rms_norm_options {
   simdnorm_rounding rounding;     /* default: once */
   int32_t add_unit_offset;        /* not 0: x_hat * (1 + weight), as Gemma; x_hat + x_hat * weight, rounded once */
   int32_t reserved;               /* 0 */
+  const simdnorm_quantization* quantization; /* of y with one byte an element, and of no other */
 } simdnorm_rms_norm_options;
 
 static inline simdnorm_rms_norm_options simdnorm_rms_norm_defaults(void) {
@@ -101,12 +123,12 @@ SIMDNORM_API simdnorm_status simdnorm_l2_norm(const simdnorm_const_matrix* x, co
 
 /* ---- with a residual: Add & Norm ----------------------------------------------------------------
  *
- * h = (x + bias) + residual, in f32; y = norm(h). With sum = residual (or x), y and the new residual stream come of
- * one pass (pre-norm); with sum = NULL h is not kept (post-norm: y is the next input). x, residual, sum and y
- * have one shape. bias: [cols], or empty. sum may be x or residual itself, y may be x or residual itself
- * (same data and stride); else outputs share no element with inputs or with each other. Padding is that of
- * the norm, and what it says of y's padded elements holds for those of sum. Vaswani et al.: Attention Is All You
- * Need, 2017, arXiv 1706.03762; Xiong et al., 2020, arXiv 2002.04745 (pre-norm). */
+ * h = (x + bias) + residual, in f32; y = norm(h), of h before it is rounded to the type of the sum. With sum = residual
+ * (or x), y and the new residual stream come of one pass (pre-norm); with sum = NULL h is not kept (post-norm: y is the
+ * next input). x, residual, sum and y have one shape. bias: [cols], or empty. sum may be x or residual itself, y may be
+ * x or residual itself (same data and stride, elements of one size); else outputs share no element with inputs or with
+ * each other. Padding is that of the norm, and what it says of y's padded elements holds for those of sum. Vaswani et
+ * al.: Attention Is All You Need, 2017, arXiv 1706.03762; Xiong et al., 2020, arXiv 2002.04745 (pre-norm). */
 SIMDNORM_API simdnorm_status simdnorm_add_layer_norm(const simdnorm_const_matrix* x,
                                                      const simdnorm_const_matrix* residual, simdnorm_const_vector bias,
                                                      const simdnorm_matrix* sum, const simdnorm_matrix* y,

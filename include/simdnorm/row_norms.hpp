@@ -30,7 +30,9 @@ inline simdnorm_layer_norm_options c_options(const layer_norm_options& options) 
           .rstd = c_vector(options.rstd_out),
           .padding = options.pad.c,
           .executor = options.exec,
-          .activation = static_cast<simdnorm_activation>(options.activation)};
+          .activation = static_cast<simdnorm_activation>(options.activation),
+          .reserved = 0,
+          .quantization = nullptr};
 }
 
 }  // namespace detail
@@ -71,7 +73,8 @@ inline simdnorm_rms_norm_options c_options(const rms_norm_options& options) noex
           .activation = static_cast<simdnorm_activation>(options.activation),
           .rounding = static_cast<simdnorm_rounding>(options.round),
           .add_unit_offset = options.add_unit_offset,
-          .reserved = 0};
+          .reserved = 0,
+          .quantization = nullptr};
 }
 
 }  // namespace detail

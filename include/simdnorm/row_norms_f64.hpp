@@ -28,7 +28,9 @@ struct layer_norm_f64_options {
                                                   .rstd = detail::c_vector(options.rstd_out),
                                                   .padding = options.pad.c,
                                                   .executor = options.exec,
-                                                  .activation = SIMDNORM_ACTIVATION_NONE});
+                                                  .activation = SIMDNORM_ACTIVATION_NONE,
+                                                  .reserved = 0,
+                                                  .quantization = nullptr});
 }
 
 /// See simdnorm_rms_norm_options.
@@ -53,7 +55,8 @@ struct rms_norm_f64_options {
                                                 .activation = SIMDNORM_ACTIVATION_NONE,
                                                 .rounding = SIMDNORM_ROUND_ONCE,
                                                 .add_unit_offset = 0,
-                                                .reserved = 0});
+                                                .reserved = 0,
+                                                .quantization = nullptr});
 }
 
 /// See simdnorm_l2_norm_options.

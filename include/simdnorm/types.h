@@ -56,7 +56,7 @@ enum {
   SIMDNORM_INVALID_ACTIVATION =
       18,                       /* an activation that this norm does not have, or a residual that it does not take */
   SIMDNORM_INVALID_WEIGHT = 19, /* a weight is negative, NaN or infinite */
-  SIMDNORM_INVALID_OPTION = 20  /* an option is none of its values (rounding) */
+  SIMDNORM_INVALID_OPTION = 20  /* an option is none of its values (rounding, quantization) */
 };
 
 /* A short English sentence for a status; never null. */
@@ -68,7 +68,14 @@ SIMDNORM_API const char* simdnorm_version(void);
 /* ---- element types and views ----------------------------------------------------------------*/
 
 typedef int32_t simdnorm_type;
-enum { SIMDNORM_F32 = 1, SIMDNORM_F64 = 2, SIMDNORM_F16 = 3, SIMDNORM_BF16 = 4 };
+enum {
+  SIMDNORM_F32 = 1,
+  SIMDNORM_F64 = 2,
+  SIMDNORM_F16 = 3,
+  SIMDNORM_BF16 = 4,
+  SIMDNORM_I8 = 5, /* quantized outputs alone */
+  SIMDNORM_U8 = 6
+};
 
 /* rows x cols elements; element (i, j) is at data + i * row_stride + j. An input may have stride 0
  * (one row for all) or a negative one. rows or cols may be 0: then nothing is read. */

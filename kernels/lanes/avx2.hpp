@@ -93,6 +93,11 @@ struct lanes : four_doubles {
   SIMDNORM_INLINE static f32 load_n_or(const T* p, size_t n, f32 fill) {
     return _mm256_blendv_ps(fill, load_n(p, n), _mm256_castsi256_ps(first(n)));
   }
+  SIMDNORM_INLINE static void store(uint8_t* p, f32 v) { _mm_storeu_si64(p, low_bytes(v)); }
+  SIMDNORM_INLINE static void store_n(uint8_t* p, f32 v, size_t n) {
+    uint64_t bytes = static_cast<uint64_t>(_mm_cvtsi128_si64(low_bytes(v)));
+    for (size_t k = 0; k < n; ++k, bytes >>= 8) p[k] = static_cast<uint8_t>(bytes);
+  }
 
   // Scalar loads and inserts: a gather of eight costs no less on Zen.
   using rows = ptrdiff_t;
@@ -249,6 +254,11 @@ struct lanes : four_doubles {
   }
   SIMDNORM_INLINE static __m128i as_f16(__m256 v) {
     return _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  }
+  SIMDNORM_INLINE static __m128i low_bytes(__m256 v) {
+    const __m256i low = _mm256_and_si256(_mm256_cvtps_epi32(v), _mm256_set1_epi32(0xff));
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1));
+    return _mm_packus_epi16(words, words);
   }
   SIMDNORM_INLINE static mask not_zero(__m128i bytes) {
     return mask(_mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_cvtepu8_epi32(bytes), _mm256_setzero_si256())));

@@ -55,6 +55,13 @@ struct lanes {
     return _mm512_mask_mov_ps(fill, first(n), load_n(p, n));
   }
 
+  SIMDNORM_INLINE static void store(uint8_t* p, f32 v) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)));
+  }
+  SIMDNORM_INLINE static void store_n(uint8_t* p, f32 v, size_t n) {
+    _mm_mask_storeu_epi8(p, first(n), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)));
+  }
+
   using rows = __m512i;
   SIMDNORM_INLINE static rows rows_at(ptrdiff_t stride) {
     return _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),

@@ -60,6 +60,12 @@ struct lanes {
     const uint32x4_t index = {0, 1, 2, 3};
     return vbslq_f32(vcltq_u32(index, vdupq_n_u32(static_cast<uint32_t>(n))), load_n(p, n), fill);
   }
+  SIMDNORM_INLINE static void store(uint8_t* p, f32 v) { store_n(p, v, 4); }
+  SIMDNORM_INLINE static void store_n(uint8_t* p, f32 v, size_t n) {
+    const uint16x4_t words = vmovn_u32(vreinterpretq_u32_s32(vcvtq_s32_f32(v)));
+    const uint32_t bytes = vget_lane_u32(vreinterpret_u32_u8(vmovn_u16(vcombine_u16(words, words))), 0);
+    __builtin_memcpy(p, &bytes, n);
+  }
   template <class T>
   SIMDNORM_INLINE static void stream(T* p, f32 v) {
     store(p, v);

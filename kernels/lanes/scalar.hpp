@@ -11,6 +11,7 @@
 //   here              load_n, load_n_or and store_n of floats, written out where they stand: for the inner loops alone
 //                     the same words take bf16 and f16: elements become floats, exactly (of a NaN the payload is
 //                     kept, f16's made quiet), and are rounded to nearest even; a NaN to be stored is canonical
+//                     to bytes: the low byte of integers in [-128, 255]
 //   streams           whether stream and prefetch do anything
 //   stream(p, v)      a store past the caches; p is aligned to the register. fence: before whoever waits
 //                     for these stores is told that they are done. prefetch: the line of p into L2
@@ -103,6 +104,7 @@ struct lanes {
     }
     p->bits = static_cast<uint16_t>(sign | half);
   }
+  SIMDNORM_INLINE static void store(uint8_t* p, f32 v) { *p = static_cast<uint8_t>(static_cast<int32_t>(v)); }
   template <class T>
   SIMDNORM_INLINE static f32 load_n(const T*, size_t) {
     return 0.0f;

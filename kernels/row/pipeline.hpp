@@ -261,16 +261,20 @@ class real_row_views {
   }
   // What becomes of row i from column n on.
   [[gnu::noinline]] void pad(size_t i, Y* y, size_t n) const {
-    if (a_.padding.fill == SIMDNORM_FILL_ZERO) zero(y + n, a_.cols - n);
+    if (a_.padding.fill == SIMDNORM_FILL_ZERO) zero(y, n);
     if (n > 0) return;
     if (a_.mean) a_.mean[i] = 0.0f;
     if (a_.rstd) a_.rstd[i] = 0.0f;
   }
   void zero(Y* y, size_t n) const {
-    if constexpr (L::streams) {
-      if (a_.stream) return fill_row<L, stores::streamed>(y, n, 0.0f);
+    if constexpr (sizeof(Y) == 1) {  // rows_in_bytes
+      __builtin_memset(y + n * a_.y_bytes, a_.fill_byte, (a_.cols - n) * a_.y_bytes);
+    } else {
+      if constexpr (L::streams) {
+        if (a_.stream) return fill_row<L, stores::streamed>(y + n, a_.cols - n, 0.0f);
+      }
+      fill_row<L, stores::cached>(y + n, a_.cols - n, 0.0f);
     }
-    fill_row<L, stores::cached>(y, n, 0.0f);
   }
   // A run: rows that are a stride apart.
   [[gnu::noinline]] void start_walk() {

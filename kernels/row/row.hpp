@@ -13,6 +13,12 @@
 namespace simdnorm::SIMDNORM_ISA {
 namespace {
 
+// Of an element.
+SIMDNORM_INLINE size_t bytes_of(simdnorm_type type) {
+  if (type == SIMDNORM_F32) return 4;
+  return type == SIMDNORM_BF16 || type == SIMDNORM_F16 ? 2 : 1;
+}
+
 // Element i of a row belongs to virtual lane i mod 32, on every instruction set.
 constexpr size_t virtual_lanes = 32;
 // f32 lanes are flushed into second-level f32 lanes every so many elements, these into doubles every

@@ -11,16 +11,23 @@
 namespace simdnorm {
 namespace {
 
-// A view beside x and y, of their shape; its region.
+quantized_type quantized_type_of(const simdnorm_quantization& q, simdnorm_type y) noexcept {
+  const bool with_sign = y == SIMDNORM_I8;
+  return {q.scale, static_cast<float>(q.zero_point), with_sign ? -128.0f : 0.0f, with_sign ? 127.0f : 255.0f};
+}
+
+// A view beside x, of its shape; its region.
 template <class Matrix>
-simdnorm_status check_beside(const Matrix* m, const simdnorm_const_matrix& x, region& r, bool output) noexcept {
-  if (const simdnorm_status s = check_matrix(m, r, output)) return s;
+simdnorm_status check_beside(const Matrix* m, const simdnorm_const_matrix& x, region& r, bool output,
+                             types among = types::f32_and_halves) noexcept {
+  if (const simdnorm_status s = check_matrix(m, r, output, among)) return s;
   return m->rows != x.rows || m->cols != x.cols ? SIMDNORM_INVALID_SHAPE : SIMDNORM_OK;
 }
 
 // An output may be an input, then row by row, or is apart from it.
 bool may_write(const region& output, const region& input) noexcept {
-  const bool in_place = output.first == input.first && output.stride_bytes == input.stride_bytes;
+  const bool in_place =
+      output.first == input.first && output.stride_bytes == input.stride_bytes && output.row_bytes == input.row_bytes;
   return in_place || !share_bytes(output, input);
 }
 
@@ -30,6 +37,20 @@ simdnorm_status check_options(const fused_row_call& f) noexcept {
   }
   const bool known = f.rounding == SIMDNORM_ROUND_ONCE || f.rounding == SIMDNORM_ROUND_BEFORE_WEIGHT;
   return known ? SIMDNORM_OK : SIMDNORM_INVALID_OPTION;
+}
+
+// The scale of y's type; what becomes of rows' scales is in r.
+simdnorm_status check_quantization(const simdnorm_quantization* q, simdnorm_type y, size_t rows, region& r) noexcept {
+  r = {};
+  const bool bytes = y == SIMDNORM_I8 || y == SIMDNORM_U8;
+  if (q == nullptr) return bytes ? SIMDNORM_INVALID_OPTION : SIMDNORM_OK;
+  if (q->struct_size != sizeof *q) return SIMDNORM_INVALID_STRUCT;
+  const quantized_type t = quantized_type_of(*q, y);
+  if (!bytes || t.zero_point < t.least || t.zero_point > t.most) return SIMDNORM_INVALID_OPTION;
+  if (q->row_scale.data == nullptr && !(q->scale > 0.0f && q->scale <= 3.402823466e+38f)) {
+    return SIMDNORM_INVALID_OPTION;
+  }
+  return check_vector(q->row_scale, rows, r);
 }
 
 elementwise_function function_of(simdnorm_activation a) noexcept {
@@ -48,9 +69,10 @@ elementwise_function function_of(simdnorm_activation a) noexcept {
 }
 
 simdnorm_status check(const row_norm_call& c, const fused_row_call& f) noexcept {
-  // y and sum; mean and rstd. Inputs that outputs must keep off; those that y and sum may be.
-  region written[4] = {}, read[4] = {}, x, residual = {}, gate = {};
-  if (const simdnorm_status s = check_pair(c.x, c.y, x, written[0])) return s;
+  // y and sum; mean, rstd and scales. Inputs that outputs must keep off; those that y and sum may be.
+  region written[5] = {}, read[4] = {}, x, residual = {}, gate = {};
+  if (const simdnorm_status s = check_matrix(c.x, x, false, types::f32_and_halves)) return s;
+  if (const simdnorm_status s = check_beside(c.y, *c.x, written[0], true, types::halves_and_bytes)) return s;
   if (f.residual != nullptr) {
     if (const simdnorm_status s = check_beside(f.residual, *c.x, residual, false)) return s;
   }
@@ -62,19 +84,20 @@ simdnorm_status check(const row_norm_call& c, const fused_row_call& f) noexcept 
   }
   if (const simdnorm_status s = check_options(f)) return s;
   if (const simdnorm_status s = check_epsilon(c.epsilon)) return s;
-  if (const simdnorm_status s = check_vector(c.gamma, c.x->cols, read[0])) return s;
-  if (const simdnorm_status s = check_vector(c.beta, c.x->cols, read[1])) return s;
-  if (const simdnorm_status s = check_vector(f.bias, c.x->cols, read[2])) return s;
+  if (const simdnorm_status s = check_vector(c.gamma, c.x->cols, read[0], types::f32_and_halves)) return s;
+  if (const simdnorm_status s = check_vector(c.beta, c.x->cols, read[1], types::f32_and_halves)) return s;
+  if (const simdnorm_status s = check_vector(f.bias, c.x->cols, read[2], types::f32_and_halves)) return s;
   if (const simdnorm_status s = check_vector(c.mean, c.x->rows, written[2])) return s;
   if (const simdnorm_status s = check_vector(c.rstd, c.x->rows, written[3])) return s;
+  if (const simdnorm_status s = check_quantization(f.quantization, c.y->type, c.x->rows, written[4])) return s;
   if (const simdnorm_status s = check_padding(c.padding, c.x->rows, c.x->cols, axis::row, read[3])) return s;
   if (const simdnorm_status s = check_executor(c.executor)) return s;
   if (const simdnorm_status s = check_apart(written, read)) return s;
-  if (!may_write(written[0], residual) || !may_write(written[0], gate) || !may_write(written[1], x) ||
-      !may_write(written[1], residual)) {
+  if (!may_write(written[0], x) || !may_write(written[0], residual) || !may_write(written[0], gate) ||
+      !may_write(written[1], x) || !may_write(written[1], residual)) {
     return SIMDNORM_OVERLAP;
   }
-  for (const region* vector = written + 2; vector < written + 4; ++vector) {
+  for (const region* vector = written + 2; vector < written + 5; ++vector) {
     if (share_bytes(*vector, x) || share_bytes(*vector, residual) || share_bytes(*vector, gate))
       return SIMDNORM_OVERLAP;
   }
@@ -96,35 +119,53 @@ simdnorm_status launch(const row_norm_call& c, const fused_row_call& f, const ro
   a.cols = c.x->cols;
   a.gamma = c.gamma.data;
   a.beta = c.beta.data;
-  a.gamma_type = a.beta_type = SIMDNORM_F32;
+  a.gamma_type = c.gamma.data ? c.gamma.type : SIMDNORM_F32;
+  a.beta_type = c.beta.data ? c.beta.type : SIMDNORM_F32;
   a.mean = static_cast<float*>(c.mean.data);
   a.rstd = static_cast<float*>(c.rstd.data);
   a.epsilon = c.epsilon;
   a.padding = c.padding;
   a.rows_together = rows_together_of(rows, a.cols);
   a.walk = walk;
-  a.stream = rows * a.cols * sizeof(float) >= simdnorm_stream_border();
+  a.x_type = c.x->type;
+  a.y_type = c.y->type;
+  a.y_bytes = static_cast<uint8_t>(element_size(a.y_type, types::halves_and_bytes));
+  a.stream = rows * a.cols * a.y_bytes >= simdnorm_stream_border();
   if (plain != nullptr) {
     const auto kernel = table->*plain;
     return for_row_blocks(c.executor, rows, a.cols, [&a, kernel](size_t first, size_t last) {
       kernel(a, block{first, last, 0, a.cols});
     });
   }
+  a.residual_type = a.bias_type = a.sum_type = a.gate_type = SIMDNORM_F32;
   if (f.residual != nullptr) {
     a.residual = f.residual->data;
     a.residual_stride = f.residual->row_stride;
+    a.residual_type = f.residual->type;
     a.bias = f.bias.data;
+    if (a.bias != nullptr) a.bias_type = f.bias.type;
   }
   if (f.sum != nullptr) {
     a.sum = f.sum->data;
     a.sum_stride = f.sum->row_stride;
+    a.sum_type = f.sum->type;
   }
   if (f.gate != nullptr) {
     a.gate = f.gate->data;
     a.gate_stride = f.gate->row_stride;
+    a.gate_type = f.gate->type;
   }
   a.function = function_of(f.activation);
   a.unit_offset = f.unit_offset;
+  a.round_first = f.rounding == SIMDNORM_ROUND_BEFORE_WEIGHT && a.x_type != SIMDNORM_F32;
+  if (f.quantization != nullptr) {
+    a.quantized = quantized_type_of(*f.quantization, a.y_type);
+    a.fill_byte = static_cast<uint8_t>(f.quantization->zero_point);
+    a.row_scale = static_cast<float*>(f.quantization->row_scale.data);
+  }
+  const simdnorm_type types_of[] = {a.x_type,   a.y_type,    a.residual_type, a.bias_type,
+                                    a.sum_type, a.gate_type, a.gamma_type,    a.beta_type};
+  for (const simdnorm_type type : types_of) a.mixed = a.mixed || type != SIMDNORM_F32;
   const auto kernel = table->*fused;
   return for_row_blocks(c.executor, rows, a.cols, [&a, kernel](size_t first, size_t last) {
     kernel(a, block{first, last, 0, a.cols});
@@ -141,9 +182,10 @@ struct lattice {
   size_t sizes[4];
   ptrdiff_t strides[4];  // bytes
   size_t row_bytes;
+  size_t element;  // bytes of one
 };
 lattice of_region(const region& r) noexcept {  // of one row
-  return {r.low, r.high, r.first, 0, {}, {}, r.row_bytes};
+  return {r.low, r.high, r.first, 0, {}, {}, r.row_bytes, 1};
 }
 
 // Whether base + some v[0] * steps[0] + ..., v[k] < counts[k], lies in [least, most]. Steps fall, and where they are
@@ -206,10 +248,11 @@ bool share_bytes(const lattice& a, const lattice& b) noexcept {
 
 // Type, sizes and strides of a tensor; fills its lattice, all leading dimensions apart. `Tensor` is either kind.
 template <class Tensor>
-simdnorm_status check_tensor(const Tensor* t, lattice& l, bool output) noexcept {
+simdnorm_status check_tensor(const Tensor* t, lattice& l, bool output, types among) noexcept {
   l = {};
   if (t == nullptr) return SIMDNORM_NULL_POINTER;
-  if (t->type != SIMDNORM_F32) return SIMDNORM_UNSUPPORTED_TYPE;
+  l.element = element_size(t->type, among);
+  if (l.element == 0) return SIMDNORM_UNSUPPORTED_TYPE;
   if (t->rank < 2 || t->rank > SIMDNORM_MOST_DIMENSIONS) return SIMDNORM_INVALID_SHAPE;
   const size_t leading = static_cast<size_t>(t->rank) - 1;
   const size_t cols = t->sizes[leading];
@@ -218,7 +261,7 @@ simdnorm_status check_tensor(const Tensor* t, lattice& l, bool output) noexcept 
   }
   if (t->data == nullptr) return SIMDNORM_NULL_POINTER;
   l.first = reinterpret_cast<uintptr_t>(t->data);
-  if (l.first % sizeof(float) != 0) return SIMDNORM_MISALIGNED;
+  if (l.first % l.element != 0) return SIMDNORM_MISALIGNED;
   if (cols > 1 && t->strides[leading] != 1) return SIMDNORM_INVALID_STRIDE;
 
   constexpr size_t most = largest_size / 16;  // sums of a few such ways do not overflow
@@ -236,17 +279,17 @@ simdnorm_status check_tensor(const Tensor* t, lattice& l, bool output) noexcept 
     (stride < 0 ? before : after) += way;
     if (cols > most || before > most || after > most) return SIMDNORM_INVALID_SHAPE;
     l.sizes[d] = size;
-    l.strides[d] = stride * static_cast<ptrdiff_t>(sizeof(float));
+    l.strides[d] = stride * static_cast<ptrdiff_t>(l.element);
   }
   size_t elements = 0;
   if (__builtin_mul_overflow(rows, cols, &elements) || elements > most || before + after > most) {
     return SIMDNORM_INVALID_SHAPE;
   }
-  if (before * sizeof(float) > l.first || after * sizeof(float) > UINTPTR_MAX - l.first) return SIMDNORM_INVALID_SHAPE;
+  if (before * l.element > l.first || after * l.element > UINTPTR_MAX - l.first) return SIMDNORM_INVALID_SHAPE;
   l.dimensions = leading;
-  l.low = l.first - before * sizeof(float);
-  l.high = l.first + after * sizeof(float);
-  l.row_bytes = cols * sizeof(float);
+  l.low = l.first - before * l.element;
+  l.high = l.first + after * l.element;
+  l.row_bytes = cols * l.element;
 
   if (output) {  // each dimension must step over all of those with smaller steps
     size_t within = l.row_bytes;
@@ -274,26 +317,28 @@ simdnorm_status check_tensor(const Tensor* t, lattice& l, bool output) noexcept 
 struct tensors {
   lattice x, y;
   size_t rows, cols, rows_per_token;
+  simdnorm_type y_type;
 };
 
 simdnorm_status check(const tensors& t, const row_norm_call& c, const fused_row_call& f) noexcept {
   const bool tokens = c.padding.kind != SIMDNORM_PADDING_ROW_LENGTHS &&
                       c.padding.kind != SIMDNORM_PADDING_ELEMENT_MASK &&
                       c.padding.kind != SIMDNORM_PADDING_ELEMENT_MASK_BITS;
-  region written[2], read[3];
+  region written[3], read[3];
   if (const simdnorm_status s = check_epsilon(c.epsilon)) return s;
   if (const simdnorm_status s = check_options(f)) return s;
-  if (const simdnorm_status s = check_vector(c.gamma, t.cols, read[0])) return s;
-  if (const simdnorm_status s = check_vector(c.beta, t.cols, read[1])) return s;
+  if (const simdnorm_status s = check_vector(c.gamma, t.cols, read[0], types::f32_and_halves)) return s;
+  if (const simdnorm_status s = check_vector(c.beta, t.cols, read[1], types::f32_and_halves)) return s;
   if (const simdnorm_status s = check_vector(c.mean, t.rows, written[0])) return s;
   if (const simdnorm_status s = check_vector(c.rstd, t.rows, written[1])) return s;
+  if (const simdnorm_status s = check_quantization(f.quantization, t.y_type, t.rows, written[2])) return s;
   if (const simdnorm_status s =
           check_padding(c.padding, tokens ? t.rows / t.rows_per_token : t.rows, t.cols, axis::row, read[2])) {
     return s;
   }
   if (const simdnorm_status s = check_executor(c.executor)) return s;
   if (const simdnorm_status s = check_apart(written, read)) return s;
-  bool in_place = t.x.first == t.y.first;
+  bool in_place = t.x.first == t.y.first && t.x.element == t.y.element;
   for (size_t d = 0; d < t.x.dimensions; ++d) in_place = in_place && t.x.strides[d] == t.y.strides[d];
   if (!in_place && share_bytes(t.x, t.y)) return SIMDNORM_OVERLAP;
   for (const region& r : read) {
@@ -308,12 +353,11 @@ simdnorm_status check(const tensors& t, const row_norm_call& c, const fused_row_
 // The leading dimensions, those that are one made one.
 row_walk walk_of(const tensors& t) noexcept {
   row_walk w = {};
-  constexpr auto element = static_cast<ptrdiff_t>(sizeof(float));
   for (size_t d = 0; d < t.x.dimensions; ++d) {
     const size_t size = t.x.sizes[d];
     if (size == 1) continue;
-    const ptrdiff_t xs = t.x.strides[d] / element;
-    const ptrdiff_t ys = t.y.strides[d] / element;
+    const ptrdiff_t xs = t.x.strides[d] / static_cast<ptrdiff_t>(t.x.element);
+    const ptrdiff_t ys = t.y.strides[d] / static_cast<ptrdiff_t>(t.y.element);
     const size_t last = w.dimensions - 1;
     const auto steps = static_cast<ptrdiff_t>(size);
     if (w.dimensions > 0 && w.x_strides[last] == xs * steps && w.y_strides[last] == ys * steps) {
@@ -339,10 +383,11 @@ row_walk walk_of(const tensors& t) noexcept {
 
 // What `c` says of x and y is replaced by the tensors.
 simdnorm_status run_tensors(const simdnorm_const_tensor* x, const simdnorm_tensor* y, const row_norm_call& options,
-                            const fused_row_call& f, row_kernel plain, fused_row_kernel fused) noexcept {
+                            const fused_row_call& f, const row_slots& slots, fused_row_kernel fused) noexcept {
   tensors t = {};
-  if (const simdnorm_status s = check_tensor(x, t.x, false)) return s;
-  if (const simdnorm_status s = check_tensor(y, t.y, true)) return s;
+  if (const simdnorm_status s = check_tensor(x, t.x, false, types::f32_and_halves)) return s;
+  if (const simdnorm_status s = check_tensor(y, t.y, true, types::halves_and_bytes)) return s;
+  t.y_type = y->type;
   if (x->rank != y->rank) return SIMDNORM_INVALID_SHAPE;
   const size_t leading = static_cast<size_t>(x->rank) - 1;
   t.cols = x->sizes[leading];
@@ -359,18 +404,18 @@ simdnorm_status run_tensors(const simdnorm_const_tensor* x, const simdnorm_tenso
 
   const row_walk walk = walk_of(t);
   const size_t last = walk.dimensions - 1;
-  const simdnorm_const_matrix mx = {x->data, t.rows, t.cols, walk.x_strides[last], SIMDNORM_F32};
-  const simdnorm_matrix my = {y->data, t.rows, t.cols, walk.y_strides[last], SIMDNORM_F32};
+  const simdnorm_const_matrix mx = {x->data, t.rows, t.cols, walk.x_strides[last], x->type};
+  const simdnorm_matrix my = {y->data, t.rows, t.cols, walk.y_strides[last], y->type};
   const row_norm_call c = {&mx,          &my,          options.epsilon, options.gamma,   options.beta,
                            options.mean, options.rstd, options.padding, options.executor};
   const bool masked =
       c.padding.kind == SIMDNORM_PADDING_ELEMENT_MASK || c.padding.kind == SIMDNORM_PADDING_ELEMENT_MASK_BITS;
-  if (f.any() || masked) return launch(c, f, &walk, nullptr, fused);
+  if (f.any() || masked || !has_plain(slots, x->type, y->type, c)) return launch(c, f, &walk, nullptr, fused);
   // One dimension: a matrix.
   if (walk.dimensions == 1 && (walk.rows_per_token == 1 || c.padding.kind == SIMDNORM_PADDING_NONE)) {
-    return run_plain(c, {plain, nullptr, nullptr}, fused);
+    return run_plain(c, slots, fused);
   }
-  return launch(c, f, &walk, plain, fused);
+  return launch(c, f, &walk, slots.of(x->type), fused);
 }
 
 }  // namespace
@@ -393,9 +438,10 @@ simdnorm_status simdnorm_add_layer_norm(const simdnorm_const_matrix* x, const si
   const simdnorm_layer_norm_options* o = read_layer_norm(options, storage);
   if (o == nullptr) return SIMDNORM_INVALID_STRUCT;
   if (residual == nullptr) return SIMDNORM_NULL_POINTER;
-  return run_fused({x, y, o->epsilon, o->gamma, o->beta, o->mean, o->rstd, o->padding, o->executor},
-                   {.residual = residual, .bias = bias, .sum = sum, .activation = o->activation},
-                   &kernel_table::layer_norm_fused_f32);
+  return run_fused(
+      {x, y, o->epsilon, o->gamma, o->beta, o->mean, o->rstd, o->padding, o->executor},
+      {.residual = residual, .bias = bias, .sum = sum, .activation = o->activation, .quantization = o->quantization},
+      &kernel_table::layer_norm_fused_f32);
 }
 
 simdnorm_status simdnorm_add_rms_norm(const simdnorm_const_matrix* x, const simdnorm_const_matrix* residual,
@@ -411,7 +457,8 @@ simdnorm_status simdnorm_add_rms_norm(const simdnorm_const_matrix* x, const simd
                     .sum = sum,
                     .activation = o->activation,
                     .rounding = o->rounding,
-                    .unit_offset = o->add_unit_offset != 0},
+                    .unit_offset = o->add_unit_offset != 0,
+                    .quantization = o->quantization},
                    &kernel_table::rms_norm_fused_f32);
 }
 
@@ -421,10 +468,13 @@ simdnorm_status simdnorm_gated_rms_norm(const simdnorm_const_matrix* x, const si
   const simdnorm_rms_norm_options* o = read_rms_norm(options, storage);
   if (o == nullptr) return SIMDNORM_INVALID_STRUCT;
   if (z == nullptr) return SIMDNORM_NULL_POINTER;
-  return run_fused(
-      {x, y, o->epsilon, o->weight, no_input, no_output, o->rstd, o->padding, o->executor},
-      {.gate = z, .activation = o->activation, .rounding = o->rounding, .unit_offset = o->add_unit_offset != 0},
-      &kernel_table::rms_norm_fused_f32);
+  return run_fused({x, y, o->epsilon, o->weight, no_input, no_output, o->rstd, o->padding, o->executor},
+                   {.gate = z,
+                    .activation = o->activation,
+                    .rounding = o->rounding,
+                    .unit_offset = o->add_unit_offset != 0,
+                    .quantization = o->quantization},
+                   &kernel_table::rms_norm_fused_f32);
 }
 
 simdnorm_status simdnorm_layer_norm_nd(const simdnorm_const_tensor* x, const simdnorm_tensor* y,
@@ -433,7 +483,8 @@ simdnorm_status simdnorm_layer_norm_nd(const simdnorm_const_tensor* x, const sim
   const simdnorm_layer_norm_options* o = read_layer_norm(options, storage);
   if (o == nullptr) return SIMDNORM_INVALID_STRUCT;
   return run_tensors(x, y, {nullptr, nullptr, o->epsilon, o->gamma, o->beta, o->mean, o->rstd, o->padding, o->executor},
-                     {.activation = o->activation}, &kernel_table::layer_norm_f32, &kernel_table::layer_norm_fused_f32);
+                     {.activation = o->activation, .quantization = o->quantization}, layer_norm_slots,
+                     &kernel_table::layer_norm_fused_f32);
 }
 
 simdnorm_status simdnorm_rms_norm_nd(const simdnorm_const_tensor* x, const simdnorm_tensor* y,
@@ -443,8 +494,11 @@ simdnorm_status simdnorm_rms_norm_nd(const simdnorm_const_tensor* x, const simdn
   if (o == nullptr) return SIMDNORM_INVALID_STRUCT;
   return run_tensors(x, y,
                      {nullptr, nullptr, o->epsilon, o->weight, no_input, no_output, o->rstd, o->padding, o->executor},
-                     {.activation = o->activation, .rounding = o->rounding, .unit_offset = o->add_unit_offset != 0},
-                     &kernel_table::rms_norm_f32, &kernel_table::rms_norm_fused_f32);
+                     {.activation = o->activation,
+                      .rounding = o->rounding,
+                      .unit_offset = o->add_unit_offset != 0,
+                      .quantization = o->quantization},
+                     rms_norm_slots, &kernel_table::rms_norm_fused_f32);
 }
 
 simdnorm_status simdnorm_l2_norm_nd(const simdnorm_const_tensor* x, const simdnorm_tensor* y,
@@ -454,7 +508,7 @@ simdnorm_status simdnorm_l2_norm_nd(const simdnorm_const_tensor* x, const simdno
   if (o == nullptr) return SIMDNORM_INVALID_STRUCT;
   return run_tensors(x, y,
                      {nullptr, nullptr, o->epsilon, no_input, no_input, no_output, o->norm, o->padding, o->executor},
-                     {}, &kernel_table::l2_norm_f32, &kernel_table::l2_norm_fused_f32);
+                     {}, l2_norm_slots, &kernel_table::l2_norm_fused_f32);
 }
 
 }  // extern "C"

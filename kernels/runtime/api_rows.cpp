@@ -98,7 +98,9 @@ inline simdnorm_status run(const row_norm_call& c, const row_slots& slots, fused
   const bool usual = is_usual(c);
   if (!usual) [[unlikely]] {
     if (doubles != nullptr && c.x != nullptr && c.x->type == SIMDNORM_F64) return run_doubles(c, doubles);
-    if (masks_elements(c.padding)) return run_fused(c, {}, fused);
+    if (masks_elements(c.padding) || (c.x != nullptr && c.y != nullptr && !has_plain(slots, c.x->type, c.y->type, c))) {
+      return run_fused(c, {}, fused);
+    }
     if (const simdnorm_status s = check(c, slots.bf16 != nullptr ? types::f32_and_halves : types::f32)) return s;
   }
   const kernel_table* table = active_table();
@@ -130,7 +132,7 @@ inline simdnorm_status run(const row_norm_call& c, const row_slots& slots, fused
     kernel(a, block{0, c.x->rows, 0, a.cols});
     return SIMDNORM_OK;
   }
-  if (half) kernel = table->*(c.x->type == SIMDNORM_BF16 ? slots.bf16 : slots.f16);
+  if (half) kernel = table->*slots.of(c.x->type);
   if (!half && is_parallel(c.executor) && c.padding.kind == SIMDNORM_PADDING_NONE && c.x->rows < c.executor->threads &&
       a.cols >= 2 * elements_per_task && a.cols <= most_chunks * chunk_elements) {
     return split_rows(c, a, kernel);
@@ -153,12 +155,12 @@ simdnorm_status simdnorm_layer_norm(const simdnorm_const_matrix* x, const simdno
   simdnorm_layer_norm_options storage;
   const simdnorm_layer_norm_options* o = read_layer_norm(options, storage);
   if (o == nullptr) return SIMDNORM_INVALID_STRUCT;
-  if (o->activation != SIMDNORM_ACTIVATION_NONE) [[unlikely]] {
+  if (o->activation != SIMDNORM_ACTIVATION_NONE || o->quantization != nullptr) [[unlikely]] {
     return run_fused({x, y, o->epsilon, o->gamma, o->beta, o->mean, o->rstd, o->padding, o->executor},
-                     {.activation = o->activation}, &kernel_table::layer_norm_fused_f32);
+                     {.activation = o->activation, .quantization = o->quantization},
+                     &kernel_table::layer_norm_fused_f32);
   }
-  return run({x, y, o->epsilon, o->gamma, o->beta, o->mean, o->rstd, o->padding, o->executor},
-             {&kernel_table::layer_norm_f32, &kernel_table::layer_norm_bf16, &kernel_table::layer_norm_f16},
+  return run({x, y, o->epsilon, o->gamma, o->beta, o->mean, o->rstd, o->padding, o->executor}, layer_norm_slots,
              &kernel_table::layer_norm_fused_f32, &kernel_table::layer_norm_f64);
 }
 
@@ -167,13 +169,15 @@ simdnorm_status simdnorm_rms_norm(const simdnorm_const_matrix* x, const simdnorm
   simdnorm_rms_norm_options storage;
   const simdnorm_rms_norm_options* o = read_rms_norm(options, storage);
   if (o == nullptr) return SIMDNORM_INVALID_STRUCT;
-  if ((o->activation | o->rounding | o->add_unit_offset) != 0) [[unlikely]] {
+  if ((o->activation | o->rounding | o->add_unit_offset) != 0 || o->quantization != nullptr) [[unlikely]] {
     return run_fused({x, y, o->epsilon, o->weight, no_input, no_output, o->rstd, o->padding, o->executor},
-                     {.activation = o->activation, .rounding = o->rounding, .unit_offset = o->add_unit_offset != 0},
+                     {.activation = o->activation,
+                      .rounding = o->rounding,
+                      .unit_offset = o->add_unit_offset != 0,
+                      .quantization = o->quantization},
                      &kernel_table::rms_norm_fused_f32);
   }
-  return run({x, y, o->epsilon, o->weight, no_input, no_output, o->rstd, o->padding, o->executor},
-             {&kernel_table::rms_norm_f32, &kernel_table::rms_norm_bf16, &kernel_table::rms_norm_f16},
+  return run({x, y, o->epsilon, o->weight, no_input, no_output, o->rstd, o->padding, o->executor}, rms_norm_slots,
              &kernel_table::rms_norm_fused_f32, &kernel_table::rms_norm_f64);
 }
 
@@ -182,9 +186,8 @@ simdnorm_status simdnorm_l2_norm(const simdnorm_const_matrix* x, const simdnorm_
   simdnorm_l2_norm_options storage;
   const simdnorm_l2_norm_options* o = read_options(options, storage, simdnorm_l2_norm_defaults);
   if (o == nullptr) return SIMDNORM_INVALID_STRUCT;
-  return run({x, y, o->epsilon, no_input, no_input, no_output, o->norm, o->padding, o->executor},
-             {&kernel_table::l2_norm_f32, nullptr, nullptr}, &kernel_table::l2_norm_fused_f32,
-             &kernel_table::l2_norm_f64);
+  return run({x, y, o->epsilon, no_input, no_input, no_output, o->norm, o->padding, o->executor}, l2_norm_slots,
+             &kernel_table::l2_norm_fused_f32, &kernel_table::l2_norm_f64);
 }
 
 }  // extern "C"

@@ -51,14 +51,16 @@ inline constexpr size_t first_batch_norm_size = offsetof(simdnorm_batch_norm_opt
 
 inline constexpr size_t largest_size = static_cast<size_t>(PTRDIFF_MAX);
 
-// Which element types a norm has kernels for.
-enum class types { f32, f32_and_halves, f64 };
+// Which element types a norm has kernels for. halves_and_bytes: f32 and these.
+enum class types { f32, f32_and_halves, halves_and_bytes, f64 };
 
 // Bytes of an element; 0: not among the types.
 inline size_t element_size(simdnorm_type type, types among) noexcept {
   if (among == types::f64) return type == SIMDNORM_F64 ? sizeof(double) : 0;
   if (type == SIMDNORM_F32) return sizeof(float);
-  return among == types::f32_and_halves && (type == SIMDNORM_BF16 || type == SIMDNORM_F16) ? 2 : 0;
+  if (among == types::f32) return 0;
+  if (type == SIMDNORM_BF16 || type == SIMDNORM_F16) return 2;
+  return among == types::halves_and_bytes && (type == SIMDNORM_I8 || type == SIMDNORM_U8) ? 1 : 0;
 }
 
 // Shape, type, alignment and stride of one view; fills its region. `Matrix` is either kind.
@@ -112,17 +114,26 @@ inline simdnorm_status check_pair(const simdnorm_const_matrix* x, const simdnorm
   return !in_place && share_bytes(rx, ry) ? SIMDNORM_OVERLAP : SIMDNORM_OK;
 }
 
-// A vector of `size` elements of f32 or `other`; null is fine (an empty region). `Vector` is either kind.
+// A vector of `size` elements of one of these types; null is fine (an empty region). `Vector` is either kind.
+template <class Vector>
+inline simdnorm_status check_vector(const Vector& v, size_t size, region& r, types among) noexcept {
+  r = {};
+  if (v.data == nullptr) return v.size == 0 || size == 0 ? SIMDNORM_OK : SIMDNORM_NULL_POINTER;
+  const size_t bytes = element_size(v.type, among);
+  if (bytes == 0) return SIMDNORM_UNSUPPORTED_TYPE;
+  if (v.size != size) return SIMDNORM_INVALID_SHAPE;
+  r = contiguous(v.data, size * bytes);
+  return r.first % bytes == 0 ? SIMDNORM_OK : SIMDNORM_MISALIGNED;
+}
+
+// The same of f32 or `other`; null is fine (an empty region). `Vector` is either kind.
 template <class Vector>
 inline simdnorm_status check_vector(const Vector& v, size_t size, region& r,
                                     simdnorm_type other = SIMDNORM_F32) noexcept {
   r = {};
   if (v.data == nullptr) return v.size == 0 || size == 0 ? SIMDNORM_OK : SIMDNORM_NULL_POINTER;
-  if (v.type != SIMDNORM_F32 && v.type != other) return SIMDNORM_UNSUPPORTED_TYPE;
-  if (v.size != size) return SIMDNORM_INVALID_SHAPE;
-  const size_t bytes = element_size(v.type, types::f32_and_halves);
-  r = contiguous(v.data, size * bytes);
-  return r.first % bytes == 0 ? SIMDNORM_OK : SIMDNORM_MISALIGNED;
+  return v.type != SIMDNORM_F32 && v.type != other ? SIMDNORM_UNSUPPORTED_TYPE
+                                                   : check_vector(v, size, r, types::f32_and_halves);
 }
 
 // A required array of `size` elements.

@@ -13,7 +13,15 @@ using row_kernel = void (*kernel_table::*)(const row_norm_arguments&, const bloc
 // The slots of a norm; bf16 and f16 are null where it has f32 alone.
 struct row_slots {
   row_kernel f32, bf16, f16;
+  row_kernel of(simdnorm_type type) const noexcept {
+    return type == SIMDNORM_F32 ? f32 : type == SIMDNORM_BF16 ? bf16 : f16;
+  }
 };
+inline constexpr row_slots layer_norm_slots = {&kernel_table::layer_norm_f32, &kernel_table::layer_norm_bf16,
+                                               &kernel_table::layer_norm_f16};
+inline constexpr row_slots rms_norm_slots = {&kernel_table::rms_norm_f32, &kernel_table::rms_norm_bf16,
+                                             &kernel_table::rms_norm_f16};
+inline constexpr row_slots l2_norm_slots = {&kernel_table::l2_norm_f32, nullptr, nullptr};
 using fused_row_kernel = void (*kernel_table::*)(const fused_row_arguments&, const block&) noexcept;
 using double_row_kernel = void (*kernel_table::*)(const double_row_arguments&, const block&) noexcept;
 
@@ -39,12 +47,22 @@ struct fused_row_call {
   simdnorm_activation activation = SIMDNORM_ACTIVATION_NONE;
   simdnorm_rounding rounding = SIMDNORM_ROUND_ONCE;
   bool unit_offset = false;
+  const simdnorm_quantization* quantization = nullptr;
 
   // Whether the plain kernels cannot do it.
   bool any() const noexcept {
-    return residual != nullptr || gate != nullptr || activation != SIMDNORM_ACTIVATION_NONE || unit_offset;
+    return residual != nullptr || gate != nullptr || activation != SIMDNORM_ACTIVATION_NONE ||
+           rounding != SIMDNORM_ROUND_ONCE || unit_offset || quantization != nullptr;
   }
 };
+
+// Whether the plain kernels have these types: one of x and y; gamma and beta of that or f32.
+inline bool has_plain(const row_slots& slots, simdnorm_type x, simdnorm_type y, const row_norm_call& c) noexcept {
+  const auto fits = [x](const simdnorm_const_vector& v) {
+    return v.data == nullptr || v.type == SIMDNORM_F32 || v.type == x;
+  };
+  return x == y && (x == SIMDNORM_F32 || slots.bf16 != nullptr) && fits(c.gamma) && fits(c.beta);
+}
 
 inline constexpr simdnorm_const_vector no_input = {};
 inline constexpr simdnorm_vector no_output = {};
