@@ -326,7 +326,7 @@ void add_norm(contest& c, const setup& s, const shared_work& w) {
     };
   });
   e.library([=] {
-    const simdnorm::addend with{{residual, w->rows, w->cols}, {}, {}};
+    const simdnorm::addend<> with{{residual, w->rows, w->cols}, {}, {}};
     if (Layer) return require(simdnorm::add_layer_norm(w->input(), with, w->output(), layer_norm_call(*w, s)));
     require(simdnorm::add_rms_norm(w->input(), with, w->output(),
                                    {.epsilon = w->epsilon, .weight = params(w->gamma), .exec = s.exec}));
@@ -628,7 +628,110 @@ void norm_of_halves(contest& c, const setup& s, const shared_work& w, simdnorm_t
   });
 }
 
-constexpr const char* half_section = "Two bytes an element, beside f32: errors in ulps of the type";
+// A norm whose x and y are of two types, or that a residual is added to; baselines are those of f32.
+struct mixed_kind {
+  const char* name;
+  const char* dtype;
+  simdnorm_type x, y;
+  bool layer, adds;
+};
+constexpr mixed_kind mixed_kinds[] = {
+    {"layer_norm", "bf16_f32", SIMDNORM_BF16, SIMDNORM_F32, true, false},
+    {"layer_norm", "f32_bf16", SIMDNORM_F32, SIMDNORM_BF16, true, false},
+    {"layer_norm", "f32_i8", SIMDNORM_F32, SIMDNORM_I8, true, false},
+    {"rms_norm", "bf16_i8", SIMDNORM_BF16, SIMDNORM_I8, false, false},
+    {"add_rms_norm", "bf16", SIMDNORM_BF16, SIMDNORM_BF16, false, true},
+};
+
+struct mixed_work {
+  shared_work floats;
+  mixed_kind kind;
+  half_work halves;  // its y holds bytes, too
+  buffer<float> scales;
+
+  mixed_work(const shared_work& w, const mixed_kind& k, bool dry)
+      : floats(w), kind(k), halves(w, SIMDNORM_BF16, dry), scales(dry ? 0 : w->rows) {}
+
+  [[nodiscard]] const void* x() const {
+    return kind.x == SIMDNORM_F32 ? static_cast<const void*>(floats->x.data()) : halves.x.data();
+  }
+  [[nodiscard]] void* y() { return kind.y == SIMDNORM_F32 ? static_cast<void*>(floats->y.data()) : halves.y.data(); }
+  // h, which is 2 x where the residual is x itself.
+  [[nodiscard]] real element(std::size_t k) const {
+    const auto v =
+        static_cast<real>(kind.x == SIMDNORM_F32 ? static_cast<double>(floats->x[k]) : halves.value(halves.x[k]));
+    return kind.adds ? 2 * v : v;
+  }
+  // The distance of output k from v in ulps of its type, or in steps of its row's scale.
+  [[nodiscard]] double distance(std::size_t k, double v) const {
+    if (kind.y == SIMDNORM_I8) {
+      const auto q = static_cast<double>(reinterpret_cast<const std::int8_t*>(halves.y.data())[k]);
+      return std::fabs(q - v / static_cast<double>(scales[k / floats->cols]));
+    }
+    const bool wide = kind.y == SIMDNORM_F32;
+    const double got = wide ? static_cast<double>(floats->y[k]) : halves.value(halves.y[k]);
+    const int exponent = v == 0 ? -126 : std::max(wide ? 0 : -126, std::ilogb(v));
+    return std::fabs(got - v) / std::ldexp(1.0, exponent - (wide ? 23 : 7));
+  }
+};
+
+double mixed_error(const mixed_work& m) {
+  const work& w = *m.floats;
+  const std::size_t step = std::max<std::size_t>(1, w.rows * w.cols / w.limit);
+  double worst = 0;
+  for (std::size_t i = 0; i < w.rows; i += step) {
+    const auto n = static_cast<real>(w.cols);
+    real mean = 0, squares = 0;
+    for (std::size_t j = 0; m.kind.layer && j < w.cols; ++j) mean += m.element(i * w.cols + j) / n;
+    for (std::size_t j = 0; j < w.cols; ++j) {
+      const real d = m.element(i * w.cols + j) - mean;
+      squares += d * d;
+    }
+    const real scale = 1 / std::sqrt(squares / n + static_cast<real>(w.epsilon));
+    for (std::size_t j = 0; j < w.cols; ++j) {
+      const std::size_t k = i * w.cols + j;
+      worst = std::max(worst, m.distance(k, static_cast<double>((m.element(k) - mean) * scale)));
+    }
+  }
+  return worst;
+}
+
+void mixed_norm(contest& c, const setup& s, const shared_work& w, const mixed_kind& kind, bool dry) {
+  auto m = std::make_shared<mixed_work>(w, kind, dry);
+  c.oracles.push_back([m] {
+    for (std::size_t k = 0; k < m->halves.x.size(); ++k) m->halves.x[k] = m->halves.truncated(m->floats->x[k]);
+  });
+  c.poison = [m, before = c.poison] {
+    before();
+    std::memset(m->halves.y.data(), 0xff, m->halves.y.size() * sizeof(std::uint16_t));
+  };
+  kernel_entry e = entry(c, s, kind.name, w->rows, w->cols, w->bytes(), [=] { return mixed_error(*m); });
+  e.common.dtype = kind.dtype;
+  e.library([=] {
+    const auto stride = static_cast<std::ptrdiff_t>(w->cols);
+    const simdnorm_const_matrix x{m->x(), w->rows, w->cols, stride, kind.x};
+    const simdnorm_matrix y{m->y(), w->rows, w->cols, stride, kind.y};
+    simdnorm_quantization by_row = simdnorm_quantization_defaults();
+    by_row.row_scale = {m->scales.data(), w->rows, SIMDNORM_F32};
+    simdnorm_layer_norm_options layer = simdnorm_layer_norm_defaults();
+    layer.epsilon = w->epsilon;
+    layer.gamma = {w->gamma.data(), w->cols, SIMDNORM_F32};
+    layer.beta = {w->beta.data(), w->cols, SIMDNORM_F32};
+    layer.executor = s.exec;
+    simdnorm_rms_norm_options rms = simdnorm_rms_norm_defaults();
+    rms.epsilon = w->epsilon;
+    rms.weight = layer.gamma;
+    rms.executor = s.exec;
+    if (kind.y == SIMDNORM_I8) layer.quantization = rms.quantization = &by_row;
+    const simdnorm_status status = kind.adds    ? simdnorm_add_rms_norm(&x, &x, {}, nullptr, &y, &rms)
+                                   : kind.layer ? simdnorm_layer_norm(&x, &y, &layer)
+                                                : simdnorm_rms_norm(&x, &y, &rms);
+    require(static_cast<simdnorm::status>(status));
+  });
+}
+
+constexpr const char* half_section =
+    "Two bytes an element, or one, beside f32: errors in ulps of the type, of int8 in steps";
 
 // A norm of f32, bf16 and f16 over one shape.
 contest half_contest(const setup& s, const shape& sh, bool layer, bool dry) {
@@ -638,6 +741,9 @@ contest half_contest(const setup& s, const shape& sh, bool layer, bool dry) {
   (layer ? layer_norm : rms_norm)(c, s, w);
   std::erase_if(c.contestants, [](const contestant& each) { return each.kernel != "copy" && !each.forced; });
   for (const simdnorm_type type : {SIMDNORM_BF16, SIMDNORM_F16}) norm_of_halves(c, s, w, type, layer, dry);
+  for (const mixed_kind& kind : mixed_kinds) {
+    if (sh.cols == 768 && kind.layer == layer) mixed_norm(c, s, w, kind, dry);
+  }
   return c;
 }
 

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <ranges>
 #include <span>
 #include <string_view>
 #include <type_traits>
@@ -56,13 +57,44 @@ enum class activation_function : simdnorm_activation {
   silu = SIMDNORM_ACTIVATION_SILU,
 };
 
+/// Elements of two bytes, as memory has them; what converts them is the caller's own or the library's.
+struct bf16 {
+  std::uint16_t bits;  ///< the upper half of a float
+};
+struct f16 {
+  std::uint16_t bits;  ///< IEEE 754 binary16
+};
+
+namespace detail {
+
+template <class T>
+inline constexpr simdnorm_type type_number = 0;
+template <>
+inline constexpr simdnorm_type type_number<float> = SIMDNORM_F32;
+template <>
+inline constexpr simdnorm_type type_number<double> = SIMDNORM_F64;
+template <>
+inline constexpr simdnorm_type type_number<f16> = SIMDNORM_F16;
+template <>
+inline constexpr simdnorm_type type_number<bf16> = SIMDNORM_BF16;
+template <>
+inline constexpr simdnorm_type type_number<std::int8_t> = SIMDNORM_I8;
+template <>
+inline constexpr simdnorm_type type_number<std::uint8_t> = SIMDNORM_U8;
+
+}  // namespace detail
+
+template <class T>
+inline constexpr simdnorm_type type_of = detail::type_number<std::remove_const_t<T>>;
+
 /// The element types that have kernels; each function says which it takes.
 template <class T>
-concept element = std::same_as < std::remove_const_t<T>,
-float > || std::same_as<std::remove_const_t<T>, double>;
-
-template <element T>
-inline constexpr simdnorm_type type_of = std::same_as<std::remove_const_t<T>, double> ? SIMDNORM_F64 : SIMDNORM_F32;
+concept element = type_of<T>
+!= 0;
+/// float, bf16 or f16.
+template <class T>
+concept float_or_half = type_of<T>
+== SIMDNORM_F32 || type_of<T> == SIMDNORM_BF16 || type_of<T> == SIMDNORM_F16;
 
 /// rows x cols elements; element (i, j) is at data + i * row_stride + j.
 template <element T>
@@ -151,39 +183,21 @@ Tensor c_tensor(const View& v) noexcept {
     c.strides[i] = v.strides[i];
   }
   c.rank = v.rank;
-  c.type = type_of<float>;
+  c.type = type_of<std::remove_pointer_t<decltype(v.data)>>;
   return c;
 }
-inline simdnorm_const_tensor c_view(const tensor_view<const float>& v) noexcept {
-  return c_tensor<simdnorm_const_tensor>(v);
+template <class T>
+auto c_view(const tensor_view<T>& v) noexcept {
+  return c_tensor<std::conditional_t<std::is_const_v<T>, simdnorm_const_tensor, simdnorm_tensor>>(v);
 }
-inline simdnorm_tensor c_view(const tensor_view<float>& v) noexcept {
-  return c_tensor<simdnorm_tensor>(v);
+template <class T>
+std::conditional_t<std::is_const_v<T>, simdnorm_const_matrix, simdnorm_matrix> c_view(
+    const matrix_view<T>& m) noexcept {
+  return {m.data, m.rows, m.cols, m.row_stride, type_of<T>};
 }
-inline simdnorm_const_matrix c_view(const matrix_view<const float>& m) noexcept {
-  return {m.data, m.rows, m.cols, m.row_stride, type_of<float>};
-}
-inline simdnorm_matrix c_view(const matrix_view<float>& m) noexcept {
-  return {m.data, m.rows, m.cols, m.row_stride, type_of<float>};
-}
-inline simdnorm_const_vector c_vector(std::span<const float> v) noexcept {
-  return {v.data(), v.size(), type_of<float>};
-}
-inline simdnorm_vector c_vector(std::span<float> v) noexcept {
-  return {v.data(), v.size(), type_of<float>};
-}
-
-inline simdnorm_const_matrix c_view(const matrix_view<const double>& m) noexcept {
-  return {m.data, m.rows, m.cols, m.row_stride, type_of<double>};
-}
-inline simdnorm_matrix c_view(const matrix_view<double>& m) noexcept {
-  return {m.data, m.rows, m.cols, m.row_stride, type_of<double>};
-}
-inline simdnorm_const_vector c_vector(std::span<const double> v) noexcept {
-  return {v.data(), v.size(), type_of<double>};
-}
-inline simdnorm_vector c_vector(std::span<double> v) noexcept {
-  return {v.data(), v.size(), type_of<double>};
+template <class T>
+std::conditional_t<std::is_const_v<T>, simdnorm_const_vector, simdnorm_vector> c_vector(std::span<T> v) noexcept {
+  return {v.data(), v.size(), type_of<T>};
 }
 
 // A function of simdnorm.h over two views.
@@ -195,6 +209,23 @@ status call(Function function, const X& x, const Y& y, const Options& c) noexcep
 }
 
 }  // namespace detail
+
+/// A vector of parameters: gamma, beta, a weight or a bias, of float, bf16 or f16; empty: none. Made of anything
+/// contiguous; nothing is copied.
+class parameter_view {
+ public:
+  constexpr parameter_view() noexcept = default;
+  template <float_or_half T>
+  constexpr parameter_view(const T* first, std::size_t size) noexcept : c_{first, size, type_of<T>} {}
+  template <std::ranges::contiguous_range Range>
+  requires float_or_half<std::ranges::range_value_t<Range>> && std::ranges::sized_range<Range>
+  constexpr parameter_view(const Range& range) noexcept
+      : parameter_view(std::ranges::data(range), std::ranges::size(range)) {}
+  [[nodiscard]] constexpr const simdnorm_const_vector& c() const noexcept { return c_; }
+
+ private:
+  simdnorm_const_vector c_{nullptr, 0, SIMDNORM_F32};
+};
 
 /// What happens to outputs at padded places.
 enum class fill : simdnorm_padding_fill { zero = SIMDNORM_FILL_ZERO, keep = SIMDNORM_FILL_KEEP };
