@@ -91,15 +91,12 @@ simdnorm_status fold_columns(const kernel_table& table, const column_source& sou
     empty_fold(f, to - from);
     const block b{row, end, first + from, first + to};
     if (f.mean) {
-      const column_moments_arguments a{source.x, source.x_stride, source.padding, count, nullptr, true, &f, source.far};
-      if (source.masked) {
-        table.column_moments_masked_f32({a, source.gaps, source.weights}, b);
-      } else {
-        table.column_moments_f32(a, b);
-      }
+      run_moments(table, source,
+                  {source.x, source.x_stride, source.padding, count, nullptr, true, &f, source.far, source.type}, b);
     } else {
-      const column_extremes_arguments a{source.x, source.x_stride, source.padding, f.min, f.max, source.gaps};
-      table.column_extremes_f32(a, b);
+      run(table,
+          column_extremes_arguments{source.x, source.x_stride, source.padding, f.min, f.max, source.gaps, source.type},
+          b);
       f.count = count;
     }
   };
