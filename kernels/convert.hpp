@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// convert: rows of an element type to another, one of them f32. What the lanes' loads and stores do, alone; NaN
-// becomes the canonical one. Tiles of columns and channels pass through it (runtime/tiles.hpp).
+// convert: rows of an element type to another, one of them f32. What the lanes' loads and stores do, alone; a NaN that
+// is narrowed is canonical. Tiles of columns and channels pass through it (runtime/tiles.hpp).
 #pragma once
 
 #include "element.hpp"
@@ -13,15 +13,22 @@ namespace {
 
 template <class L, class From, class To>
 [[gnu::noinline]] void convert_elements(const From* from, To* to, size_t n) {
+  if (n < L::width) return L::store_n(to, L::load_n(from, n), n);
   size_t i = 0;
-  for (; i + L::width <= n; i += L::width) L::store(to + i, L::canonical(L::load(from + i)));
-  if (i < n) L::store_n(to + i, L::canonical(L::load_n(from + i, n - i)), n - i);
+  for (; i + 2 * L::width <= n; i += 2 * L::width) {
+    const typename L::f32 even = L::load(from + i), odd = L::load(from + i + L::width);
+    L::store(to + i, even);
+    L::store(to + i + L::width, odd);
+  }
+  if (i + L::width <= n) L::store(to + i, L::load(from + i));
+  // The last register overlaps the one before: a part of one costs as much as six whole.
+  if (n % L::width != 0) L::store(to + n - L::width, L::load(from + n - L::width));
 }
 
 // The same past the caches, of whole lines.
 template <class L, class From, class To>
 [[gnu::noinline]] void stream_elements(const From* from, To* to, size_t n) {
-  for (size_t i = 0; i < n; i += L::width) L::stream(to + i, L::canonical(L::load(from + i)));
+  for (size_t i = 0; i < n; i += L::width) L::stream(to + i, L::load(from + i));
 }
 
 template <class L, class From, class To>

@@ -221,8 +221,8 @@ struct column_normalizer_arguments {
   column_parameters* parameters;
 };
 
-// to[i] = from[i] for n elements, and as many of each of `rows` rows; one of the types is f32, or both. Takes no notice
-// of the block.
+// to[i] = from[i] for n elements, and as many of each of `rows` rows; one of the types is f32, or both; from and to are
+// apart. A NaN that is narrowed is canonical; one that is widened keeps its payload. Takes no notice of the block.
 struct convert_arguments {
   const void* from;
   void* to;

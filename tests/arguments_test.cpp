@@ -10,6 +10,7 @@
 #include <limits>
 #include <memory>
 #include <set>
+#include <vector>
 
 #include "support/executors.hpp"
 #include "support/isa_fixture.hpp"

@@ -146,8 +146,9 @@ SIMDNORM_INLINE sums64 sum_flushes(const plane_set& set, const flush_places& pla
   repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
     repeat<parts>([&](auto p) SIMDNORM_LAMBDA { sum[g].part[p] = squares[g].part[p] = L::broadcast64(0.0); });
   });
+  widened_planes halves;
   const auto add = [&](size_t p, size_t from, size_t end) SIMDNORM_LAMBDA {
-    for_plane_lanes<L, Masked>(set, p, from, end, k, [&](auto g, f32 v) SIMDNORM_LAMBDA {
+    for_plane_lanes<L, Masked>(set, halves, p, from, end, k, [&](auto g, f32 v) SIMDNORM_LAMBDA {
       const f32 d = v - k;
       s1.v[g] = s1.v[g] + d;
       s2.v[g] = L::fma(d, d, s2.v[g]);
@@ -203,8 +204,9 @@ template <class L, bool Masked>
   repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
     repeat<parts>([&](auto p) SIMDNORM_LAMBDA { sum[g].part[p] = squares[g].part[p] = L::broadcast64(0.0); });
   });
+  widened_planes halves;
   for (size_t p = 0; p < set.planes; ++p) {
-    for_plane_lanes<L, Masked>(set, p, 0, set.size, L::broadcast(shift),
+    for_plane_lanes<L, Masked>(set, halves, p, 0, set.size, L::broadcast(shift),
                                [&](auto g, typename L::f32 v) SIMDNORM_LAMBDA {
                                  const wide w = L::widen(v);
                                  repeat<parts>([&](auto i) SIMDNORM_LAMBDA {
@@ -261,10 +263,12 @@ inline float first_real(const plane_set& set) {
 template <class L, bool Masked>
 SIMDNORM_INLINE bool all_are(const plane_set& set, float value) {
   const typename L::f32 v = L::broadcast(value);
+  widened_planes halves;
   for (size_t p = 0; p < set.planes; ++p) {
     for (size_t from = 0; from < set.size; from += flush_elements) {
       bool same = true;
-      for_plane_lanes<L, Masked>(set, p, from, set.size - from < flush_elements ? set.size : from + flush_elements, v,
+      for_plane_lanes<L, Masked>(set, halves, p, from,
+                                 set.size - from < flush_elements ? set.size : from + flush_elements, v,
                                  [&](auto, typename L::f32 e) SIMDNORM_LAMBDA { same &= L::all_equal(e, v); });
       if (!same) return false;
     }

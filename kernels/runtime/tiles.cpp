@@ -211,6 +211,7 @@ void for_output_tiles(const kernel_table& table, const typed_matrix& m, const bl
   const bool marked = masks_elements(m.padding);
   const bool keep = m.padding.fill == SIMDNORM_FILL_KEEP;
   const bool stream = m.stream && m.x.data != m.y.data;
+  const ptrdiff_t fetch = m.stream ? static_cast<ptrdiff_t>(most) * m.x.stride : 0;
   const auto from = [&](const typed_rows& of, size_t row) -> typed_rows {
     const auto at = static_cast<ptrdiff_t>(row) * of.stride + static_cast<ptrdiff_t>(b.col_first);
     return {advanced(of.data, of.type, at), of.type, of.stride};
@@ -232,7 +233,7 @@ void for_output_tiles(const kernel_table& table, const typed_matrix& m, const bl
         const row_run some = walk.take(most - n);
         if (some.first == some.last) break;
         const size_t rows = some.last - some.first;
-        widen(table, from(m.x, some.first), rows, cols, tile + n * cols, 0);
+        widen(table, from(m.x, some.first), rows, cols, tile + n * cols, some.first + most < end ? fetch : 0);
         if (more) widen(table, from(m.residual, some.first), rows, cols, residual + n * cols, 0);
         runs[count++] = some;
         n += rows;
