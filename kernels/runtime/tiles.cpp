@@ -13,10 +13,11 @@ size_t least_of(size_t a, size_t b) {
   return a < b ? a : b;
 }
 
-// Statistics: a block of rows by so many columns, 16 KiB; a multiple of 8, so that an element mask of bits can be cut.
+// Statistics: a block of rows by so many columns, 16 KiB; half of it is a multiple of 8, so that an element mask of
+// bits can be cut.
 constexpr size_t tile_columns = 64;
 // Outputs: a tile in L1 beside the halves that it comes from; with a residual, that is the second half.
-constexpr size_t tile_elements = 4096;
+constexpr size_t tile_elements = 2048;
 
 // Elements that lie in rows.
 struct typed_rows {
@@ -92,29 +93,30 @@ bool is_marked(const simdnorm_padding& padding, size_t mask_cols, size_t row, si
   return padding.kind == SIMDNORM_PADDING_ELEMENT_MASK ? marks[col] != 0 : bit_at(marks, col);
 }
 
-// Blocks of real rows of x, columns [col, col + cols): widened, work(tile, rows, first row).
-template <class Work>
-void for_widened_blocks(const kernel_table& table, const typed_rows& x, const simdnorm_padding& padding, bool far,
-                        size_t valid_rows, const block& b, size_t col, size_t cols, float* tile, size_t* row_of,
-                        Work work) {
-  row_walker walk(padding, b.row_first, b.row_last);
-  for (size_t left = valid_rows; left > 0;) {
-    const size_t wanted = least_of(left, rows_per_block);
-    const ptrdiff_t fetch = far && left > wanted ? static_cast<ptrdiff_t>(wanted) * x.stride : 0;
-    size_t n = 0;
-    while (n < wanted) {
-      const row_run some = walk.take(wanted - n);
-      if (some.first == some.last) break;
-      const auto at = static_cast<ptrdiff_t>(some.first) * x.stride + static_cast<ptrdiff_t>(col);
-      widen(table, {advanced(x.data, x.type, at), x.type, x.stride}, some.last - some.first, cols, tile + n * cols,
-            fetch);
-      for (size_t row = some.first; row < some.last; ++row) row_of[n++] = row;
+// A block of real rows.
+struct row_block {
+  size_t rows = 0, count = 0;
+  row_run runs[rows_per_block];
+
+  // The next rows of the walk, at most `wanted`.
+  row_block(row_walker& walk, size_t wanted) {
+    while (rows < wanted) {
+      const row_run some = walk.take(wanted - rows);
+      if (some.first == some.last) return;
+      runs[count++] = some;
+      rows += some.last - some.first;
     }
-    if (n == 0) return;
-    work(n);
-    left -= n;
   }
-}
+  void widen_columns(const kernel_table& table, const typed_rows& x, size_t col, size_t cols, float* tile,
+                     ptrdiff_t fetch) const {
+    for (size_t i = 0; i < count; ++i) {
+      const size_t n = runs[i].last - runs[i].first;
+      const auto at = static_cast<ptrdiff_t>(runs[i].first) * x.stride + static_cast<ptrdiff_t>(col);
+      widen(table, {advanced(x.data, x.type, at), x.type, x.stride}, n, cols, tile, fetch);
+      tile += n * cols;
+    }
+  }
+};
 
 }  // namespace
 
@@ -122,71 +124,111 @@ void widen_row(const kernel_table& table, const void* from, simdnorm_type type, 
   widen(table, {from, type, 0}, 1, n, to, 0);
 }
 
-void moments_of_tiles(const kernel_table& table, const column_moments_masked_arguments& m, bool masked,
-                      const block& b) noexcept {
+namespace {
+
+// Rows are gone through once, all columns of the block of rows before the next: with 64 columns after the other a
+// matrix of 65536x256 took longer than f32. Masked, a kernel's stack is 7 KiB more, and tile and state are half as
+// wide.
+template <bool Masked>
+[[gnu::noinline]] void moments_of_some_columns(const kernel_table& table, const column_moments_masked_arguments& m,
+                                               const block& b, size_t col_first, size_t col_last, bool last) {
   const column_moments_arguments& a = m.rows;
-  alignas(64) float tile[rows_per_block * tile_columns];
-  size_t row_of[rows_per_block];
+  constexpr size_t width = Masked ? tile_columns / 2 : tile_columns;
+  alignas(64) float tile[rows_per_block * width];
   float weights[rows_per_block];
-  // The open span of some columns; what was given stays where the span is closed.
-  float shift[tile_columns];
-  double sum[tile_columns], squares[tile_columns], values[tile_columns], weight[tile_columns];
-  uint64_t open_count = 0, total_count = 0;
-  for (size_t col = b.col_first; col < b.col_last; col += tile_columns) {
-    const size_t cols = least_of(tile_columns, b.col_last - col);
-    const auto part = [i = col - b.col_first](auto* all) { return all ? all + i : nullptr; };
-    column_fold total{a.total->count,     part(a.total->mean),   part(a.total->m2),    part(a.total->min),
-                      part(a.total->max), part(a.total->values), part(a.total->weight)};
-    column_span open{a.open ? a.open->count : 0, shift, sum, squares, values, weight};
-    const auto carry = [&](auto copy) {
-      copy(a.open->shift, shift);
-      copy(a.open->sum, sum);
-      copy(a.open->squares, squares);
-      if (!masked) return;
+  // The open span of the columns; what was given stays where the span is closed.
+  constexpr size_t most = Masked ? columns_per_strip / 2 : size_t{columns_per_strip};
+  float shift[most];
+  double sum[most], squares[most], values[Masked ? most : 1], weight[Masked ? most : 1];
+  uint64_t open_count = a.open ? a.open->count : 0, total_count = a.total->count;
+  const size_t offset = col_first - b.col_first, all = col_last - col_first;
+  const auto carry = [&](auto copy) {
+    copy(a.open->shift, shift);
+    copy(a.open->sum, sum);
+    copy(a.open->squares, squares);
+    if constexpr (Masked) {
       copy(a.open->values, values);
       copy(a.open->weight, weight);
-    };
-    if (open.count > 0) carry([&](auto* given, auto* here) { memcpy(here, part(given), cols * sizeof *here); });
-    const auto add = [&](const simdnorm_padding& padding, size_t rows, bool close) {
-      const column_moments_arguments of_tile{tile, static_cast<ptrdiff_t>(cols), padding, rows, &open, close, &total,
-                                             false};
-      const block all{0, rows, 0, cols};
-      if (masked) {
-        table.column_moments_masked_f32({of_tile, m.gaps, m.weights ? weights : nullptr}, all);
-      } else {
-        table.column_moments_f32(of_tile, all);
-      }
-    };
-    for_widened_blocks(table, {a.x, a.x_type, a.x_stride}, a.padding, a.far, a.valid_rows, b, col, cols, tile, row_of,
-                       [&](size_t n) {
-                         for (size_t r = 0; m.weights && r < n; ++r) weights[r] = m.weights[row_of[r]];
-                         add(in_tile(a.padding, m.gaps.cols, row_of[0], col), n, false);
-                       });
-    if (a.close) {
-      add({}, 0, true);
+    }
+  };
+  if (open_count > 0) carry([&](auto* given, auto* here) { memcpy(here, given + offset, all * sizeof *here); });
+  // The tile's `rows` rows into columns [col, col + cols), `close` the span of these.
+  const auto add = [&](const simdnorm_padding& padding, size_t rows, size_t col, size_t cols, bool close,
+                       column_span& open, column_fold& total) {
+    const size_t at = col - col_first;
+    const auto part = [&](auto* of_block) { return of_block ? of_block + offset + at : nullptr; };
+    open = {
+        open_count, shift + at, sum + at, squares + at, Masked ? values + at : nullptr, Masked ? weight + at : nullptr};
+    total = {total_count,        part(a.total->mean),   part(a.total->m2),    part(a.total->min),
+             part(a.total->max), part(a.total->values), part(a.total->weight)};
+    const column_moments_arguments of_tile{tile, static_cast<ptrdiff_t>(cols), padding, rows, &open, close, &total,
+                                           false};
+    const block columns{0, rows, 0, cols};
+    if constexpr (Masked) {
+      table.column_moments_masked_f32({of_tile, m.gaps, m.weights ? weights : nullptr}, columns);
     } else {
-      carry([&](auto* given, auto* here) { memcpy(part(given), here, cols * sizeof *here); });
+      table.column_moments_f32(of_tile, columns);
+    }
+  };
+  column_span open;
+  column_fold total;
+  row_walker walk(a.padding, b.row_first, b.row_last);
+  for (size_t left = a.valid_rows; left > 0;) {
+    const row_block rows(walk, least_of(left, rows_per_block));
+    if (rows.rows == 0) break;
+    left -= rows.rows;
+    const ptrdiff_t fetch = a.far && left > 0 ? static_cast<ptrdiff_t>(rows.rows) * a.x_stride : 0;
+    for (size_t i = 0, r = 0; m.weights && i < rows.count; ++i) {
+      for (size_t row = rows.runs[i].first; row < rows.runs[i].last; ++row) weights[r++] = m.weights[row];
+    }
+    for (size_t col = col_first; col < col_last; col += width) {
+      const size_t cols = least_of(width, col_last - col);
+      rows.widen_columns(table, {a.x, a.x_type, a.x_stride}, col, cols, tile, fetch);
+      add(in_tile(a.padding, m.gaps.cols, rows.runs[0].first, col), rows.rows, col, cols, false, open, total);
     }
     open_count = open.count;
     total_count = total.count;
   }
+  if (a.close) {
+    for (size_t col = col_first; col < col_last; col += width) {
+      add({}, 0, col, least_of(width, col_last - col), true, open, total);
+    }
+    total_count = total.count;
+  } else {
+    carry([&](auto* given, auto* here) { memcpy(given + offset, here, all * sizeof *here); });
+  }
+  if (!last) return;  // the next columns begin with the same counts
   if (!a.close) a.open->count = open_count;
   a.total->count = total_count;
 }
 
+}  // namespace
+
+void moments_of_tiles(const kernel_table& table, const column_moments_masked_arguments& m, bool masked,
+                      const block& b) noexcept {
+  if (!masked) return moments_of_some_columns<false>(table, m, b, b.col_first, b.col_last, true);
+  constexpr size_t some = columns_per_strip / 2;
+  for (size_t col = b.col_first; col < b.col_last; col += some) {
+    const size_t end = least_of(col + some, b.col_last);
+    moments_of_some_columns<true>(table, m, b, col, end, end == b.col_last);
+  }
+}
+
 void extremes_of_tiles(const kernel_table& table, const column_extremes_arguments& a, const block& b) noexcept {
   alignas(64) float tile[rows_per_block * tile_columns];
-  size_t row_of[rows_per_block];
-  for (size_t col = b.col_first; col < b.col_last; col += tile_columns) {
-    const size_t cols = least_of(tile_columns, b.col_last - col);
-    const size_t i = col - b.col_first;
-    for_widened_blocks(table, {a.x, a.x_type, a.x_stride}, a.padding, false, b.row_last - b.row_first, b, col, cols,
-                       tile, row_of, [&](size_t n) {
-                         table.column_extremes_f32(
-                             {tile, static_cast<ptrdiff_t>(cols), in_tile(a.padding, a.gaps.cols, row_of[0], col),
-                              a.min + i, a.max + i, a.gaps},
-                             block{0, n, 0, cols});
-                       });
+  row_walker walk(a.padding, b.row_first, b.row_last);
+  for (;;) {
+    const row_block rows(walk, rows_per_block);
+    if (rows.rows == 0) return;
+    for (size_t col = b.col_first; col < b.col_last; col += tile_columns) {
+      const size_t cols = least_of(tile_columns, b.col_last - col);
+      const size_t i = col - b.col_first;
+      rows.widen_columns(table, {a.x, a.x_type, a.x_stride}, col, cols, tile, 0);
+      table.column_extremes_f32(
+          {tile, static_cast<ptrdiff_t>(cols), in_tile(a.padding, a.gaps.cols, rows.runs[0].first, col), a.min + i,
+           a.max + i, a.gaps},
+          block{0, rows.rows, 0, cols});
+    }
   }
 }
 
@@ -219,7 +261,7 @@ void for_output_tiles(const kernel_table& table, const typed_matrix& m, const bl
   const auto clear = [&](size_t row, size_t last) {
     for (; !keep && row < last; ++row) memset(const_cast<void*>(from(m.y, row).data), 0, cols * bytes_of(m.y.type));
   };
-  // Back to front, 512 KiB of x and y at a time: the rows that statistics read last are still in L2.
+  // Back to front, 512 KiB of halves at a time: the rows that statistics read last are still in L2.
   constexpr size_t chunk_of_elements = size_t{1} << 17;
   const size_t chunk = chunk_of_elements / cols;
   for (size_t end = b.row_last, begin; end > b.row_first; end = begin) {
