@@ -90,18 +90,32 @@ column_fold part_of(const column_fold& all, size_t from) {
   return {0, part(all.mean), part(all.m2), part(all.min), part(all.max), part(all.values), part(all.weight)};
 }
 
-// Columns [from, to) of a strip, spans over threads. The folds of one wave of spans are in so many bytes of the
-// caller's stack, whatever the shape.
-template <size_t Bytes, class Fold>
-[[gnu::noinline]] simdnorm_status fold_waves(const column_source& source, size_t from, size_t to, column_fold& strip,
-                                             const simdnorm_executor* executor, Fold fold) noexcept {
+// f = `count` real rows of the block.
+[[gnu::noinline]] void fold_block(const kernel_table& table, const column_source& source, const block& b, size_t count,
+                                  column_fold& f) {
+  empty_fold(f, b.col_last - b.col_first);
+  if (f.mean) {
+    run_moments(table, source,
+                {source.x, source.x_stride, source.padding, count, nullptr, true, &f, source.far, source.type}, b);
+  } else {
+    run(table,
+        column_extremes_arguments{source.x, source.x_stride, source.padding, f.min, f.max, source.gaps, source.type},
+        b);
+    f.count = count;
+  }
+}
+
+// Columns [from, to) of a strip, spans over threads; the folds of one wave of spans are in `memory`.
+template <class Fold>
+[[gnu::noinline]] simdnorm_status fold_waves(char* memory, size_t memory_bytes, const column_source& source,
+                                             size_t from, size_t to, column_fold& strip,
+                                             const simdnorm_executor* executor, const Fold& fold) noexcept {
   const size_t cols = to - from;
   column_fold total = part_of(strip, from);
-  alignas(64) char memory[Bytes];
   constexpr size_t most_spans = 16;
   const size_t bytes = cols * ((total.mean ? 2 : 0) + (total.values ? 2 : 0)) * sizeof(double) +
                        (total.min ? 2 : 0) * cols * sizeof(float);
-  const size_t per_wave = sizeof memory / bytes < most_spans ? sizeof memory / bytes : most_spans;
+  const size_t per_wave = memory_bytes / bytes < most_spans ? memory_bytes / bytes : most_spans;
 
   empty_fold(total, cols);
   for (size_t row = source.first; row < source.rows;) {
@@ -138,6 +152,14 @@ template <size_t Bytes, class Fold>
   return SIMDNORM_OK;
 }
 
+// The same in so many bytes of the caller's stack, whatever the shape.
+template <size_t Bytes, class Fold>
+[[gnu::noinline]] simdnorm_status fold_waves_in(const column_source& source, size_t from, size_t to, column_fold& strip,
+                                                const simdnorm_executor* executor, const Fold& fold) noexcept {
+  alignas(64) char memory[Bytes];
+  return fold_waves(memory, Bytes, source, from, to, strip, executor, fold);
+}
+
 }  // namespace
 
 simdnorm_status fold_columns(const kernel_table& table, const column_source& source, size_t first, size_t last,
@@ -145,17 +167,7 @@ simdnorm_status fold_columns(const kernel_table& table, const column_source& sou
   const size_t cols = last - first;
   // Columns [from, to) of the strip, and `count` real rows from `row` on; f begins with column `from`.
   const auto fold = [&](column_fold& f, size_t from, size_t to, size_t row, size_t end, size_t count) {
-    empty_fold(f, to - from);
-    const block b{row, end, first + from, first + to};
-    if (f.mean) {
-      run_moments(table, source,
-                  {source.x, source.x_stride, source.padding, count, nullptr, true, &f, source.far, source.type}, b);
-    } else {
-      run(table,
-          column_extremes_arguments{source.x, source.x_stride, source.padding, f.min, f.max, source.gaps, source.type},
-          b);
-      f.count = count;
-    }
+    fold_block(table, source, block{row, end, first + from, first + to}, count, f);
   };
   const size_t rows = source.rows - source.first;
   if (!is_parallel(executor) || rows <= rows_per_span) {
@@ -175,10 +187,10 @@ simdnorm_status fold_columns(const kernel_table& table, const column_source& sou
   }
   // Halves have a tile on the stack beside: half as many columns at a time, in half the memory.
   constexpr size_t some = columns_per_strip / 2;
-  if (source.type == SIMDNORM_F32) return fold_waves<24 * 1024>(source, 0, cols, total, executor, fold);
+  if (source.type == SIMDNORM_F32) return fold_waves_in<24 * 1024>(source, 0, cols, total, executor, fold);
   for (size_t from = 0; from < cols; from += some) {
     const size_t to = cols - from < some ? cols : from + some;
-    if (const simdnorm_status s = fold_waves<12 * 1024>(source, from, to, total, executor, fold)) return s;
+    if (const simdnorm_status s = fold_waves_in<12 * 1024>(source, from, to, total, executor, fold)) return s;
   }
   return SIMDNORM_OK;
 }

@@ -27,14 +27,15 @@ struct typed_rows {
 };
 
 // Rows of x as rows of `cols` floats, one after the other.
-void widen(const kernel_table& table, const typed_rows& x, size_t rows, size_t cols, float* to, ptrdiff_t fetch) {
+[[gnu::noinline]] void widen(const kernel_table& table, const typed_rows& x, size_t rows, size_t cols, float* to,
+                             ptrdiff_t fetch) {
   table.convert_f32(
       {x.data, to, cols, x.type, SIMDNORM_F32, rows, x.stride, static_cast<ptrdiff_t>(cols), fetch, false}, block{});
 }
 
 // And back; `width` is that of the tile's rows.
-void narrow(const kernel_table& table, const float* from, size_t width, size_t rows, size_t cols, const typed_rows& y,
-            bool stream) {
+[[gnu::noinline]] void narrow(const kernel_table& table, const float* from, size_t width, size_t rows, size_t cols,
+                              const typed_rows& y, bool stream) {
   table.convert_f32({from, const_cast<void*>(y.data), cols, SIMDNORM_F32, y.type, rows, static_cast<ptrdiff_t>(width),
                      y.stride, 0, stream},
                     block{});
@@ -69,7 +70,7 @@ struct row_walker {
   row_walker(const simdnorm_padding& p, size_t first, size_t last)
       : padding(p), end(last), run(next_real_run(p, first, last)) {}
   // The next run of real rows, of at most `wanted`; empty where there are no more.
-  row_run take(size_t wanted) {
+  [[gnu::noinline]] row_run take(size_t wanted) {
     const size_t stop = run.first + least_of(wanted, run.last - run.first);
     const row_run taken{run.first, stop};
     run.first = stop;
