@@ -556,34 +556,38 @@ struct half_work {
   }
 };
 
+// What belongs together: `lines` of `length` elements, element j of line i at i * line + j * step.
+struct half_lines {
+  std::size_t lines, length, line, step;
+  double epsilon;
+  bool centered = true;
+  bool given = false;  // mean 0 and variance 1 are
+};
+
 // The largest distance of an output from the exact value, in ulps of its type. gamma is 1, beta 0.
-double half_error(const half_work& h, bool layer) {
-  const work& w = *h.floats;
+double half_error(const half_work& h, const half_lines& l) {
   const int bits = h.type == SIMDNORM_BF16 ? 7 : 10;
   const int least = h.type == SIMDNORM_BF16 ? -126 : -14;
-  const std::size_t step = std::max<std::size_t>(1, w.rows * w.cols / w.limit);
+  const std::size_t every = std::max<std::size_t>(1, l.lines * l.length / h.floats->limit);
   double worst = 0;
-  for (std::size_t i = 0; i < w.rows; i += step) {
-    const std::uint16_t* const x = h.x.data() + i * w.cols;
-    const std::uint16_t* const y = h.y.data() + i * w.cols;
-    const auto n = static_cast<real>(w.cols);
-    real mean = 0, squares = 0;
-    for (std::size_t j = 0; layer && j < w.cols; ++j) mean += static_cast<real>(h.value(x[j])) / n;
-    for (std::size_t j = 0; j < w.cols; ++j) {
-      const real d = static_cast<real>(h.value(x[j])) - mean;
-      squares += d * d;
-    }
-    const real scale = 1 / std::sqrt(squares / n + static_cast<real>(w.epsilon));
-    for (std::size_t j = 0; j < w.cols; ++j) {
-      const auto exact = static_cast<double>((static_cast<real>(h.value(x[j])) - mean) * scale);
+  for (std::size_t i = 0; i < l.lines; i += every) {
+    const auto x = [&](std::size_t j) { return static_cast<real>(h.value(h.x[i * l.line + j * l.step])); };
+    const auto n = static_cast<real>(l.length);
+    real mean = 0, squares = l.given ? n : 0;
+    for (std::size_t j = 0; l.centered && !l.given && j < l.length; ++j) mean += x(j) / n;
+    for (std::size_t j = 0; !l.given && j < l.length; ++j) squares += (x(j) - mean) * (x(j) - mean);
+    const real scale = 1 / std::sqrt(squares / n + static_cast<real>(l.epsilon));
+    for (std::size_t j = 0; j < l.length; ++j) {
+      const auto exact = static_cast<double>((x(j) - mean) * scale);
       const double ulp = std::ldexp(1.0, (exact == 0 ? least : std::max(least, std::ilogb(exact))) - bits);
-      worst = std::max(worst, std::fabs(h.value(y[j]) - exact) / ulp);
+      const double off = std::fabs(h.value(h.y[i * l.line + j * l.step]) - exact) / ulp;
+      worst = off == off ? std::max(worst, off) : std::numeric_limits<double>::infinity();
     }
   }
   return worst;
 }
 
-void norm_of_halves(contest& c, const setup& s, const shared_work& w, simdnorm_type type, bool layer, bool dry) {
+std::shared_ptr<half_work> make_halves(contest& c, const shared_work& w, simdnorm_type type, bool dry) {
   auto h = std::make_shared<half_work>(w, type, dry);
   c.oracles.push_back([h] {
     for (std::size_t k = 0; k < h->x.size(); ++k) h->x[k] = h->truncated(h->floats->x[k]);
@@ -592,9 +596,21 @@ void norm_of_halves(contest& c, const setup& s, const shared_work& w, simdnorm_t
     before();
     std::memset(h->y.data(), 0xff, h->y.size() * sizeof(std::uint16_t));
   };
-  kernel_entry e = entry(c, s, layer ? "layer_norm" : "rms_norm", w->rows, w->cols, w->bytes(),
-                         [=] { return half_error(*h, layer); });
-  e.common.dtype = type == SIMDNORM_BF16 ? "bf16" : "f16";
+  return h;
+}
+
+kernel_entry half_entry(contest& c, const setup& s, const std::shared_ptr<half_work>& h, std::string name,
+                        const half_lines& l) {
+  const work& w = *h->floats;
+  kernel_entry e = entry(c, s, std::move(name), w.rows, w.cols, w.bytes(), [=] { return half_error(*h, l); });
+  e.common.dtype = h->type == SIMDNORM_BF16 ? "bf16" : "f16";
+  return e;
+}
+
+void norm_of_halves(contest& c, const setup& s, const shared_work& w, const std::shared_ptr<half_work>& h, bool layer) {
+  const simdnorm_type type = h->type;
+  kernel_entry e =
+      half_entry(c, s, h, layer ? "layer_norm" : "rms_norm", {w->rows, w->cols, w->cols, 1, w->epsilon, layer});
   e.baselines([=](const baselines::table& t) {
     const auto layer_f = type == SIMDNORM_BF16 ? t.layer_norm_bf16 : t.layer_norm_f16;
     const auto rms_f = type == SIMDNORM_BF16 ? t.rms_norm_bf16 : t.rms_norm_f16;
@@ -730,6 +746,13 @@ void mixed_norm(contest& c, const setup& s, const shared_work& w, const mixed_ki
   });
 }
 
+// f32 first, halves beside it; f32's baselines are elsewhere.
+template <class Halves>
+void add_halves(contest& c, const shared_work& w, bool dry, Halves add) {
+  std::erase_if(c.contestants, [](const contestant& each) { return each.kernel != "copy" && !each.forced; });
+  for (const simdnorm_type type : {SIMDNORM_BF16, SIMDNORM_F16}) add(make_halves(c, w, type, dry));
+}
+
 constexpr const char* half_section =
     "Two bytes an element, or one, beside f32: errors in ulps of the type, of int8 in steps";
 
@@ -739,8 +762,7 @@ contest half_contest(const setup& s, const shape& sh, bool layer, bool dry) {
   contest c = make_contest(w, sh.whose);
   add_copies(c, s, w);
   (layer ? layer_norm : rms_norm)(c, s, w);
-  std::erase_if(c.contestants, [](const contestant& each) { return each.kernel != "copy" && !each.forced; });
-  for (const simdnorm_type type : {SIMDNORM_BF16, SIMDNORM_F16}) norm_of_halves(c, s, w, type, layer, dry);
+  add_halves(c, w, dry, [&](const std::shared_ptr<half_work>& h) { norm_of_halves(c, s, w, h, layer); });
   for (const mixed_kind& kind : mixed_kinds) {
     if (sh.cols == 768 && kind.layer == layer) mixed_norm(c, s, w, kind, dry);
   }
@@ -1390,6 +1412,90 @@ contest residual_contest(const setup& s, const tensor_shape& sh, bool dry) {
   return c;
 }
 
+// ---- columns and channels of two bytes an element ------------------------------------------------------------
+
+enum class half_column { training, inference, standardize };
+
+contest half_column_contest(const setup& s, const shape& sh, half_column kind, bool dry) {
+  auto w = std::make_shared<work>(sh.rows, sh.cols, dry);  // mean 0 and variance 1 are given
+  contest c = make_contest(w, sh.whose);
+  add_copies(c, s, w);
+  constexpr struct {
+    const char* name;
+    void (*floats)(contest&, const setup&, const shared_work&);
+  } norms[] = {{"batch_norm_training", batch_norm_training},
+               {"batch_norm_inference", batch_norm_inference},
+               {"standardize", standardize}};
+  const auto& norm = norms[static_cast<int>(kind)];
+  norm.floats(c, s, w);
+  const bool scales = kind == half_column::standardize;
+  const half_lines lines{w->cols, w->rows, 1, w->cols, scales ? 0.0 : w->epsilon, true, kind == half_column::inference};
+  add_halves(c, w, dry, [&](const std::shared_ptr<half_work>& h) {
+    half_entry(c, s, h, norm.name, lines).library([=] {
+      const auto stride = static_cast<std::ptrdiff_t>(w->cols);
+      const simdnorm_const_matrix x{h->x.data(), w->rows, w->cols, stride, h->type};
+      const simdnorm_matrix y{h->y.data(), w->rows, w->cols, stride, h->type};
+      const auto vector = [&](auto& b) { return simdnorm_const_vector{b.data(), w->cols, SIMDNORM_F32}; };
+      simdnorm_status status = SIMDNORM_OK;
+      if (kind == half_column::standardize) {
+        simdnorm_standardize_options o = simdnorm_standardize_defaults();
+        o.executor = s.exec;
+        status = simdnorm_standardize(&x, &y, w->p.data(), w->q.data(), &o);
+      } else {
+        simdnorm_batch_norm_options o = simdnorm_batch_norm_defaults();
+        o.epsilon = w->epsilon;
+        o.gamma = vector(w->gamma);
+        o.beta = vector(w->beta);
+        o.executor = s.exec;
+        if (kind == half_column::training) {
+          o.running_mean = {w->running_mean.data(), w->cols, SIMDNORM_F32};
+          o.running_variance = {w->running_variance.data(), w->cols, SIMDNORM_F32};
+          status = simdnorm_batch_norm_training(&x, &y, &o);
+        } else {
+          status = simdnorm_batch_norm_inference(&x, &y, vector(w->mean), vector(w->variance), &o);
+        }
+      }
+      require(static_cast<simdnorm::status>(status));
+    });
+  });
+  return c;
+}
+
+contest half_group_contest(const setup& s, const tensor_shape& sh, bool dry) {
+  const shared_work w = channel_work(sh, dry);
+  contest c = make_contest(w, sh.whose);
+  add_copies(c, s, w);
+  add_channel_norm(c, s, w, channel_norm::group, sh);
+  const std::size_t groups = groups_of(channel_norm::group, sh);
+  const std::size_t elements = sh.channels / groups * w->cols;  // of a group, one after the other
+  add_halves(c, w, dry, [&](const std::shared_ptr<half_work>& h) {
+    half_entry(c, s, h, "group_norm", {sh.batch * groups, elements, elements, 1, w->epsilon}).library([=] {
+      const auto size = static_cast<std::ptrdiff_t>(w->cols);
+      const auto tensor = [&](auto t, void* data) {
+        t.data = data;
+        t.type = h->type;
+        t.rank = 3;
+        t.sizes[0] = sh.batch;
+        t.sizes[1] = sh.channels;
+        t.sizes[2] = w->cols;
+        t.strides[0] = size * static_cast<std::ptrdiff_t>(sh.channels);
+        t.strides[1] = size;
+        t.strides[2] = 1;
+        return t;
+      };
+      const auto x = tensor(simdnorm_const_tensor{}, h->x.data());
+      const auto y = tensor(simdnorm_tensor{}, h->y.data());
+      simdnorm_group_norm_options o = simdnorm_group_norm_defaults();
+      o.epsilon = w->epsilon;
+      o.gamma = {w->gamma.data(), sh.channels, SIMDNORM_F32};
+      o.beta = {w->beta.data(), sh.channels, SIMDNORM_F32};
+      o.executor = s.exec;
+      require(static_cast<simdnorm::status>(simdnorm_group_norm(&x, &y, groups, &o)));
+    });
+  });
+  return c;
+}
+
 // ---- the table of kernels -----------------------------------------------------------------------------------
 
 struct kernel_row {
@@ -1863,6 +1969,15 @@ std::vector<planned_contest> synthetic_contests(const setup& s) {
     for (const shape& sh : half_shapes) {
       all.push_back({half_section, sh.quick && layer, [=](bool dry) { return half_contest(s, sh, layer, dry); }});
     }
+  }
+  for (const half_column kind : {half_column::training, half_column::inference, half_column::standardize}) {
+    for (const shape& sh : half_column_shapes) {
+      all.push_back({half_section, sh.quick && kind == half_column::inference,
+                     [=](bool dry) { return half_column_contest(s, sh, kind, dry); }});
+    }
+  }
+  for (const tensor_shape& sh : group_shapes) {
+    all.push_back({half_section, false, [=, &sh](bool dry) { return half_group_contest(s, sh, dry); }});
   }
   for (const double_kind kind : {double_kind::layer, double_kind::rms, double_kind::l2}) {
     for (const shape& sh : double_shapes) {

@@ -73,6 +73,13 @@ inline constexpr shape half_shapes[] = {
     {8192, 8192, "128 MiB in, 128 MiB out as halves", true},
 };
 
+inline constexpr shape half_column_shapes[] = {
+    {784, 128, "ResNet-50 stage 3, one image"},
+    {12544, 64, "ResNet-50 conv1, one image"},
+    {65536, 64, "64 Ki rows of 64"},
+    {65536, 256, "32 MiB in, 32 MiB out as halves", true},
+};
+
 // Eight bytes an element, in L1, L2 and memory.
 inline constexpr shape double_shapes[] = {
     {16, 768, "16 x 768 doubles"},

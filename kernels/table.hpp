@@ -3,6 +3,9 @@
 // What runtime/ and the kernels share: plain structs of arguments and the table of function
 // pointers. Both sides of the one law include this file, so it holds data only: no inline
 // function, no xsimd, no standard container.
+//
+// A column's or a channel's x_type, y_type and residual_type are f32, bf16 or f16. channel_moments alone looks at them:
+// the other kernels are called with f32, tile by tile where it is something else (runtime/tiles.hpp).
 #pragma once
 
 #include <stddef.h>
@@ -149,6 +152,7 @@ struct column_moments_arguments {
   bool close;
   column_fold* total;
   bool far;  // x comes from memory, not from a cache
+  simdnorm_type x_type = SIMDNORM_F32;
 };
 
 // The same with gaps and weights: every column has its own counts, in `open` and in `total`.
@@ -167,6 +171,7 @@ struct column_extremes_arguments {
   float* min;
   float* max;
   column_gaps gaps;
+  simdnorm_type x_type = SIMDNORM_F32;
 };
 
 // scale = f32(exact scale * below_one): nearer to 0 than the exact scale, so that scale_low has its
@@ -206,6 +211,7 @@ struct column_affine_arguments {
   const column_parameters* parameters;  // entry 0 belongs to block.col_first
   bool stream;                          // y goes past the caches where its lines allow it
   column_gaps gaps{};                   // nan_is_missing: NaN is common, here
+  simdnorm_type x_type = SIMDNORM_F32, y_type = SIMDNORM_F32;
 };
 
 // parameters of y = (x - mean) / sqrt(variance + epsilon) * gamma + beta for a strip, from its fold or,
@@ -227,12 +233,17 @@ struct column_normalizer_arguments {
   column_parameters* parameters;
 };
 
-// to[i] = from[i] for n elements; one of the types is f32. Takes no notice of the block.
+// to[i] = from[i] for n elements, and as many of each of `rows` rows; one of the types is f32, or both; from and to are
+// apart. A NaN that is narrowed is canonical; one that is widened keeps its payload. Takes no notice of the block.
 struct convert_arguments {
   const void* from;
   void* to;
   size_t n;
   simdnorm_type from_type, to_type;
+  size_t rows = 1;
+  ptrdiff_t from_stride = 0, to_stride = 0;
+  ptrdiff_t fetch = 0;  // so many elements further on `from` is fetched ahead; 0: not
+  bool stream = false;  // past the caches, where whole lines are written
 };
 
 // y[j] = function(x[j]) for the columns of the block; y may be x.
@@ -275,6 +286,7 @@ struct channel_moments_arguments {
   double* m2;
   uint64_t* count;
   channel_split* split;  // of one set that is done in parts; null: whole sets
+  simdnorm_type x_type = SIMDNORM_F32;
 };
 
 struct channel_strides {
@@ -295,6 +307,7 @@ struct channel_affine_arguments {
   bool relu;
   bool stream;      // y goes past the caches where its lines allow it, and x is fetched this far ahead:
   ptrdiff_t fetch;  // elements
+  simdnorm_type x_type = SIMDNORM_F32, y_type = SIMDNORM_F32, residual_type = SIMDNORM_F32;
 };
 
 // Channels last, rows and columns of a matrix: as column_affine_arguments, with what is fused.
@@ -307,6 +320,7 @@ struct channel_rows_affine_arguments {
   const column_parameters* parameters;
   bool relu;
   size_t mask_cols;  // of an element mask
+  simdnorm_type x_type = SIMDNORM_F32, y_type = SIMDNORM_F32, residual_type = SIMDNORM_F32;
 };
 
 // Columns of doubles, in strips of at most so many.

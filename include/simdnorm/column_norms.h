@@ -2,7 +2,10 @@
  *
  * Moments of columns, and norms whose statistics belong to a column.
  *
- * f32. f64: moments and norms of matrices in one shot (no states), under padding of rows, without weights,
+ * f32, bf16 and f16; f64. f32 and halves: x, y and a residual each of any of these three types; gamma, beta and
+ * statistics are f32 or double as below. Statistics are those of the same values in f32, y is f32's rounded once to
+ * nearest even. y may be x itself if an element of both has the same size, else they are apart (SIMDNORM_OVERLAP).
+ * f64: moments and norms of matrices in one shot (no states), under padding of rows, without weights,
  * nan_is_missing in a fit, activation and residual: x and y f64, gamma and beta f64 or f32, other vectors f64. Else
  * SIMDNORM_UNSUPPORTED_TYPE.
  */
@@ -53,7 +56,8 @@ SIMDNORM_API simdnorm_status simdnorm_column_moments(const simdnorm_const_matrix
  * pieces gives the bits of simdnorm_column_moments over all of them. */
 typedef struct simdnorm_column_state simdnorm_column_state;
 
-/* Bytes of a state for cols columns of this type, aligned to 64; 0 if type or size is impossible. */
+/* A state is of type f32, and is fed f32, bf16 or f16, mixed as they come.
+ * Bytes of a state for cols columns of this type, aligned to 64; 0 if type or size is impossible. */
 SIMDNORM_API size_t simdnorm_column_state_size(size_t cols, simdnorm_type type);
 /* Makes an empty state in `memory` of at least simdnorm_column_state_size bytes, 64-byte aligned. */
 SIMDNORM_API simdnorm_status simdnorm_column_state_init(void* memory, size_t bytes, size_t cols, simdnorm_type type,

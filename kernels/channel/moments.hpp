@@ -13,10 +13,6 @@ namespace {
 constexpr size_t patch_elements = 16;
 constexpr size_t most_patches = 64;
 constexpr size_t elements_per_patch = 128;
-// Turns of 32 elements between two additions to doubles. A row's second level in f32 would not do: half of a feature
-// map are the same number, whose squares all round the same way (2.67 ulp where 80 % are).
-constexpr size_t turns_per_flush = 4;
-constexpr size_t flush_elements = turns_per_flush * virtual_lanes;
 // Flushes whose doubles are summed before they go to the total: a long set's chunks can be summed by several threads.
 constexpr size_t flushes_per_chunk = 256;
 
@@ -58,7 +54,8 @@ SIMDNORM_INLINE float sample_mean(const plane_set& set, const sample_places& pla
   size_t count = 0;
   for (size_t k = 0; k < places.patches && plane < set.planes; ++k) {
     const size_t from = at < places.last ? at : places.last;
-    const float* const x = set.plane(plane) + from;
+    float room[patch_elements];
+    const float* const x = set.elements<L, Masked>(plane, from, width, room);
     uint32_t word = 0;
     if constexpr (Masked) {
       const plane_mask mask = set.mask_of(plane);
@@ -149,8 +146,9 @@ SIMDNORM_INLINE sums64 sum_flushes(const plane_set& set, const flush_places& pla
   repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
     repeat<parts>([&](auto p) SIMDNORM_LAMBDA { sum[g].part[p] = squares[g].part[p] = L::broadcast64(0.0); });
   });
+  widened_planes halves;
   const auto add = [&](size_t p, size_t from, size_t end) SIMDNORM_LAMBDA {
-    for_plane_lanes<L, Masked>(set, p, from, end, k, [&](auto g, f32 v) SIMDNORM_LAMBDA {
+    for_plane_lanes<L, Masked>(set, halves, p, from, end, k, [&](auto g, f32 v) SIMDNORM_LAMBDA {
       const f32 d = v - k;
       s1.v[g] = s1.v[g] + d;
       s2.v[g] = L::fma(d, d, s2.v[g]);
@@ -206,8 +204,9 @@ template <class L, bool Masked>
   repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
     repeat<parts>([&](auto p) SIMDNORM_LAMBDA { sum[g].part[p] = squares[g].part[p] = L::broadcast64(0.0); });
   });
+  widened_planes halves;
   for (size_t p = 0; p < set.planes; ++p) {
-    for_plane_lanes<L, Masked>(set, p, 0, set.size, L::broadcast(shift),
+    for_plane_lanes<L, Masked>(set, halves, p, 0, set.size, L::broadcast(shift),
                                [&](auto g, typename L::f32 v) SIMDNORM_LAMBDA {
                                  const wide w = L::widen(v);
                                  repeat<parts>([&](auto i) SIMDNORM_LAMBDA {
@@ -247,15 +246,16 @@ SIMDNORM_INLINE size_t count_real(const plane_set& set) {
 }
 
 // The first real element of a set that has some.
-template <bool Masked>
+template <class L, bool Masked>
 inline float first_real(const plane_set& set) {
-  if constexpr (!Masked) return *set.x;
+  if constexpr (!Masked) return *set.plane(0);
   for (size_t p = 0;; ++p) {
     const plane_mask mask = set.mask_of(p);
     for (size_t i = 0; i < mask.size(); i += virtual_lanes) {
       const size_t rest = mask.size() - i < virtual_lanes ? mask.size() - i : virtual_lanes;
       const uint32_t word = mask.word(i, rest);
-      if (word != 0) return set.plane(p)[i + static_cast<size_t>(__builtin_ctz(word))];
+      float room;
+      if (word != 0) return *set.elements<L, Masked>(p, i + static_cast<size_t>(__builtin_ctz(word)), 1, &room);
     }
   }
 }
@@ -263,10 +263,12 @@ inline float first_real(const plane_set& set) {
 template <class L, bool Masked>
 SIMDNORM_INLINE bool all_are(const plane_set& set, float value) {
   const typename L::f32 v = L::broadcast(value);
+  widened_planes halves;
   for (size_t p = 0; p < set.planes; ++p) {
     for (size_t from = 0; from < set.size; from += flush_elements) {
       bool same = true;
-      for_plane_lanes<L, Masked>(set, p, from, set.size - from < flush_elements ? set.size : from + flush_elements, v,
+      for_plane_lanes<L, Masked>(set, halves, p, from,
+                                 set.size - from < flush_elements ? set.size : from + flush_elements, v,
                                  [&](auto, typename L::f32 e) SIMDNORM_LAMBDA { same &= L::all_equal(e, v); });
       if (!same) return false;
     }
@@ -282,7 +284,7 @@ struct set_moments {
 // infinity in it, close to overflow or underflow.
 template <class L, bool Masked>
 [[gnu::noinline]] set_moments mend_set(const plane_set& set, size_t count, float shift, sums64 sums) {
-  const float first = first_real<Masked>(set);
+  const float first = first_real<L, Masked>(set);
   if (__builtin_isfinite(first) && all_are<L, Masked>(set, first)) return {static_cast<double>(first), 0.0};
   const double n = static_cast<double>(count);
   if ((sums.squares > 0.0) & (sums.squares < 0x1p127)) {
@@ -309,7 +311,10 @@ SIMDNORM_INLINE set_moments finish_set(const plane_set& set, size_t count, doubl
 }
 
 SIMDNORM_INLINE plane_set set_of(const channel_moments_arguments& a, size_t s) {
-  return {static_cast<const float*>(a.x) + static_cast<ptrdiff_t>(s) * a.set_stride,
+  const ptrdiff_t at = static_cast<ptrdiff_t>(s) * a.set_stride;
+  return {a.x_type == SIMDNORM_F32 ? static_cast<const void*>(static_cast<const float*>(a.x) + at)
+                                   : static_cast<const uint16_t*>(a.x) + at,
+          a.x_type,
           a.plane_stride,
           a.planes,
           a.size,
@@ -392,7 +397,7 @@ SIMDNORM_INLINE void moments_or_part(const channel_moments_arguments& a, const b
 
 template <class L, class>
 SIMDNORM_INLINE void channel_moments(const channel_moments_arguments& a, const block& b) {
-  if (a.mask.kind == channel_mask::none) {
+  if (a.mask.kind == channel_mask::none && a.x_type == SIMDNORM_F32) {
     moments_or_part<L, false>(a, b);
   } else {
     moments_or_part<L, true>(a, b);

@@ -4,6 +4,7 @@
 // the arithmetic.
 #pragma once
 
+#include "convert.hpp"
 #include "inline.hpp"
 #include "repeat.hpp"
 #include "row/row.hpp"
@@ -77,43 +78,98 @@ SIMDNORM_INLINE typename L::mask mask_of_word(uint32_t word, size_t g) {
   return L::mask_bits(bytes, g * L::width);
 }
 
-// The planes of one set of numbers.
+// Turns of 32 elements between two additions to doubles. A row's second level in f32 would not do: half of a feature
+// map are the same number, whose squares all round the same way (2.67 ulp where 80 % are).
+constexpr size_t turns_per_flush = 4;
+constexpr size_t flush_elements = turns_per_flush * virtual_lanes;
+
+// Halves of some planes, or of a part of one, as floats: plane p has [from, end), end - from of them.
+struct widened_planes {
+  static constexpr size_t room = 8 * flush_elements;
+  size_t first = 0, last = 0;  // planes
+  size_t from = 0, end = 0;    // elements of each
+  alignas(64) float elements[room];
+};
+
+// The planes of one set of numbers. `Masked`, below and in moments.hpp, is for sets that have a mask, or are of bf16 or
+// f16, or both; without it x is f32 and all of it real.
 struct plane_set {
-  const float* x;
+  const void* x;
+  simdnorm_type type;
   ptrdiff_t stride;
   size_t planes, size;
   const channel_mask* mask;
   size_t mask_first;
 
-  SIMDNORM_INLINE const float* plane(size_t p) const { return x + static_cast<ptrdiff_t>(p) * stride; }
+  SIMDNORM_INLINE const float* plane(size_t p) const {
+    return static_cast<const float*>(x) + static_cast<ptrdiff_t>(p) * stride;
+  }
+  // Elements [from, from + n) of a plane, at most to the next multiple of flush_elements: where they lie or, of halves,
+  // in `halves`, which takes what follows, too (a call for each flush was a third of the time).
+  template <class L, bool Masked>
+  SIMDNORM_INLINE const float* elements(size_t p, size_t from, size_t n, widened_planes& halves) const {
+    if (!Masked || type == SIMDNORM_F32) return plane(p) + from;
+    const bool there = halves.first <= p && p < halves.last && halves.from <= from && from + n <= halves.end;
+    if (!there) widen<L>(p, from, halves);
+    return halves.elements + (p - halves.first) * (halves.end - halves.from) + (from - halves.from);
+  }
+  // Elements [from, from + n), nothing else.
+  template <class L, bool Masked>
+  SIMDNORM_INLINE const float* elements(size_t p, size_t from, size_t n, float* room) const {
+    if (!Masked || type == SIMDNORM_F32) return plane(p) + from;
+    widen_elements<L>(half(p, from), type, room, n);
+    return room;
+  }
   SIMDNORM_INLINE plane_mask mask_of(size_t p) const {
     return plane_mask(*mask, mask_first + p * mask->plane_step, size);
   }
+
+ private:
+  const uint16_t* half(size_t p, size_t from) const {
+    return static_cast<const uint16_t*>(x) + static_cast<ptrdiff_t>(p) * stride + static_cast<ptrdiff_t>(from);
+  }
+  template <class L>
+  [[gnu::noinline]] void widen(size_t p, size_t from, widened_planes& to) const {
+    const bool whole = size <= widened_planes::room;
+    const size_t fit = whole ? widened_planes::room / size : 1;
+    to.first = p;
+    to.last = planes - p < fit ? planes : p + fit;
+    to.from = whole ? 0 : from;
+    to.end = size - to.from < widened_planes::room ? size : to.from + widened_planes::room;
+    float* here = to.elements;
+    for (; p < to.last; ++p, here += to.end - to.from) {
+      const size_t real = mask_of(p).size();
+      const size_t end = real < to.end ? real : to.end;
+      if (to.from < end) widen_elements<L>(half(p, to.from), type, here, end - to.from);
+    }
+  }
 };
 
-// Calls step(register of the group, elements) for elements [from, end) of a plane, end - from <= flush_every;
-// what is not real or not there is `fill`.
+// Calls step(register of the group, elements) for elements [from, end) of a plane; what is not real or not there is
+// `fill`.
 template <class L, bool Masked, class Step>
-SIMDNORM_INLINE void for_plane_lanes(const plane_set& set, size_t p, size_t from, size_t end, typename L::f32 fill,
-                                     Step step) {
-  const float* const x = set.plane(p);
+SIMDNORM_INLINE void for_plane_lanes(const plane_set& set, widened_planes& halves, size_t p, size_t from, size_t end,
+                                     typename L::f32 fill, Step step) {
   if constexpr (!Masked) {
-    for_lanes<L>(x, from, end, fill, step);
+    for_lanes<L>(set.plane(p), from, end, fill, step);
   } else {
     const plane_mask mask = set.mask_of(p);
     end = end < mask.size() ? end : mask.size();
-    if (from >= end) return;
-    if (!mask.marks_elements()) {
-      for_lanes<L>(x, from, end, fill, step);
-      return;
-    }
-    for (size_t i = from; i < end; i += virtual_lanes) {
-      const size_t rest = end - i < virtual_lanes ? end - i : virtual_lanes;
-      const uint32_t word = mask.word(i, rest);
-      if (word == 0) continue;
-      for_lanes<L>(x, i, i + rest, fill, [&](auto g, typename L::f32 v) SIMDNORM_LAMBDA {
-        step(g, L::select(mask_of_word<L>(word, g), v, fill));
-      });
+    for (; from < end; from += flush_elements) {
+      const size_t n = end - from < flush_elements ? end - from : flush_elements;
+      const float* const x = set.elements<L, Masked>(p, from, n, halves);
+      if (!mask.marks_elements()) {
+        for_lanes<L>(x, 0, n, fill, step);
+        continue;
+      }
+      for (size_t i = 0; i < n; i += virtual_lanes) {
+        const size_t rest = n - i < virtual_lanes ? n - i : virtual_lanes;
+        const uint32_t word = mask.word(from + i, rest);
+        if (word == 0) continue;
+        for_lanes<L>(x, i, i + rest, fill, [&](auto g, typename L::f32 v) SIMDNORM_LAMBDA {
+          step(g, L::select(mask_of_word<L>(word, g), v, fill));
+        });
+      }
     }
   }
 }

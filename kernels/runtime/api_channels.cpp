@@ -7,6 +7,7 @@
 #include "runtime/column_fold.hpp"
 #include "runtime/dispatch.hpp"
 #include "runtime/tensors.hpp"
+#include "runtime/tiles.hpp"
 
 using namespace simdnorm;
 
@@ -72,7 +73,7 @@ simdnorm_status check_tensors(const channel_checks& k, bool batch_merges, channe
     set_regions(c.residual, c.shape);
     if (!same_place(c.residual, c.y, c.shape) && share_bytes(c.residual, c.y)) return SIMDNORM_OVERLAP;
   }
-  c.stream = beyond_caches(c.shape.batch * c.shape.size, c.shape.channels, 1);
+  c.stream = beyond_caches(c.shape.batch * c.shape.size, c.shape.channels, 1, c.y.type);
   return SIMDNORM_OK;
 }
 
@@ -106,6 +107,9 @@ channel_affine_arguments affine_arguments(const channel_call& c, const column_pa
   a.fill = fill;
   a.relu = c.relu;
   a.stream = c.stream;
+  a.x_type = c.x.type;
+  a.y_type = c.y.type;
+  if (residual) a.residual_type = c.residual.type;
   return a;
 }
 
@@ -208,13 +212,14 @@ simdnorm_status write_parts(const channel_call& c, const channel_affine_argument
       if (parts == 1)
         (channels == 1 ? rows : cols) = channels == 1 || end - unit < channels - col ? end - unit : channels - col;
       channel_affine_arguments a = all;
-      a.x = static_cast<const float*>(all.x) + from;
-      a.y = static_cast<float*>(all.y) + from;
-      if (all.residual) a.residual = static_cast<const float*>(all.residual) + from;
+      const auto ahead = static_cast<ptrdiff_t>(from);
+      a.x = advanced(all.x, all.x_type, ahead);
+      a.y = advanced(all.y, all.y_type, ahead);
+      if (all.residual) a.residual = advanced(all.residual, all.residual_type, ahead);
       a.size = size - from < part ? size - from : part;
       a.parameter = col;
       (a.mask.kind == channel_mask::lengths ? a.mask.skipped : a.mask.first) += from;
-      c.table->channel_affine_f32(a, block{row, row + rows, b.col_first + col, b.col_first + col + cols});
+      run(*c.table, a, block{row, row + rows, b.col_first + col, b.col_first + col + cols});
       unit += parts == 1 ? rows * cols : 1;
     }
   });
@@ -227,8 +232,8 @@ simdnorm_status train_cut_channels(const channel_call& c, const simdnorm_batch_n
   for (size_t k = 0; k < shape.channels; ++k) {
     double mean, m2;
     uint64_t count;
-    const channel_moments_arguments moments{c.x.data, c.x.channel, c.x.batch, shape.batch, shape.size,
-                                            c.mask,   &mean,       &m2,       &count,      nullptr};
+    const channel_moments_arguments moments{c.x.data, c.x.channel, c.x.batch, shape.batch, shape.size, c.mask,
+                                            &mean,    &m2,         &count,    nullptr,     c.x.type};
     if (const simdnorm_status s = moments_of_chunks(c, moments, k, o.executor)) return s;
     const column_fold fold{count, &mean, &m2, nullptr, nullptr};
     column_parameters p;
@@ -255,8 +260,8 @@ simdnorm_status train_channels_first(const channel_call& c, const simdnorm_batch
     for (size_t first = task * shape.channels / tasks; first < end;) {
       const size_t last = end - first < together ? end : first + together;
       some_moments m;
-      const channel_moments_arguments moments{c.x.data, c.x.channel, c.x.batch, shape.batch, shape.size,
-                                              c.mask,   m.mean,      m.m2,      m.count,     nullptr};
+      const channel_moments_arguments moments{c.x.data, c.x.channel, c.x.batch, shape.batch, shape.size, c.mask,
+                                              m.mean,   m.m2,        m.count,   nullptr,     c.x.type};
       c.table->channel_moments_f32(moments, block{first, last, 0, 0});
       column_fold fold{m.count[0], m.mean, m.m2, nullptr, nullptr};
       column_parameters p;
@@ -266,7 +271,7 @@ simdnorm_status train_channels_first(const channel_call& c, const simdnorm_batch
       c.table->column_normalizer_f32(a, block{0, 0, first, last});
       channel_affine_arguments out = affine_arguments(c, p, o.padding.fill, o.residual != nullptr);
       out.fetch = last < end ? static_cast<ptrdiff_t>(last - first) * c.x.channel : 0;
-      c.table->channel_affine_f32(out, block{0, shape.batch, first, last});
+      run(*c.table, out, block{0, shape.batch, first, last});
       first = last;
     }
   });
@@ -307,7 +312,7 @@ simdnorm_status infer_channels_first(const channel_call& c, const simdnorm_batch
     for (size_t first = by_batch ? 0 : from, last; first < end; first = last) {
       last = end - first < columns_per_strip ? end : first + columns_per_strip;
       with_parameters(first, last, [&](const channel_affine_arguments& out) {
-        c.table->channel_affine_f32(out, block{by_batch ? from : 0, by_batch ? to : shape.batch, first, last});
+        run(*c.table, out, block{by_batch ? from : 0, by_batch ? to : shape.batch, first, last});
       });
     }
   });
@@ -315,10 +320,10 @@ simdnorm_status infer_channels_first(const channel_call& c, const simdnorm_batch
 
 // Channels last as a matrix.
 simdnorm_const_matrix const_matrix(const tensor_view& v, const layout& shape) {
-  return {v.data, shape.batch * shape.size, shape.channels, v.row, SIMDNORM_F32};
+  return {v.data, shape.batch * shape.size, shape.channels, v.row, v.type};
 }
 simdnorm_matrix matrix(const tensor_view& v, const layout& shape) {
-  return {const_cast<void*>(v.data), shape.batch * shape.size, shape.channels, v.row, SIMDNORM_F32};
+  return {const_cast<void*>(v.data), shape.batch * shape.size, shape.channels, v.row, v.type};
 }
 
 // Options of the matrix function, with the residual as rows.
@@ -332,7 +337,7 @@ struct matrix_options {
     residual.strides[0] = c.residual.row;
     residual.strides[1] = 1;
     residual.rank = 2;
-    residual.type = SIMDNORM_F32;
+    residual.type = c.residual.type;
     options.residual = &residual;
   }
   matrix_options(const matrix_options&) = delete;
@@ -401,7 +406,8 @@ simdnorm_status groups_channels_first(const group_call& g, size_t sample, size_t
   const ptrdiff_t sample_offset = static_cast<ptrdiff_t>(sample) * c.x.batch;
   some_moments m;
   channel_moments_arguments moments{};
-  moments.x = static_cast<const float*>(c.x.data) + sample_offset;
+  moments.x = advanced(c.x.data, c.x.type, sample_offset);
+  moments.x_type = c.x.type;
   moments.set_stride = static_cast<ptrdiff_t>(g.channels) * c.x.channel;
   moments.plane_stride = c.x.channel;
   moments.planes = g.channels;
@@ -435,7 +441,7 @@ simdnorm_status groups_channels_first(const group_call& g, size_t sample, size_t
       if (const simdnorm_status s = write_parts(c, out, b, executor)) return s;
     } else {
       out.fetch = static_cast<ptrdiff_t>(end - first * g.channels) * c.x.channel;
-      c.table->channel_affine_f32(out, b);
+      run(*c.table, out, b);
     }
     from = to;
   }
@@ -474,8 +480,8 @@ simdnorm_status group_channels_first(const group_call& g) noexcept {
 // this row index fits, whatever the batch's stride.
 struct sample_rows {
   size_t first, last;
-  const float* x;
-  float* y;
+  const void* x;
+  void* y;
   size_t real;
 };
 
@@ -520,15 +526,10 @@ bool begins_off_byte(const simdnorm_padding& padding, size_t col) {
     for (size_t row = rows.first; row < rows.last; row += rows_per_block) {
       const size_t count = rows.last - row < rows_per_block ? rows.last - row : size_t{rows_per_block};
       const simdnorm_padding bytes = as_bytes(padding, c.shape.channels, row, count, at, cols, marks);
-      const column_moments_arguments a{rows.x + static_cast<ptrdiff_t>(row) * c.x.row + at,
-                                       c.x.row,
-                                       bytes,
-                                       count,
-                                       &open,
-                                       row + count == rows.last,
-                                       &fold,
-                                       false};
-      c.table->column_moments_masked_f32({a, {cols, false}, nullptr}, block{0, count, 0, cols});
+      const auto ahead = static_cast<ptrdiff_t>(row) * c.x.row + static_cast<ptrdiff_t>(at);
+      const column_moments_arguments a{advanced(rows.x, c.x.type, ahead), c.x.row, bytes, count,   &open,
+                                       row + count == rows.last,          &fold,   false, c.x.type};
+      run(*c.table, column_moments_masked_arguments{a, {cols, false}, nullptr}, block{0, count, 0, cols});
     }
   }
 }
@@ -550,18 +551,13 @@ simdnorm_status moments_of_channels(const channel_call& c, const simdnorm_paddin
   double weight[columns_per_strip];
   for (size_t k = 0; k < to - from; ++k) weight[k] = 0.0;
   column_fold fold{0, out.mean, out.m2, nullptr, nullptr, masked ? out.count : nullptr, masked ? weight : nullptr};
+  const column_source source{rows.x,  c.x.row, rows.last,  padding, c.stream, {c.shape.channels, false},
+                             nullptr, masked,  rows.first, c.x.type};
   if (is_parallel(executor)) {
-    const column_source source{rows.x,  c.x.row, rows.last, padding, c.stream, {c.shape.channels, false},
-                               nullptr, masked,  rows.first};
     return fold_columns(*c.table, source, from, to, fold, executor);
   }
-  const column_moments_arguments a{rows.x, c.x.row, padding, rows.real, nullptr, true, &fold, c.stream};
-  const block b{rows.first, rows.last, from, to};
-  if (masked) {
-    c.table->column_moments_masked_f32({a, {c.shape.channels, false}, nullptr}, b);
-  } else {
-    c.table->column_moments_f32(a, b);
-  }
+  const column_moments_arguments a{rows.x, c.x.row, padding, rows.real, nullptr, true, &fold, c.stream, c.x.type};
+  run_moments(*c.table, source, a, block{rows.first, rows.last, from, to});
   return SIMDNORM_OK;
 }
 
@@ -655,14 +651,16 @@ struct some_groups {
 // Outputs of channels [from, to) of rows [row_first, row_last) of a sample.
 void write_channels(const channel_call& c, const simdnorm_padding& padding, const sample_rows& rows,
                     const column_parameters& p, size_t from, size_t to, size_t row_first, size_t row_last) {
-  const auto write = [&](const float* x, float* y, const simdnorm_padding& real, size_t mask_cols, const block& b,
+  const auto write = [&](const void* x, void* y, const simdnorm_padding& real, size_t mask_cols, const block& b,
                          bool stream) {
     if (c.relu) {
-      const channel_rows_affine_arguments a{x, y, nullptr, c.x.row, c.y.row, 0, real, &p, true, mask_cols};
-      c.table->channel_rows_affine_f32(a, b);
+      run(*c.table,
+          channel_rows_affine_arguments{x, y, nullptr, c.x.row, c.y.row, 0, real, &p, true, mask_cols, c.x.type,
+                                        c.y.type},
+          b);
     } else {
-      const column_affine_arguments a{x, y, c.x.row, c.y.row, real, &p, stream, {mask_cols, false}};
-      c.table->column_affine_f32(a, b);
+      run(*c.table,
+          column_affine_arguments{x, y, c.x.row, c.y.row, real, &p, stream, {mask_cols, false}, c.x.type, c.y.type}, b);
     }
   };
   if (!begins_off_byte(padding, from)) {
@@ -674,8 +672,11 @@ void write_channels(const channel_call& c, const simdnorm_padding& padding, cons
   for (size_t row = row_first; row < row_last; row += together) {
     const size_t count = row_last - row < together ? row_last - row : together;
     const simdnorm_padding bytes = as_bytes(padding, c.shape.channels, row, count, from, to - from, marks);
-    write(rows.x + static_cast<ptrdiff_t>(row) * c.x.row + from, rows.y + static_cast<ptrdiff_t>(row) * c.y.row + from,
-          bytes, to - from, block{0, count, 0, to - from}, false);
+    const auto ahead = [&](const tensor_view& v) {
+      return static_cast<ptrdiff_t>(row) * v.row + static_cast<ptrdiff_t>(from);
+    };
+    write(advanced(rows.x, c.x.type, ahead(c.x)), advanced(rows.y, c.y.type, ahead(c.y)), bytes, to - from,
+          block{0, count, 0, to - from}, false);
   }
 }
 
@@ -715,8 +716,8 @@ simdnorm_status group_channels_last(const group_call& g) noexcept {
   if (packed) padding.kind = SIMDNORM_PADDING_NONE;  // every sequence is a sample, and all of it is real
   const auto rows_of = [&](size_t sample) {
     sample_rows r{};
-    r.x = static_cast<const float*>(c.x.data);
-    r.y = static_cast<float*>(const_cast<void*>(c.y.data));
+    r.x = c.x.data;
+    r.y = const_cast<void*>(c.y.data);
     if (packed) {
       r.first = static_cast<size_t>(length_at(g.o.padding, sample));
       r.last = static_cast<size_t>(length_at(g.o.padding, sample + 1));
@@ -726,18 +727,20 @@ simdnorm_status group_channels_last(const group_call& g) noexcept {
       const auto moved = [&](const tensor_view& v) {
         return static_cast<ptrdiff_t>(sample) * (v.batch - static_cast<ptrdiff_t>(shape.size) * v.row);
       };
-      r.x += moved(c.x);
-      r.y += moved(c.y);
+      r.x = advanced(r.x, c.x.type, moved(c.x));
+      r.y = advanced(r.y, c.y.type, moved(c.y));
     }
     r.real = find_real_rows({r.x, c.x.row, r.last, padding, false}, r.first, r.last - r.first).count;
     return r;
   };
   if (packed && g.o.padding.fill == SIMDNORM_FILL_ZERO) {
     const row_run real = rows_of_offsets(g.o.padding);
-    float* y = static_cast<float*>(const_cast<void*>(c.y.data));
+    void* y = const_cast<void*>(c.y.data);
     for (size_t row = 0; row < shape.size; row = row + 1 == real.first ? real.last : row + 1) {
       if (real.first <= row && row < real.last) row = real.last;
-      if (row < shape.size) memset(y + static_cast<ptrdiff_t>(row) * c.y.row, 0, shape.channels * sizeof(float));
+      if (row < shape.size) {
+        memset(advanced(y, c.y.type, static_cast<ptrdiff_t>(row) * c.y.row), 0, shape.channels * bytes_of(c.y.type));
+      }
     }
   }
   const size_t units = samples * strips;

@@ -16,6 +16,7 @@ struct fused_output {
   const void* residual = nullptr;  // null: none
   ptrdiff_t stride = 0;
   bool relu = false;
+  simdnorm_type type = SIMDNORM_F32;  // of the residual
 };
 
 // y = (x - shift) * scale + offset over the rows, columns [first, last), and what follows.
@@ -24,15 +25,17 @@ simdnorm_status apply(const kernel_table& table, const column_source& x, const s
                       const fused_output& fused = {}) noexcept {
   if (fused.residual != nullptr || fused.relu) {
     const channel_rows_affine_arguments a{x.x,          y.data,    fused.residual, x.x_stride, y.row_stride,
-                                          fused.stride, x.padding, &parameters,    fused.relu, x.gaps.cols};
+                                          fused.stride, x.padding, &parameters,    fused.relu, x.gaps.cols,
+                                          x.type,       y.type,    fused.type};
     return for_row_blocks(executor, x.rows, last - first, [&](size_t row_first, size_t row_last) {
-      table.channel_rows_affine_f32(a, block{row_first, row_last, first, last});
+      run(table, a, block{row_first, row_last, first, last});
     });
   }
   const column_affine_arguments a{
-      x.x, y.data, x.x_stride, y.row_stride, x.padding, &parameters, beyond_caches(y.rows, y.cols, 1), x.gaps};
+      x.x,    y.data, x.x_stride, y.row_stride, x.padding, &parameters, beyond_caches(y.rows, y.cols, 1, y.type),
+      x.gaps, x.type, y.type};
   return for_row_blocks(executor, x.rows, last - first, [&](size_t row_first, size_t row_last) {
-    table.column_affine_f32(a, block{row_first, row_last, first, last});
+    run(table, a, block{row_first, row_last, first, last});
   });
 }
 
@@ -116,7 +119,7 @@ struct column_regions {
 };
 
 simdnorm_status check_columns(const simdnorm_const_matrix* x, const column_rules& rules, column_regions& r) noexcept {
-  if (const simdnorm_status s = check_matrix(x, r.x, false)) return s;
+  if (const simdnorm_status s = check_matrix(x, r.x, false, types::mixed)) return s;
   if (const simdnorm_status s = check_padding(rules.padding, x->rows, x->cols, axis::column, r.padding)) return s;
   if (const simdnorm_status s = check_weights(rules.weights, x->rows, r.weights)) return s;
   return check_executor(rules.executor);
@@ -186,7 +189,7 @@ simdnorm_status check_fit(const simdnorm_const_matrix* x, const column_rules& ru
 simdnorm_status check_transform(const simdnorm_const_matrix* x, const simdnorm_matrix* y, const column_rules& rules,
                                 column_arrays& p, size_t count, bool fits) noexcept {
   region rx, ry;
-  if (const simdnorm_status s = check_pair(x, y, rx, ry)) return s;
+  if (const simdnorm_status s = check_pair(x, y, rx, ry, types::mixed)) return s;
   column_regions r;
   if (const simdnorm_status s = check_columns(x, rules, r)) return s;
   if (const simdnorm_status s = check_arrays(p, count, x->cols, !fits)) return s;
@@ -218,11 +221,11 @@ simdnorm_status check_fused(const simdnorm_const_matrix* x, const region& y, con
   if (t.rank != 2 || t.sizes[0] != x->rows || t.sizes[1] != x->cols) return SIMDNORM_INVALID_SHAPE;
   if (x->cols > 1 && t.strides[1] != 1) return SIMDNORM_INVALID_STRIDE;
   const simdnorm_const_matrix m{t.data, x->rows, x->cols, t.strides[0], t.type};
-  if (const simdnorm_status s = check_matrix(&m, r, false)) return s;
+  if (const simdnorm_status s = check_matrix(&m, r, false, types::mixed)) return s;
   fused.residual = t.data;
   fused.stride = t.strides[0];
-  const bool same_place = r.first == y.first && r.stride_bytes == y.stride_bytes;
-  return !same_place && share_bytes(r, y) ? SIMDNORM_OVERLAP : SIMDNORM_OK;
+  fused.type = t.type;
+  return !same_place(r, y) && share_bytes(r, y) ? SIMDNORM_OVERLAP : SIMDNORM_OK;
 }
 
 // Parameters of a strip from its fold, what training tells of it, and its outputs.
@@ -505,7 +508,7 @@ simdnorm_status simdnorm_batch_norm_training(const simdnorm_const_matrix* x, con
   if (is_double(x)) return batch_norm_doubles(x, y, nullptr, nullptr, o);
   region rx, rr, pad, written[5], read[3];
   fused_output fused;
-  if (const simdnorm_status s = check_pair(x, y, rx, written[0])) return s;
+  if (const simdnorm_status s = check_pair(x, y, rx, written[0], types::mixed)) return s;
   if (const simdnorm_status s = check_fused(x, written[0], o, fused, rr)) return s;
   if (const simdnorm_status s = check_epsilon(o.epsilon)) return s;
   if (!(o.momentum >= 0.0 && o.momentum <= 1.0)) return SIMDNORM_INVALID_MOMENTUM;
@@ -546,7 +549,7 @@ simdnorm_status simdnorm_batch_norm_inference(const simdnorm_const_matrix* x, co
   if (is_double(x)) return batch_norm_doubles(x, y, &mean, &variance, o);
   region rx, rr, written[1], read[5];
   fused_output fused;
-  if (const simdnorm_status s = check_pair(x, y, rx, written[0])) return s;
+  if (const simdnorm_status s = check_pair(x, y, rx, written[0], types::mixed)) return s;
   if (const simdnorm_status s = check_fused(x, written[0], o, fused, rr)) return s;
   if (const simdnorm_status s = check_epsilon(o.epsilon)) return s;
   if (x->cols > 0 && (mean.data == nullptr || variance.data == nullptr)) return SIMDNORM_NULL_POINTER;

@@ -26,9 +26,7 @@ simdnorm_status check_beside(const Matrix* m, const simdnorm_const_matrix& x, re
 
 // An output may be an input, then row by row, or is apart from it.
 bool may_write(const region& output, const region& input) noexcept {
-  const bool in_place =
-      output.first == input.first && output.stride_bytes == input.stride_bytes && output.row_bytes == input.row_bytes;
-  return in_place || !share_bytes(output, input);
+  return same_place(output, input) || !share_bytes(output, input);
 }
 
 simdnorm_status check_options(const fused_row_call& f) noexcept {

@@ -51,8 +51,9 @@ inline constexpr size_t first_batch_norm_size = offsetof(simdnorm_batch_norm_opt
 
 inline constexpr size_t largest_size = static_cast<size_t>(PTRDIFF_MAX);
 
-// Which element types a norm has kernels for. halves_and_bytes: f32 and these.
-enum class types { f32, f32_and_halves, halves_and_bytes, f64 };
+// Which element types a norm has kernels for. mixed: f32 and halves, x, y and residual each of its own;
+// halves_and_bytes: an output beside these.
+enum class types { f32, f32_and_halves, mixed, halves_and_bytes, f64 };
 
 // Bytes of an element; 0: not among the types.
 inline size_t element_size(simdnorm_type type, types among) noexcept {
@@ -103,15 +104,19 @@ inline bool share_bytes(const region& a, const region& b) noexcept {
   return a.low < b.high && b.low < a.high && share_bytes_inside(a, b);
 }
 
+// Whether two views are one, element by element.
+inline bool same_place(const region& a, const region& b) noexcept {
+  return a.first == b.first && a.stride_bytes == b.stride_bytes && a.row_bytes == b.row_bytes;
+}
+
 // x and y of one call: both valid, of one shape, and y is x or apart from it.
 inline simdnorm_status check_pair(const simdnorm_const_matrix* x, const simdnorm_matrix* y, region& rx, region& ry,
                                   types among = types::f32) noexcept {
   if (const simdnorm_status s = check_matrix(x, rx, false, among)) return s;
   if (const simdnorm_status s = check_matrix(y, ry, true, among)) return s;
-  if (x->type != y->type) return SIMDNORM_UNSUPPORTED_TYPE;
+  if (x->type != y->type && among != types::mixed) return SIMDNORM_UNSUPPORTED_TYPE;
   if (x->rows != y->rows || x->cols != y->cols) return SIMDNORM_INVALID_SHAPE;
-  const bool in_place = rx.first == ry.first && rx.stride_bytes == ry.stride_bytes;
-  return !in_place && share_bytes(rx, ry) ? SIMDNORM_OVERLAP : SIMDNORM_OK;
+  return !same_place(rx, ry) && share_bytes(rx, ry) ? SIMDNORM_OVERLAP : SIMDNORM_OK;
 }
 
 // A vector of `size` elements of one of these types; null is fine (an empty region). `Vector` is either kind.

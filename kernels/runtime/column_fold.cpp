@@ -83,55 +83,39 @@ real_span find_real_rows(const column_source& source, size_t row, size_t wanted)
   return {row, count};
 }
 
-simdnorm_status fold_columns(const kernel_table& table, const column_source& source, size_t first, size_t last,
-                             column_fold& total, const simdnorm_executor* executor) noexcept {
-  const size_t cols = last - first;
-  // Columns [from, to) of the strip, and `count` real rows from `row` on; f begins with column `from`.
-  const auto fold = [&](column_fold& f, size_t from, size_t to, size_t row, size_t end, size_t count) {
-    empty_fold(f, to - from);
-    const block b{row, end, first + from, first + to};
-    if (f.mean) {
-      const column_moments_arguments a{source.x, source.x_stride, source.padding, count, nullptr, true, &f, source.far};
-      if (source.masked) {
-        table.column_moments_masked_f32({a, source.gaps, source.weights}, b);
-      } else {
-        table.column_moments_f32(a, b);
-      }
-    } else {
-      const column_extremes_arguments a{source.x, source.x_stride, source.padding, f.min, f.max, source.gaps};
-      table.column_extremes_f32(a, b);
-      f.count = count;
-    }
-  };
-  const size_t rows = source.rows - source.first;
-  if (!is_parallel(executor) || rows <= rows_per_span) {
-    // One span: by columns, which are read only. 64 at least, so that prefetches are of use.
-    const size_t threads = is_parallel(executor) && rows * cols >= 2 * elements_per_task ? executor->threads : 1;
-    const size_t share = ((cols + threads - 1) / threads + 15) / 16 * 16;
-    const size_t width = share < 64 ? 64 : share;
-    const size_t count = find_real_rows(source, source.first, rows).count;
-    const simdnorm_status s = for_tasks(executor, (cols + width - 1) / width, [&](size_t i) {
-      const size_t from = i * width;
-      const size_t to = from + width < cols ? from + width : cols;
-      const auto part = [from](auto* all) { return all ? all + from : nullptr; };
-      column_fold f{0,
-                    part(total.mean),
-                    part(total.m2),
-                    part(total.min),
-                    part(total.max),
-                    part(total.values),
-                    part(total.weight)};
-      fold(f, from, to, source.first, source.rows, count);
-    });
-    total.count = count;
-    return s;
+namespace {
+
+column_fold part_of(const column_fold& all, size_t from) {
+  const auto part = [from](auto* of_columns) { return of_columns ? of_columns + from : nullptr; };
+  return {0, part(all.mean), part(all.m2), part(all.min), part(all.max), part(all.values), part(all.weight)};
+}
+
+// f = `count` real rows of the block.
+[[gnu::noinline]] void fold_block(const kernel_table& table, const column_source& source, const block& b, size_t count,
+                                  column_fold& f) {
+  empty_fold(f, b.col_last - b.col_first);
+  if (f.mean) {
+    run_moments(table, source,
+                {source.x, source.x_stride, source.padding, count, nullptr, true, &f, source.far, source.type}, b);
+  } else {
+    run(table,
+        column_extremes_arguments{source.x, source.x_stride, source.padding, f.min, f.max, source.gaps, source.type},
+        b);
+    f.count = count;
   }
-  // Folds of the spans of one wave: 24 KiB of the caller's stack, whatever the shape.
-  alignas(64) char memory[24 * 1024];
+}
+
+// Columns [from, to) of a strip, spans over threads; the folds of one wave of spans are in `memory`.
+template <class Fold>
+[[gnu::noinline]] simdnorm_status fold_waves(char* memory, size_t memory_bytes, const column_source& source,
+                                             size_t from, size_t to, column_fold& strip,
+                                             const simdnorm_executor* executor, const Fold& fold) noexcept {
+  const size_t cols = to - from;
+  column_fold total = part_of(strip, from);
   constexpr size_t most_spans = 16;
   const size_t bytes = cols * ((total.mean ? 2 : 0) + (total.values ? 2 : 0)) * sizeof(double) +
                        (total.min ? 2 : 0) * cols * sizeof(float);
-  const size_t per_wave = sizeof memory / bytes < most_spans ? sizeof memory / bytes : most_spans;
+  const size_t per_wave = memory_bytes / bytes < most_spans ? memory_bytes / bytes : most_spans;
 
   empty_fold(total, cols);
   for (size_t row = source.first; row < source.rows;) {
@@ -159,10 +143,54 @@ simdnorm_status fold_columns(const kernel_table& table, const column_source& sou
       row = starts[++spans] = span.last;
     }
     const simdnorm_status s =
-        for_tasks(executor, spans, [&](size_t i) { fold(folds[i], 0, cols, starts[i], starts[i + 1], counts[i]); });
+        for_tasks(executor, spans, [&](size_t i) { fold(folds[i], from, to, starts[i], starts[i + 1], counts[i]); });
     if (s) return s;
     const control_word_scope ieee;
     for (size_t i = 0; i < spans; ++i) merge_folds(total, folds[i], cols);
+  }
+  strip.count = total.count;
+  return SIMDNORM_OK;
+}
+
+// The same in so many bytes of the caller's stack, whatever the shape.
+template <size_t Bytes, class Fold>
+[[gnu::noinline]] simdnorm_status fold_waves_in(const column_source& source, size_t from, size_t to, column_fold& strip,
+                                                const simdnorm_executor* executor, const Fold& fold) noexcept {
+  alignas(64) char memory[Bytes];
+  return fold_waves(memory, Bytes, source, from, to, strip, executor, fold);
+}
+
+}  // namespace
+
+simdnorm_status fold_columns(const kernel_table& table, const column_source& source, size_t first, size_t last,
+                             column_fold& total, const simdnorm_executor* executor) noexcept {
+  const size_t cols = last - first;
+  // Columns [from, to) of the strip, and `count` real rows from `row` on; f begins with column `from`.
+  const auto fold = [&](column_fold& f, size_t from, size_t to, size_t row, size_t end, size_t count) {
+    fold_block(table, source, block{row, end, first + from, first + to}, count, f);
+  };
+  const size_t rows = source.rows - source.first;
+  if (!is_parallel(executor) || rows <= rows_per_span) {
+    // One span: by columns, which are read only. 64 at least, so that prefetches are of use.
+    const size_t threads = is_parallel(executor) && rows * cols >= 2 * elements_per_task ? executor->threads : 1;
+    const size_t share = ((cols + threads - 1) / threads + 15) / 16 * 16;
+    const size_t width = share < 64 ? 64 : share;
+    const size_t count = find_real_rows(source, source.first, rows).count;
+    const simdnorm_status s = for_tasks(executor, (cols + width - 1) / width, [&](size_t i) {
+      const size_t from = i * width;
+      const size_t to = from + width < cols ? from + width : cols;
+      column_fold f = part_of(total, from);
+      fold(f, from, to, source.first, source.rows, count);
+    });
+    total.count = count;
+    return s;
+  }
+  // Halves have a tile on the stack beside: half as many columns at a time, in half the memory.
+  constexpr size_t some = columns_per_strip / 2;
+  if (source.type == SIMDNORM_F32) return fold_waves_in<24 * 1024>(source, 0, cols, total, executor, fold);
+  for (size_t from = 0; from < cols; from += some) {
+    const size_t to = cols - from < some ? cols : from + some;
+    if (const simdnorm_status s = fold_waves_in<12 * 1024>(source, from, to, total, executor, fold)) return s;
   }
   return SIMDNORM_OK;
 }

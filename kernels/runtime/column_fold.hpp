@@ -7,6 +7,7 @@
 #pragma once
 
 #include "runtime/split.hpp"
+#include "runtime/tiles.hpp"
 #include "table.hpp"
 
 namespace simdnorm {
@@ -22,11 +23,12 @@ struct column_source {
   const float* weights = nullptr;  // null: ones
   bool masked = false;             // columns differ in what counts
   size_t first = 0;                // of its rows, that is folded; `rows` is then where they end
+  simdnorm_type type = SIMDNORM_F32;
 };
 
-// Whether rows x cols floats go past the caches: as outputs (1 times them), as x and y (2 times).
-inline bool beyond_caches(size_t rows, size_t cols, size_t times) noexcept {
-  return rows > 0 && cols >= simdnorm_stream_border() / sizeof(float) / rows * times;
+// Whether rows x cols elements go past the caches: as outputs (1 times them), as x and y (2 times).
+inline bool beyond_caches(size_t rows, size_t cols, size_t times, simdnorm_type type = SIMDNORM_F32) noexcept {
+  return rows > 0 && cols >= simdnorm_stream_border() / bytes_of(type) / rows * times;
 }
 
 inline column_source source_of(const simdnorm_const_matrix& x, const simdnorm_padding& padding, bool nan_is_missing,
@@ -37,10 +39,12 @@ inline column_source source_of(const simdnorm_const_matrix& x, const simdnorm_pa
           x.row_stride,
           x.rows,
           padding,
-          beyond_caches(x.rows, x.cols, 2),
+          beyond_caches(x.rows, x.cols, 2, x.type),
           {x.cols, nan_is_missing},
           static_cast<const float*>(weights.data),
-          elements || nan_is_missing || weights.data != nullptr};
+          elements || nan_is_missing || weights.data != nullptr,
+          0,
+          x.type};
 }
 
 // a = a followed by b, by Chan's formula, for `cols` columns. Either both have counts of each column, or
@@ -75,6 +79,16 @@ simdnorm_status for_strips(size_t cols, const simdnorm_executor* executor, Work 
     if (const simdnorm_status s = strip(i, executor)) return s;
   }
   return SIMDNORM_OK;
+}
+
+// The moments of the arguments' rows, with the source's gaps and weights.
+inline void run_moments(const kernel_table& table, const column_source& source, const column_moments_arguments& a,
+                        const block& b) noexcept {
+  if (source.masked) {
+    run(table, column_moments_masked_arguments{a, source.gaps, source.weights}, b);
+  } else {
+    run(table, a, b);
+  }
 }
 
 // Of columns [first, last) over all real rows, what `total` has arrays for (with room for

@@ -33,23 +33,14 @@ strip_view view_of(const simdnorm_column_state* state, const state_arrays& a, si
            a.total_values + first, a.total_weight + first}};
 }
 
-void run_moments(const kernel_table& table, const column_source& source, const column_moments_arguments& m,
-                 const block& b) {
-  if (source.masked) {
-    table.column_moments_masked_f32({m, source.gaps, source.weights}, b);
-  } else {
-    table.column_moments_f32(m, b);
-  }
-}
-
 // Adds `rows` real rows of the source, from `row` on, to the open span: whole blocks of it.
 void take_blocks(simdnorm_column_state* state, const state_arrays& a, const kernel_table& table,
                  const column_source& source, size_t row, size_t rows) {
   uint64_t span_count = 0, total_count = 0;
   each_strip(static_cast<size_t>(state->cols), [&](size_t first, size_t last) {
     strip_view v = view_of(state, a, first);
-    const column_moments_arguments m{source.x, source.x_stride, source.padding, rows,
-                                     &v.span,  false,           &v.total,       source.far};
+    const column_moments_arguments m{source.x, source.x_stride, source.padding, rows,       &v.span,
+                                     false,    &v.total,        source.far,     source.type};
     run_moments(table, source, m, block{row, source.rows, first, last});
     span_count = v.span.count;
     total_count = v.total.count;
@@ -84,12 +75,17 @@ void begin_masked(simdnorm_column_state* state, const state_arrays& a) {
 }
 
 // Appends a row to the open block.
-void keep_row(simdnorm_column_state* state, const state_arrays& a, const column_source& source, size_t row) {
+void keep_row(simdnorm_column_state* state, const state_arrays& a, const kernel_table& table,
+              const column_source& source, size_t row) {
   const size_t cols = static_cast<size_t>(state->cols);
   const size_t at = static_cast<size_t>(state->open_rows++);
-  const float* from = static_cast<const float*>(source.x) + static_cast<ptrdiff_t>(row) * source.x_stride;
+  const void* from = advanced(source.x, source.type, static_cast<ptrdiff_t>(row) * source.x_stride);
   float* to = a.open + at * cols;
-  memcpy(to, from, cols * sizeof(float));
+  if (source.type == SIMDNORM_F32) {
+    memcpy(to, from, cols * sizeof(float));
+  } else {
+    widen_row(table, from, source.type, to, cols);
+  }
   if (!source.masked) return;
   uint8_t* marks = a.open_marks + at * mark_bytes(cols);
   memset(marks, 0, mark_bytes(cols));
@@ -206,7 +202,7 @@ simdnorm_status simdnorm_column_state_update(simdnorm_column_state* state, const
   if (state == nullptr) return SIMDNORM_NULL_POINTER;
   if (!is_state(state)) return SIMDNORM_INVALID_STATE;
   region rx, pad, weights;
-  if (const simdnorm_status s = check_matrix(x, rx, false)) return s;
+  if (const simdnorm_status s = check_matrix(x, rx, false, types::mixed)) return s;
   if (x->cols != state->cols) return SIMDNORM_INVALID_SHAPE;
   if (const simdnorm_status s = check_padding(o.padding, x->rows, x->cols, axis::column, pad)) return s;
   if (const simdnorm_status s = check_weights(o.weights, x->rows, weights)) return s;
@@ -229,7 +225,7 @@ simdnorm_status simdnorm_column_state_update(simdnorm_column_state* state, const
     while (wanted > 0 && row < source.rows) {
       const row_run run = next_real_run(source.padding, row, source.rows);
       const size_t n = run.last - run.first < wanted ? run.last - run.first : wanted;
-      for (size_t i = run.first; i < run.first + n; ++i) keep_row(state, a, source, i);
+      for (size_t i = run.first; i < run.first + n; ++i) keep_row(state, a, *table, source, i);
       wanted -= n;
       row = run.first + n;
     }

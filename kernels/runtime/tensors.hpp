@@ -11,6 +11,7 @@ namespace simdnorm {
 // What is asked of a tensor that is not empty.
 struct tensor_view {
   const void* data;
+  simdnorm_type type;
   size_t batches, channels, size;  // size: spatial positions
   bool first, last;                // layouts that its strides allow
   bool batch_merges;               // channels last: batch and positions are rows of one stride

@@ -128,28 +128,27 @@ result run(channel_operation op, const channel_problem& p, const channel_setup& 
   placed place{memory};
   result r;
   const place_of where(p, s);
-  const auto fill = [&](const std::vector<float>* from) {
-    float* to = memory.take<float>(where.count);
-    for (std::size_t i = 0; i < where.count; ++i) to[i] = float_of(unwritten);  // gaps are NaN
+  const auto fill = [&](const std::vector<float>* from, simdnorm_type type) {
+    typed_array to(memory, where.count, type, s.types.widened);  // gaps are NaN
     if (from)
       for_elements(p, [&](std::size_t n, std::size_t c, std::size_t k) {
-        to[where.at(p, n, c, k)] = (*from)[p.index(n, c, k)];
+        to.put(where.at(p, n, c, k), (*from)[p.index(n, c, k)]);
       });
     return to;
   };
-  const auto view = [&](auto* data, auto t) {
-    t.data = data + where.base;
+  const auto view = [&](const typed_array& data, auto t) {
+    t.data = data.at(where.base);
     for (std::size_t i = 0; i < p.sizes.size(); ++i) {
       t.sizes[i] = p.sizes[i];
       t.strides[i] = where.strides[i];
     }
     t.rank = static_cast<std::int32_t>(p.sizes.size());
-    t.type = SIMDNORM_F32;
+    t.type = data.type();
     return t;
   };
-  float* xs = fill(&p.x);
+  const typed_array xs = fill(&p.x, s.types.x);
   const bool adds = adds_residual(op);
-  float* ys = s.in_place ? xs : fill(adds && s.residual_is_y ? &p.residual : nullptr);
+  const typed_array ys = s.in_place ? xs : fill(adds && s.residual_is_y ? &p.residual : nullptr, s.types.y);
   const simdnorm_const_tensor x = view(xs, simdnorm_const_tensor{});
   const simdnorm_tensor y = view(ys, simdnorm_tensor{});
   const simdnorm_padding padding = place.in(in_memory_order(p, s.pad, where.strides));
@@ -161,7 +160,7 @@ result run(channel_operation op, const channel_problem& p, const channel_setup& 
     o.executor = s.executor;
     simdnorm_const_tensor residual{};
     if (adds) {
-      residual = view(s.residual_is_y && !s.in_place ? ys : fill(&p.residual), residual);
+      residual = view(s.residual_is_y && !s.in_place ? ys : fill(&p.residual, s.types.residual), residual);
       o.residual = &residual;
       o.activation = SIMDNORM_ACTIVATION_RELU;
     }
@@ -223,10 +222,10 @@ result run(channel_operation op, const channel_problem& p, const channel_setup& 
   for_elements(p, [&](std::size_t n, std::size_t c, std::size_t k) {
     const std::size_t at = where.at(p, n, c, k);
     element[at] = true;
-    r.y[p.index(n, c, k)] = ys[at];
+    r.y[p.index(n, c, k)] = ys.get(at);
   });
   for (std::size_t i = 0; i < where.count; ++i)
-    if (!element[i] && bits_of(ys[i]) != unwritten) r.intact = false;
+    if (!element[i] && bits_of(ys.get(i)) != unwritten) r.intact = false;
   return r;
 }
 

@@ -78,6 +78,7 @@ struct channel_setup {
   bool residual_is_y = false;
   const simdnorm_executor* executor = nullptr;
   mask pad{};  // rows: positions; elements: in the order of the dimensions
+  element_types types{};
 };
 
 // y is in the order of the dimensions.

@@ -186,20 +186,17 @@ result run(operation op, const problem& p, const setup& s, arena& memory) {
   const std::ptrdiff_t y_pitch = s.in_place ? x_pitch : s.y_pitch ? s.y_pitch : cols;
 
   const std::size_t x_count = element_count(p.rows, p.cols, x_pitch);
-  float* xs = memory.take<float>(x_count);
-  for (std::size_t i = 0; i < x_count; ++i) xs[i] = float_of(unwritten);  // a NaN: the gaps are not read either
-  for (std::size_t i = 0; i < p.rows && p.cols; ++i)
-    std::memcpy(xs + static_cast<std::ptrdiff_t>(i) * x_pitch, p.x.data() + i * p.cols, p.cols * sizeof(float));
-  const simdnorm_const_matrix x{xs, p.rows, p.cols, x_pitch, SIMDNORM_F32};
+  const auto element_at = [](std::size_t i, std::ptrdiff_t pitch, std::size_t j) {
+    return i * static_cast<std::size_t>(pitch) + j;
+  };
+  typed_array xs(memory, x_count, s.types.x, s.types.widened);  // unwritten is NaN: the gaps are not read either
+  for (std::size_t i = 0; i < p.rows; ++i)
+    for (std::size_t j = 0; j < p.cols; ++j) xs.put(element_at(i, x_pitch, j), p.at(i, j));
+  const simdnorm_const_matrix x{xs.at(0), p.rows, p.cols, x_pitch, xs.type()};
 
-  float* ys = nullptr;
   const std::size_t y_count = has_y(op) ? element_count(p.rows, p.cols, y_pitch) : 0;
-  if (has_y(op)) {
-    ys = s.in_place ? xs : memory.take<float>(y_count);
-    if (!s.in_place)
-      for (std::size_t i = 0; i < y_count; ++i) ys[i] = float_of(unwritten);
-  }
-  const simdnorm_matrix y{ys, p.rows, p.cols, y_pitch, SIMDNORM_F32};
+  const typed_array ys = s.in_place || !has_y(op) ? xs : typed_array(memory, y_count, s.types.y, s.types.widened);
+  const simdnorm_matrix y{ys.at(0), p.rows, p.cols, y_pitch, ys.type()};
   const simdnorm_padding padding = place.in(s.pad);
 
   const auto column_options = [&](bool weighted) {
@@ -244,15 +241,18 @@ result run(operation op, const problem& p, const setup& s, arena& memory) {
   // A matrix beside x, of another pitch, that depends on nothing but x: a part of a problem keeps its part.
   const std::ptrdiff_t beside_pitch = x_pitch + 3;
   const std::size_t beside_count = element_count(p.rows, p.cols, beside_pitch);
-  const auto beside = [&](float scale, float shift) {
+  const auto for_beside = [&](float scale, float shift, auto put) {
     const default_environment here;
-    float* m = memory.take<float>(beside_count);
-    for (std::size_t i = 0; i < beside_count; ++i) m[i] = float_of(unwritten);
     for (std::size_t i = 0; i < p.rows; ++i)
       for (std::size_t j = 0; j < p.cols; ++j) {
         const float v = p.at(i, j) * scale;
-        m[static_cast<std::ptrdiff_t>(i) * beside_pitch + static_cast<std::ptrdiff_t>(j)] = v + shift;
+        put(element_at(i, beside_pitch, j), v + shift);
       }
+  };
+  const auto beside = [&](float scale, float shift) {
+    float* m = memory.take<float>(beside_count);
+    for (std::size_t i = 0; i < beside_count; ++i) m[i] = float_of(unwritten);
+    for_beside(scale, shift, [&](std::size_t at, float v) { m[at] = v; });
     return m;
   };
   const auto beside_view = [&](float* m) { return simdnorm_matrix{m, p.rows, p.cols, beside_pitch, SIMDNORM_F32}; };
@@ -423,13 +423,15 @@ result run(operation op, const problem& p, const setup& s, arena& memory) {
       o.beta = place.in(p.beta);
       o.activation = SIMDNORM_ACTIVATION_RELU;
       simdnorm_const_tensor residual{};
-      residual.data = beside(0.37f, 1.0f);
+      typed_array residuals(memory, beside_count, s.types.residual, s.types.widened);
+      for_beside(0.37f, 1.0f, [&](std::size_t at, float v) { residuals.put(at, v); });
+      residual.data = residuals.at(0);
       residual.sizes[0] = p.rows;
       residual.sizes[1] = p.cols;
       residual.strides[0] = beside_pitch;
       residual.strides[1] = 1;
       residual.rank = 2;
-      residual.type = SIMDNORM_F32;
+      residual.type = residuals.type();
       o.residual = &residual;
       if (op == operation::batch_norm_training_add) {
         o.running_mean = place.in_out(p.mean);
@@ -555,11 +557,10 @@ result run(operation op, const problem& p, const setup& s, arena& memory) {
   if (has_y(op)) {
     r.y.resize(p.rows * p.cols);
     for (std::size_t i = 0; i < p.rows && p.cols; ++i) {
-      const float* row = ys + static_cast<std::ptrdiff_t>(i) * y_pitch;
-      std::memcpy(r.y.data() + i * p.cols, row, p.cols * sizeof(float));
+      for (std::size_t j = 0; j < p.cols; ++j) r.y[i * p.cols + j] = ys.get(element_at(i, y_pitch, j));
       if (i + 1 == p.rows) break;
-      for (std::ptrdiff_t j = cols; j < y_pitch; ++j)
-        if (bits_of(row[j]) != unwritten) r.intact = false;
+      for (std::size_t j = p.cols; j < static_cast<std::size_t>(y_pitch); ++j)
+        if (bits_of(ys.get(element_at(i, y_pitch, j))) != unwritten) r.intact = false;
     }
   }
   return r;

@@ -113,15 +113,24 @@ struct mask {
   [[nodiscard]] bool real(std::size_t i, std::size_t j) const;
 };
 
+// Of the norms of columns and channels. `widened`: the same values in memory of f32, and f32's y rounded here by
+// half.hpp: what a call of these types must give, to the bit.
+struct element_types {
+  simdnorm_type x = SIMDNORM_F32, y = SIMDNORM_F32, residual = SIMDNORM_F32;
+  bool widened = false;
+};
+
 struct setup {
   std::ptrdiff_t x_pitch = 0, y_pitch = 0;  // 0: cols
   bool in_place = false;
   const simdnorm_executor* executor = nullptr;
   mask pad{};
+  element_types types{};
 };
 
 // What y holds before a call: no kernel produces this, so a skipped write shows.
 inline constexpr std::uint32_t unwritten = 0x7fabcdef;
+inline constexpr std::uint16_t unwritten_half = 0x7fab;
 
 struct result {
   simdnorm_status status = -1;

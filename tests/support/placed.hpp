@@ -3,12 +3,72 @@
 // What a call takes, copied into an arena.
 #pragma once
 
+#include <array>
 #include <cstring>
 #include <vector>
 
+#include "support/half.hpp"
 #include "support/operations.hpp"
 
 namespace simdnorm::test {
+
+// Values of all halves: the definition takes 50 ns for each.
+inline float value_of(const half_format& f, std::uint16_t half) {
+  static const auto tables = [] {
+    std::vector<float> all[2];
+    for (std::size_t k = 0; k < 2; ++k)
+      for (std::uint32_t h = 0; h < 65536; ++h)
+        all[k].push_back(static_cast<float>(half_formats[k].value(static_cast<std::uint16_t>(h))));
+    return std::array{all[0], all[1]};
+  }();
+  return tables[f.type == SIMDNORM_BF16 ? 0 : 1][half];
+}
+
+// Elements of one type in the arena, read and written as floats; all unwritten at first.
+class typed_array {
+ public:
+  typed_array(arena& memory, std::size_t n, simdnorm_type type, bool widened = false)
+      : type_(widened ? SIMDNORM_F32 : type) {
+    for (const half_format& f : half_formats)
+      if (f.type == type) format_ = &f;
+    if (type_ == SIMDNORM_F32) {
+      floats_ = memory.take<float>(n);
+      for (std::size_t i = 0; i < n; ++i) floats_[i] = float_of(unwritten);
+    } else {
+      halves_ = memory.take<std::uint16_t>(n);
+      for (std::size_t i = 0; i < n; ++i) halves_[i] = unwritten_half;
+    }
+  }
+  void put(std::size_t i, float v) {
+    if (halves_) {
+      halves_[i] = bits_of(v) == unwritten ? unwritten_half : format_->rounded(static_cast<double>(v));
+    } else {
+      floats_[i] = rounded(v);
+    }
+  }
+  [[nodiscard]] float get(std::size_t i) const {
+    if (!halves_) return rounded(floats_[i]);
+    const std::uint16_t h = halves_[i];
+    if (h == unwritten_half) return float_of(unwritten);
+    if ((h & 0x7fffu) <= format_->infinity()) return value_of(*format_, h);
+    return float_of(h == format_->nan() ? 0x7fc00000u : 0x7f800000u | h);
+  }
+  [[nodiscard]] simdnorm_type type() const { return type_; }
+  [[nodiscard]] void* at(std::ptrdiff_t i) const {
+    return halves_ ? static_cast<void*>(halves_ + i) : static_cast<void*>(floats_ + i);
+  }
+
+ private:
+  simdnorm_type type_;
+  const half_format* format_ = nullptr;  // null: of floats
+  float* floats_ = nullptr;
+  std::uint16_t* halves_ = nullptr;
+
+  [[nodiscard]] float rounded(float v) const {
+    if (format_ == nullptr || bits_of(v) == unwritten) return v;
+    return v != v ? float_of(0x7fc00000) : value_of(*format_, format_->rounded(static_cast<double>(v)));
+  }
+};
 
 // The arrays of one call, copied into the arena.
 struct placed {
