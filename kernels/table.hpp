@@ -302,7 +302,9 @@ enum : size_t { double_columns_per_strip = 64 };
 
 // What is known of a strip's columns. Mean and variance are pairs, of x * factor, a power of two.
 struct double_columns {
-  uint64_t count;  // real rows
+  uint64_t count[double_columns_per_strip];  // real elements
+  double weight[double_columns_per_strip];   // their weights' sum, a pair, in units of double_gaps::weight_unit
+  double weight_low[double_columns_per_strip];
   double least[double_columns_per_strip], greatest[double_columns_per_strip];
   double mean[double_columns_per_strip], mean_low[double_columns_per_strip];
   double variance[double_columns_per_strip], variance_low[double_columns_per_strip];
@@ -313,15 +315,34 @@ struct double_columns {
   double offset[double_columns_per_strip], gamma[double_columns_per_strip], beta[double_columns_per_strip];
 };
 
+// Elements that do not count, beside padded rows. Of the mask, a plane is a row, and there is one set.
+struct double_gaps {
+  channel_mask mask;
+  bool nan_is_missing;         // of moments
+  const void* weights;         // of rows; null: ones. A row of weight 0 counts for nothing
+  simdnorm_type weights_type;  // f64 or f32
+  double weight_unit;          // a power of two
+};
+
 // Of column_moments (over the rows of the block, into columns) and of column_affine (y from columns).
+//
+// Columns may be parts of sets: of set_cols adjacent ones each, moments are those of the set. A block of more columns
+// than a strip's is one set, and goes row by row if by_rows says so: planes, which are rows of many columns.
 struct double_column_arguments {
   const double* x;
   double* y;
-  ptrdiff_t x_stride, y_stride;
+  const double* residual;  // null: none
+  ptrdiff_t x_stride, y_stride, residual_stride;
   simdnorm_padding padding;  // of rows
-  double_columns* columns;   // entry 0 belongs to block.col_first
-  column_output output;
+  double_gaps gaps;
+  double_columns* columns;  // entry 0 belongs to block.col_first; of a set that is all of the block, every one
+  size_t set_cols;
+  bool by_rows;
   bool extremes_alone;
+  bool planes;  // of column_affine: all columns have the parameters of `entry`
+  size_t entry;
+  bool clip;  // y = min(max(x_hat, beta), gamma), NaN kept; else y = x_hat * gamma + beta
+  bool relu;
 };
 
 // Parameters from the strip's moments (batch), from a given mean and variance, one and two (given), and of scalers:

@@ -10,18 +10,6 @@
 namespace simdnorm {
 namespace {
 
-// A vector of `size` doubles, or, if it is read, floats; null is fine.
-template <class Vector>
-simdnorm_status check_doubles(const Vector& v, size_t size, bool or_floats, region& r) noexcept {
-  r = {};
-  if (v.data == nullptr) return v.size == 0 || size == 0 ? SIMDNORM_OK : SIMDNORM_NULL_POINTER;
-  if (v.type != SIMDNORM_F64 && !(or_floats && v.type == SIMDNORM_F32)) return SIMDNORM_UNSUPPORTED_TYPE;
-  if (v.size != size) return SIMDNORM_INVALID_SHAPE;
-  const size_t bytes = v.type == SIMDNORM_F64 ? sizeof(double) : sizeof(float);
-  r = contiguous(v.data, size * bytes);
-  return r.first % bytes == 0 ? SIMDNORM_OK : SIMDNORM_MISALIGNED;
-}
-
 simdnorm_status check(const row_norm_call& c) noexcept {
   region x, written[3], read[3];
   if (const simdnorm_status s = check_pair(c.x, c.y, x, written[0], types::f64)) return s;

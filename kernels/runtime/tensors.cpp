@@ -26,10 +26,11 @@ bool merge(const size_t* sizes, const ptrdiff_t* strides, int32_t from, int32_t 
 }  // namespace
 
 simdnorm_status check_tensor_parts(const void* data, const size_t* sizes, const ptrdiff_t* strides, int32_t rank,
-                                   simdnorm_type type, tensor_view& v) noexcept {
-  if (type != SIMDNORM_F32) return SIMDNORM_UNSUPPORTED_TYPE;
+                                   size_t element, tensor_view& v) noexcept {
+  if (element == 0) return SIMDNORM_UNSUPPORTED_TYPE;
   if (rank < 2 || rank > SIMDNORM_MOST_DIMENSIONS) return SIMDNORM_INVALID_SHAPE;
   v.data = data;
+  v.element = element;
   v.batches = sizes[0];
   v.channels = sizes[1];
   v.size = 1;
@@ -50,14 +51,14 @@ simdnorm_status check_tensor_parts(const void* data, const size_t* sizes, const 
       return SIMDNORM_INVALID_SHAPE;
     }
   }
-  if (elements > largest_size / sizeof(float) || reach >= largest_size / sizeof(float)) return SIMDNORM_INVALID_SHAPE;
+  if (elements > largest_size / element || reach >= largest_size / element) return SIMDNORM_INVALID_SHAPE;
   if (data == nullptr) return SIMDNORM_NULL_POINTER;
   const uintptr_t at = reinterpret_cast<uintptr_t>(data);
-  if (at % sizeof(float) != 0) return SIMDNORM_MISALIGNED;
+  if (at % element != 0) return SIMDNORM_MISALIGNED;
   size_t before = 0;
   for (int32_t i = 0; i < rank; ++i) before += strides[i] < 0 ? (sizes[i] - 1) * magnitude(strides[i]) : 0;
-  before *= sizeof(float);
-  const size_t after = (reach + 1) * sizeof(float) - before;
+  before *= element;
+  const size_t after = (reach + 1) * element - before;
   if (before > at || after > UINTPTR_MAX - at) return SIMDNORM_INVALID_SHAPE;
   v.low = at - before;
   v.high = at + after;
@@ -94,7 +95,7 @@ bool elements_meet(const tensor_view& v, const layout& l) noexcept {
 }
 
 void set_regions(tensor_view& v, const layout& l) noexcept {
-  constexpr auto bytes = static_cast<ptrdiff_t>(sizeof(float));
+  const auto bytes = static_cast<ptrdiff_t>(v.element);
   const uintptr_t at = reinterpret_cast<uintptr_t>(v.data);
   v.outer = 1;
   v.outer_bytes = 0;
@@ -102,15 +103,15 @@ void set_regions(tensor_view& v, const layout& l) noexcept {
   r.first = at;
   if (l.last && v.batch_merges) {
     r.rows = l.batch * l.size;
-    r.row_bytes = l.channels * sizeof(float);
+    r.row_bytes = l.channels * v.element;
     r.stride_bytes = v.row * bytes;
   } else if (!l.last && v.channel == static_cast<ptrdiff_t>(l.size)) {
     r.rows = l.batch;
-    r.row_bytes = l.channels * l.size * sizeof(float);
+    r.row_bytes = l.channels * l.size * v.element;
     r.stride_bytes = v.batch * bytes;
   } else {
     r.rows = l.last ? l.size : l.channels;
-    r.row_bytes = (l.last ? l.channels : l.size) * sizeof(float);
+    r.row_bytes = (l.last ? l.channels : l.size) * v.element;
     r.stride_bytes = (l.last ? v.row : v.channel) * bytes;
     v.outer = v.batch == 0 ? 1 : l.batch;
     v.outer_bytes = v.batch * bytes;

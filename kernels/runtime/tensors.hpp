@@ -11,6 +11,7 @@ namespace simdnorm {
 // What is asked of a tensor that is not empty.
 struct tensor_view {
   const void* data;
+  size_t element;                  // bytes
   size_t batches, channels, size;  // size: spatial positions
   bool first, last;                // layouts that its strides allow
   bool batch_merges;               // channels last: batch and positions are rows of one stride
@@ -40,14 +41,14 @@ inline bool same_sizes(const A& a, const B& b) noexcept {
 }
 
 simdnorm_status check_tensor_parts(const void* data, const size_t* sizes, const ptrdiff_t* strides, int32_t rank,
-                                   simdnorm_type type, tensor_view& v) noexcept;
+                                   size_t element, tensor_view& v) noexcept;
 
 // `Tensor` is either kind.
 template <class Tensor>
-inline simdnorm_status check_tensor(const Tensor* t, tensor_view& v) noexcept {
+inline simdnorm_status check_tensor(const Tensor* t, tensor_view& v, types among = types::f32) noexcept {
   v = {};
   if (t == nullptr) return SIMDNORM_NULL_POINTER;
-  return check_tensor_parts(t->data, t->sizes, t->strides, t->rank, t->type, v);
+  return check_tensor_parts(t->data, t->sizes, t->strides, t->rank, element_size(t->type, among), v);
 }
 
 // Whether two elements of an output may be one, as far as its strides tell.
