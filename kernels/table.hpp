@@ -71,7 +71,8 @@ struct fused_row_arguments : row_norm_arguments {
   bool unit_offset;  // of rms_norm: gamma is 1 + weight
 };
 
-// A checked row norm of doubles. Rows are whole; any padding, that of elements too.
+// A checked row norm of doubles: y = function(norm(x + bias + residual)), of functions relu alone. Rows are whole; any
+// padding, that of elements too.
 struct double_row_arguments {
   const double* x;
   double* y;
@@ -84,7 +85,15 @@ struct double_row_arguments {
   double* rstd;                         // null: not wanted; of l2_norm, where norms go
   double epsilon;
   simdnorm_padding padding;
-  bool stream;  // y is too large for the caches
+  bool stream;              // y is too large for the caches
+  const row_walk* walk;     // as in row_norm_arguments
+  const double* residual;   // null: none, and no bias
+  const void* bias;         // [cols]; null: none
+  simdnorm_type bias_type;  // f64 or f32
+  double* sum;              // where x + bias + residual goes; null: not wanted
+  ptrdiff_t residual_stride, sum_stride;
+  elementwise_function function;
+  bool unit_offset;  // of rms_norm: gamma is 1 + weight
 };
 
 // Valid rows are added in blocks of this many to spans of this many blocks, and spans are folded into

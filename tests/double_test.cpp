@@ -563,7 +563,7 @@ TEST_P(double_test, a_bad_argument_is_a_status) {
   bad(SIMDNORM_UNSUPPORTED_TYPE, [](arguments& a) { a.x.type = SIMDNORM_F32; });
   bad(SIMDNORM_UNSUPPORTED_TYPE, [](arguments& a) { a.o.gamma.type = SIMDNORM_BF16; });
   bad(SIMDNORM_UNSUPPORTED_TYPE, [&](arguments& a) { a.o.mean = {floats, 3, SIMDNORM_F32}; });
-  bad(SIMDNORM_UNSUPPORTED_TYPE, [](arguments& a) { a.o.activation = SIMDNORM_ACTIVATION_RELU; });
+  bad(SIMDNORM_UNSUPPORTED_TYPE, [](arguments& a) { a.o.activation = SIMDNORM_ACTIVATION_SILU; });
   bad(SIMDNORM_INVALID_SHAPE, [](arguments& a) { a.o.gamma.size = 3; });
   bad(SIMDNORM_INVALID_SHAPE, [](arguments& a) { a.o.mean.size = 4; });
   bad(SIMDNORM_INVALID_SHAPE, [](arguments& a) { a.y.cols = 3; });

@@ -673,21 +673,17 @@ simdnorm_status normalize_groups(const simdnorm_const_tensor* x, const simdnorm_
   if (__builtin_mul_overflow(packed ? o.padding.size - 1 : shape.batch, groups, &statistics)) {
     return SIMDNORM_INVALID_SHAPE;
   }
-  const bool doubles = is_double(x);
-  const auto check = [doubles](const auto& v, size_t size, bool or_floats, region& r) {
-    return doubles ? check_doubles(v, size, or_floats, r) : check_vector(v, size, r);
-  };
-  if (const simdnorm_status s = check(o.gamma, shape.channels, true, read[0])) return s;
-  if (const simdnorm_status s = check(o.beta, shape.channels, true, read[1])) return s;
-  if (const simdnorm_status s = check(o.mean, statistics, false, written[0])) return s;
-  if (const simdnorm_status s = check(o.rstd, statistics, false, written[1])) return s;
+  if (const simdnorm_status s = check_vector_beside(x->type, o.gamma, shape.channels, true, read[0])) return s;
+  if (const simdnorm_status s = check_vector_beside(x->type, o.beta, shape.channels, true, read[1])) return s;
+  if (const simdnorm_status s = check_vector_beside(x->type, o.mean, statistics, false, written[0])) return s;
+  if (const simdnorm_status s = check_vector_beside(x->type, o.rstd, statistics, false, written[1])) return s;
   if (const simdnorm_status s = check_executor(o.executor)) return s;
   if (const simdnorm_status s = check_vectors(c, written, read)) return s;
   c.table = active_table();
   if (c.table == nullptr) return SIMDNORM_UNKNOWN_ISA;
   if (is_empty(shape)) return SIMDNORM_OK;
   const group_call g{c, o, groups, shape.channels / groups};
-  if (doubles) return group_norm_doubles(g);
+  if (is_double(x)) return group_norm_doubles(g);
   return shape.last ? group_channels_last(g) : group_channels_first(g);
 }
 

@@ -11,10 +11,15 @@
 namespace simdnorm {
 namespace {
 
+template <class View>
+types types_of(const View& x) noexcept {
+  return x.type == SIMDNORM_F64 ? types::f64 : types::f32;
+}
+
 // A view beside x and y, of their shape; its region.
 template <class Matrix>
 simdnorm_status check_beside(const Matrix* m, const simdnorm_const_matrix& x, region& r, bool output) noexcept {
-  if (const simdnorm_status s = check_matrix(m, r, output)) return s;
+  if (const simdnorm_status s = check_matrix(m, r, output, types_of(x))) return s;
   return m->rows != x.rows || m->cols != x.cols ? SIMDNORM_INVALID_SHAPE : SIMDNORM_OK;
 }
 
@@ -24,33 +29,22 @@ bool may_write(const region& output, const region& input) noexcept {
   return in_place || !share_bytes(output, input);
 }
 
-simdnorm_status check_options(const fused_row_call& f) noexcept {
+simdnorm_status check_options(const fused_row_call& f, simdnorm_type x) noexcept {
   if (f.activation < SIMDNORM_ACTIVATION_NONE || f.activation > SIMDNORM_ACTIVATION_SILU) {
     return SIMDNORM_INVALID_ACTIVATION;
   }
   const bool known = f.rounding == SIMDNORM_ROUND_ONCE || f.rounding == SIMDNORM_ROUND_BEFORE_WEIGHT;
-  return known ? SIMDNORM_OK : SIMDNORM_INVALID_OPTION;
-}
-
-elementwise_function function_of(simdnorm_activation a) noexcept {
-  switch (a) {
-    case SIMDNORM_ACTIVATION_RELU:
-      return elementwise_function::relu;
-    case SIMDNORM_ACTIVATION_GELU:
-      return elementwise_function::gelu_erf;
-    case SIMDNORM_ACTIVATION_GELU_TANH:
-      return elementwise_function::gelu_tanh;
-    case SIMDNORM_ACTIVATION_SILU:
-      return elementwise_function::silu;
-    default:
-      return elementwise_function::none;
-  }
+  if (!known) return SIMDNORM_INVALID_OPTION;
+  const bool plain = f.activation <= SIMDNORM_ACTIVATION_RELU && f.gate == nullptr;  // no function of e^x
+  return x == SIMDNORM_F64 && !plain ? SIMDNORM_UNSUPPORTED_TYPE : SIMDNORM_OK;
 }
 
 simdnorm_status check(const row_norm_call& c, const fused_row_call& f) noexcept {
   // y and sum; mean and rstd. Inputs that outputs must keep off; those that y and sum may be.
   region written[4] = {}, read[4] = {}, x, residual = {}, gate = {};
-  if (const simdnorm_status s = check_pair(c.x, c.y, x, written[0])) return s;
+  if (c.x == nullptr) return SIMDNORM_NULL_POINTER;
+  const simdnorm_type type = c.x->type;
+  if (const simdnorm_status s = check_pair(c.x, c.y, x, written[0], types_of(*c.x))) return s;
   if (f.residual != nullptr) {
     if (const simdnorm_status s = check_beside(f.residual, *c.x, residual, false)) return s;
   }
@@ -60,13 +54,13 @@ simdnorm_status check(const row_norm_call& c, const fused_row_call& f) noexcept 
   if (f.gate != nullptr) {
     if (const simdnorm_status s = check_beside(f.gate, *c.x, gate, false)) return s;
   }
-  if (const simdnorm_status s = check_options(f)) return s;
+  if (const simdnorm_status s = check_options(f, type)) return s;
   if (const simdnorm_status s = check_epsilon(c.epsilon)) return s;
-  if (const simdnorm_status s = check_vector(c.gamma, c.x->cols, read[0])) return s;
-  if (const simdnorm_status s = check_vector(c.beta, c.x->cols, read[1])) return s;
-  if (const simdnorm_status s = check_vector(f.bias, c.x->cols, read[2])) return s;
-  if (const simdnorm_status s = check_vector(c.mean, c.x->rows, written[2])) return s;
-  if (const simdnorm_status s = check_vector(c.rstd, c.x->rows, written[3])) return s;
+  if (const simdnorm_status s = check_vector_beside(type, c.gamma, c.x->cols, true, read[0])) return s;
+  if (const simdnorm_status s = check_vector_beside(type, c.beta, c.x->cols, true, read[1])) return s;
+  if (const simdnorm_status s = check_vector_beside(type, f.bias, c.x->cols, true, read[2])) return s;
+  if (const simdnorm_status s = check_vector_beside(type, c.mean, c.x->rows, false, written[2])) return s;
+  if (const simdnorm_status s = check_vector_beside(type, c.rstd, c.x->rows, false, written[3])) return s;
   if (const simdnorm_status s = check_padding(c.padding, c.x->rows, c.x->cols, axis::row, read[3])) return s;
   if (const simdnorm_status s = check_executor(c.executor)) return s;
   if (const simdnorm_status s = check_apart(written, read)) return s;
@@ -83,24 +77,14 @@ simdnorm_status check(const row_norm_call& c, const fused_row_call& f) noexcept 
 
 // A checked call. `walk`: of a tensor; null: of matrices.
 simdnorm_status launch(const row_norm_call& c, const fused_row_call& f, const row_walk* walk, row_kernel plain,
-                       fused_row_kernel fused) noexcept {
+                       const fused_slots& fused) noexcept {
+  if (c.x->type == SIMDNORM_F64) return launch_doubles(c, f, walk, fused.f64);
   const kernel_table* table = active_table();
   if (table == nullptr) return SIMDNORM_UNKNOWN_ISA;
   const size_t rows = c.x->rows;
   if (rows == 0 || c.x->cols == 0) return SIMDNORM_OK;
   fused_row_arguments a = {};
-  a.x = c.x->data;
-  a.y = c.y->data;
-  a.x_stride = c.x->row_stride;
-  a.y_stride = c.y->row_stride;
-  a.cols = c.x->cols;
-  a.gamma = c.gamma.data;
-  a.beta = c.beta.data;
-  a.gamma_type = a.beta_type = SIMDNORM_F32;
-  a.mean = static_cast<float*>(c.mean.data);
-  a.rstd = static_cast<float*>(c.rstd.data);
-  a.epsilon = c.epsilon;
-  a.padding = c.padding;
+  set_arguments(a, c);
   a.rows_together = rows_together_of(rows, a.cols);
   a.walk = walk;
   a.stream = rows * a.cols * sizeof(float) >= simdnorm_stream_border();
@@ -110,22 +94,12 @@ simdnorm_status launch(const row_norm_call& c, const fused_row_call& f, const ro
       kernel(a, block{first, last, 0, a.cols});
     });
   }
-  if (f.residual != nullptr) {
-    a.residual = f.residual->data;
-    a.residual_stride = f.residual->row_stride;
-    a.bias = f.bias.data;
-  }
-  if (f.sum != nullptr) {
-    a.sum = f.sum->data;
-    a.sum_stride = f.sum->row_stride;
-  }
+  set_fused(a, f);
   if (f.gate != nullptr) {
     a.gate = f.gate->data;
     a.gate_stride = f.gate->row_stride;
   }
-  a.function = function_of(f.activation);
-  a.unit_offset = f.unit_offset;
-  const auto kernel = table->*fused;
+  const auto kernel = table->*fused.f32;
   return for_row_blocks(c.executor, rows, a.cols, [&a, kernel](size_t first, size_t last) {
     kernel(a, block{first, last, 0, a.cols});
   });
@@ -141,9 +115,10 @@ struct lattice {
   size_t sizes[4];
   ptrdiff_t strides[4];  // bytes
   size_t row_bytes;
+  size_t element;  // bytes
 };
 lattice of_region(const region& r) noexcept {  // of one row
-  return {r.low, r.high, r.first, 0, {}, {}, r.row_bytes};
+  return {r.low, r.high, r.first, 0, {}, {}, r.row_bytes, 1};
 }
 
 // Whether base + some v[0] * steps[0] + ..., v[k] < counts[k], lies in [least, most]. Steps fall, and where they are
@@ -209,7 +184,9 @@ template <class Tensor>
 simdnorm_status check_tensor(const Tensor* t, lattice& l, bool output) noexcept {
   l = {};
   if (t == nullptr) return SIMDNORM_NULL_POINTER;
-  if (t->type != SIMDNORM_F32) return SIMDNORM_UNSUPPORTED_TYPE;
+  const size_t element = element_size(t->type, types_of(*t));
+  if (element == 0) return SIMDNORM_UNSUPPORTED_TYPE;
+  l.element = element;
   if (t->rank < 2 || t->rank > SIMDNORM_MOST_DIMENSIONS) return SIMDNORM_INVALID_SHAPE;
   const size_t leading = static_cast<size_t>(t->rank) - 1;
   const size_t cols = t->sizes[leading];
@@ -218,7 +195,7 @@ simdnorm_status check_tensor(const Tensor* t, lattice& l, bool output) noexcept 
   }
   if (t->data == nullptr) return SIMDNORM_NULL_POINTER;
   l.first = reinterpret_cast<uintptr_t>(t->data);
-  if (l.first % sizeof(float) != 0) return SIMDNORM_MISALIGNED;
+  if (l.first % element != 0) return SIMDNORM_MISALIGNED;
   if (cols > 1 && t->strides[leading] != 1) return SIMDNORM_INVALID_STRIDE;
 
   constexpr size_t most = largest_size / 16;  // sums of a few such ways do not overflow
@@ -236,17 +213,17 @@ simdnorm_status check_tensor(const Tensor* t, lattice& l, bool output) noexcept 
     (stride < 0 ? before : after) += way;
     if (cols > most || before > most || after > most) return SIMDNORM_INVALID_SHAPE;
     l.sizes[d] = size;
-    l.strides[d] = stride * static_cast<ptrdiff_t>(sizeof(float));
+    l.strides[d] = stride * static_cast<ptrdiff_t>(element);
   }
   size_t elements = 0;
   if (__builtin_mul_overflow(rows, cols, &elements) || elements > most || before + after > most) {
     return SIMDNORM_INVALID_SHAPE;
   }
-  if (before * sizeof(float) > l.first || after * sizeof(float) > UINTPTR_MAX - l.first) return SIMDNORM_INVALID_SHAPE;
+  if (before * element > l.first || after * element > UINTPTR_MAX - l.first) return SIMDNORM_INVALID_SHAPE;
   l.dimensions = leading;
-  l.low = l.first - before * sizeof(float);
-  l.high = l.first + after * sizeof(float);
-  l.row_bytes = cols * sizeof(float);
+  l.low = l.first - before * element;
+  l.high = l.first + after * element;
+  l.row_bytes = cols * element;
 
   if (output) {  // each dimension must step over all of those with smaller steps
     size_t within = l.row_bytes;
@@ -274,6 +251,7 @@ simdnorm_status check_tensor(const Tensor* t, lattice& l, bool output) noexcept 
 struct tensors {
   lattice x, y;
   size_t rows, cols, rows_per_token;
+  simdnorm_type type;
 };
 
 simdnorm_status check(const tensors& t, const row_norm_call& c, const fused_row_call& f) noexcept {
@@ -282,11 +260,11 @@ simdnorm_status check(const tensors& t, const row_norm_call& c, const fused_row_
                       c.padding.kind != SIMDNORM_PADDING_ELEMENT_MASK_BITS;
   region written[2], read[3];
   if (const simdnorm_status s = check_epsilon(c.epsilon)) return s;
-  if (const simdnorm_status s = check_options(f)) return s;
-  if (const simdnorm_status s = check_vector(c.gamma, t.cols, read[0])) return s;
-  if (const simdnorm_status s = check_vector(c.beta, t.cols, read[1])) return s;
-  if (const simdnorm_status s = check_vector(c.mean, t.rows, written[0])) return s;
-  if (const simdnorm_status s = check_vector(c.rstd, t.rows, written[1])) return s;
+  if (const simdnorm_status s = check_options(f, t.type)) return s;
+  if (const simdnorm_status s = check_vector_beside(t.type, c.gamma, t.cols, true, read[0])) return s;
+  if (const simdnorm_status s = check_vector_beside(t.type, c.beta, t.cols, true, read[1])) return s;
+  if (const simdnorm_status s = check_vector_beside(t.type, c.mean, t.rows, false, written[0])) return s;
+  if (const simdnorm_status s = check_vector_beside(t.type, c.rstd, t.rows, false, written[1])) return s;
   if (const simdnorm_status s =
           check_padding(c.padding, tokens ? t.rows / t.rows_per_token : t.rows, t.cols, axis::row, read[2])) {
     return s;
@@ -308,7 +286,7 @@ simdnorm_status check(const tensors& t, const row_norm_call& c, const fused_row_
 // The leading dimensions, those that are one made one.
 row_walk walk_of(const tensors& t) noexcept {
   row_walk w = {};
-  constexpr auto element = static_cast<ptrdiff_t>(sizeof(float));
+  const auto element = static_cast<ptrdiff_t>(t.x.element);
   for (size_t d = 0; d < t.x.dimensions; ++d) {
     const size_t size = t.x.sizes[d];
     if (size == 1) continue;
@@ -339,11 +317,13 @@ row_walk walk_of(const tensors& t) noexcept {
 
 // What `c` says of x and y is replaced by the tensors.
 simdnorm_status run_tensors(const simdnorm_const_tensor* x, const simdnorm_tensor* y, const row_norm_call& options,
-                            const fused_row_call& f, row_kernel plain, fused_row_kernel fused) noexcept {
+                            const fused_row_call& f, row_kernel plain, const fused_slots& fused) noexcept {
   tensors t = {};
   if (const simdnorm_status s = check_tensor(x, t.x, false)) return s;
   if (const simdnorm_status s = check_tensor(y, t.y, true)) return s;
+  if (x->type != y->type) return SIMDNORM_UNSUPPORTED_TYPE;
   if (x->rank != y->rank) return SIMDNORM_INVALID_SHAPE;
+  t.type = x->type;
   const size_t leading = static_cast<size_t>(x->rank) - 1;
   t.cols = x->sizes[leading];
   t.rows = t.rows_per_token = 1;
@@ -359,13 +339,13 @@ simdnorm_status run_tensors(const simdnorm_const_tensor* x, const simdnorm_tenso
 
   const row_walk walk = walk_of(t);
   const size_t last = walk.dimensions - 1;
-  const simdnorm_const_matrix mx = {x->data, t.rows, t.cols, walk.x_strides[last], SIMDNORM_F32};
-  const simdnorm_matrix my = {y->data, t.rows, t.cols, walk.y_strides[last], SIMDNORM_F32};
+  const simdnorm_const_matrix mx = {x->data, t.rows, t.cols, walk.x_strides[last], t.type};
+  const simdnorm_matrix my = {y->data, t.rows, t.cols, walk.y_strides[last], t.type};
   const row_norm_call c = {&mx,          &my,          options.epsilon, options.gamma,   options.beta,
                            options.mean, options.rstd, options.padding, options.executor};
   const bool masked =
       c.padding.kind == SIMDNORM_PADDING_ELEMENT_MASK || c.padding.kind == SIMDNORM_PADDING_ELEMENT_MASK_BITS;
-  if (f.any() || masked) return launch(c, f, &walk, nullptr, fused);
+  if (f.any() || masked || t.type == SIMDNORM_F64) return launch(c, f, &walk, nullptr, fused);
   // One dimension: a matrix.
   if (walk.dimensions == 1 && (walk.rows_per_token == 1 || c.padding.kind == SIMDNORM_PADDING_NONE)) {
     return run_plain(c, {plain, nullptr, nullptr}, fused);
@@ -375,9 +355,9 @@ simdnorm_status run_tensors(const simdnorm_const_tensor* x, const simdnorm_tenso
 
 }  // namespace
 
-simdnorm_status run_fused(const row_norm_call& c, const fused_row_call& f, fused_row_kernel slot) noexcept {
+simdnorm_status run_fused(const row_norm_call& c, const fused_row_call& f, const fused_slots& slots) noexcept {
   if (const simdnorm_status s = check(c, f)) return s;
-  return launch(c, f, nullptr, nullptr, slot);
+  return launch(c, f, nullptr, nullptr, slots);
 }
 
 }  // namespace simdnorm
@@ -394,8 +374,7 @@ simdnorm_status simdnorm_add_layer_norm(const simdnorm_const_matrix* x, const si
   if (o == nullptr) return SIMDNORM_INVALID_STRUCT;
   if (residual == nullptr) return SIMDNORM_NULL_POINTER;
   return run_fused({x, y, o->epsilon, o->gamma, o->beta, o->mean, o->rstd, o->padding, o->executor},
-                   {.residual = residual, .bias = bias, .sum = sum, .activation = o->activation},
-                   &kernel_table::layer_norm_fused_f32);
+                   {.residual = residual, .bias = bias, .sum = sum, .activation = o->activation}, layer_norm_slots);
 }
 
 simdnorm_status simdnorm_add_rms_norm(const simdnorm_const_matrix* x, const simdnorm_const_matrix* residual,
@@ -412,7 +391,7 @@ simdnorm_status simdnorm_add_rms_norm(const simdnorm_const_matrix* x, const simd
                     .activation = o->activation,
                     .rounding = o->rounding,
                     .unit_offset = o->add_unit_offset != 0},
-                   &kernel_table::rms_norm_fused_f32);
+                   rms_norm_slots);
 }
 
 simdnorm_status simdnorm_gated_rms_norm(const simdnorm_const_matrix* x, const simdnorm_const_matrix* z,
@@ -424,7 +403,7 @@ simdnorm_status simdnorm_gated_rms_norm(const simdnorm_const_matrix* x, const si
   return run_fused(
       {x, y, o->epsilon, o->weight, no_input, no_output, o->rstd, o->padding, o->executor},
       {.gate = z, .activation = o->activation, .rounding = o->rounding, .unit_offset = o->add_unit_offset != 0},
-      &kernel_table::rms_norm_fused_f32);
+      rms_norm_slots);
 }
 
 simdnorm_status simdnorm_layer_norm_nd(const simdnorm_const_tensor* x, const simdnorm_tensor* y,
@@ -433,7 +412,7 @@ simdnorm_status simdnorm_layer_norm_nd(const simdnorm_const_tensor* x, const sim
   const simdnorm_layer_norm_options* o = read_layer_norm(options, storage);
   if (o == nullptr) return SIMDNORM_INVALID_STRUCT;
   return run_tensors(x, y, {nullptr, nullptr, o->epsilon, o->gamma, o->beta, o->mean, o->rstd, o->padding, o->executor},
-                     {.activation = o->activation}, &kernel_table::layer_norm_f32, &kernel_table::layer_norm_fused_f32);
+                     {.activation = o->activation}, &kernel_table::layer_norm_f32, layer_norm_slots);
 }
 
 simdnorm_status simdnorm_rms_norm_nd(const simdnorm_const_tensor* x, const simdnorm_tensor* y,
@@ -444,7 +423,7 @@ simdnorm_status simdnorm_rms_norm_nd(const simdnorm_const_tensor* x, const simdn
   return run_tensors(x, y,
                      {nullptr, nullptr, o->epsilon, o->weight, no_input, no_output, o->rstd, o->padding, o->executor},
                      {.activation = o->activation, .rounding = o->rounding, .unit_offset = o->add_unit_offset != 0},
-                     &kernel_table::rms_norm_f32, &kernel_table::rms_norm_fused_f32);
+                     &kernel_table::rms_norm_f32, rms_norm_slots);
 }
 
 simdnorm_status simdnorm_l2_norm_nd(const simdnorm_const_tensor* x, const simdnorm_tensor* y,
@@ -454,7 +433,7 @@ simdnorm_status simdnorm_l2_norm_nd(const simdnorm_const_tensor* x, const simdno
   if (o == nullptr) return SIMDNORM_INVALID_STRUCT;
   return run_tensors(x, y,
                      {nullptr, nullptr, o->epsilon, no_input, no_input, no_output, o->norm, o->padding, o->executor},
-                     {}, &kernel_table::l2_norm_f32, &kernel_table::l2_norm_fused_f32);
+                     {}, &kernel_table::l2_norm_f32, l2_norm_slots);
 }
 
 }  // extern "C"

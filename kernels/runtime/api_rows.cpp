@@ -92,13 +92,12 @@ template <class Kernel>
   return SIMDNORM_OK;
 }
 
-// `fused` does masks of elements, `doubles` f64.
-inline simdnorm_status run(const row_norm_call& c, const row_slots& slots, fused_row_kernel fused,
-                           double_row_kernel doubles = nullptr) noexcept {
+// `fused` does masks of elements and f64.
+inline simdnorm_status run(const row_norm_call& c, const row_slots& slots, const fused_slots& fused) noexcept {
   const bool usual = is_usual(c);
   if (!usual) [[unlikely]] {
-    if (doubles != nullptr && c.x != nullptr && c.x->type == SIMDNORM_F64) return run_doubles(c, doubles);
-    if (masks_elements(c.padding)) return run_fused(c, {}, fused);
+    const bool doubles = c.x != nullptr && c.x->type == SIMDNORM_F64;
+    if (doubles || masks_elements(c.padding)) return run_fused(c, {}, fused);
     if (const simdnorm_status s = check(c, slots.bf16 != nullptr ? types::f32_and_halves : types::f32)) return s;
   }
   const kernel_table* table = active_table();
@@ -106,19 +105,7 @@ inline simdnorm_status run(const row_norm_call& c, const row_slots& slots, fused
   if (!usual && (c.x->rows == 0 || c.x->cols == 0)) return SIMDNORM_OK;
 
   row_norm_arguments a;
-  a.x = c.x->data;
-  a.y = c.y->data;
-  a.x_stride = c.x->row_stride;
-  a.y_stride = c.y->row_stride;
-  a.cols = c.x->cols;
-  a.gamma = c.gamma.data;
-  a.beta = c.beta.data;
-  a.gamma_type = c.gamma.type;
-  a.beta_type = c.beta.type;
-  a.mean = static_cast<float*>(c.mean.data);
-  a.rstd = static_cast<float*>(c.rstd.data);
-  a.epsilon = c.epsilon;
-  a.padding = c.padding;
+  set_arguments(a, c);
   a.rows_together = rows_together_of(c.x->rows, a.cols);
   a.split = nullptr;
   a.walk = nullptr;
@@ -142,7 +129,7 @@ inline simdnorm_status run(const row_norm_call& c, const row_slots& slots, fused
 
 }  // namespace
 
-simdnorm_status simdnorm::run_plain(const row_norm_call& c, const row_slots& slots, fused_row_kernel fused) noexcept {
+simdnorm_status simdnorm::run_plain(const row_norm_call& c, const row_slots& slots, const fused_slots& fused) noexcept {
   return run(c, slots, fused);
 }
 
@@ -155,11 +142,11 @@ simdnorm_status simdnorm_layer_norm(const simdnorm_const_matrix* x, const simdno
   if (o == nullptr) return SIMDNORM_INVALID_STRUCT;
   if (o->activation != SIMDNORM_ACTIVATION_NONE) [[unlikely]] {
     return run_fused({x, y, o->epsilon, o->gamma, o->beta, o->mean, o->rstd, o->padding, o->executor},
-                     {.activation = o->activation}, &kernel_table::layer_norm_fused_f32);
+                     {.activation = o->activation}, layer_norm_slots);
   }
   return run({x, y, o->epsilon, o->gamma, o->beta, o->mean, o->rstd, o->padding, o->executor},
              {&kernel_table::layer_norm_f32, &kernel_table::layer_norm_bf16, &kernel_table::layer_norm_f16},
-             &kernel_table::layer_norm_fused_f32, &kernel_table::layer_norm_f64);
+             layer_norm_slots);
 }
 
 simdnorm_status simdnorm_rms_norm(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
@@ -170,11 +157,10 @@ simdnorm_status simdnorm_rms_norm(const simdnorm_const_matrix* x, const simdnorm
   if ((o->activation | o->rounding | o->add_unit_offset) != 0) [[unlikely]] {
     return run_fused({x, y, o->epsilon, o->weight, no_input, no_output, o->rstd, o->padding, o->executor},
                      {.activation = o->activation, .rounding = o->rounding, .unit_offset = o->add_unit_offset != 0},
-                     &kernel_table::rms_norm_fused_f32);
+                     rms_norm_slots);
   }
   return run({x, y, o->epsilon, o->weight, no_input, no_output, o->rstd, o->padding, o->executor},
-             {&kernel_table::rms_norm_f32, &kernel_table::rms_norm_bf16, &kernel_table::rms_norm_f16},
-             &kernel_table::rms_norm_fused_f32, &kernel_table::rms_norm_f64);
+             {&kernel_table::rms_norm_f32, &kernel_table::rms_norm_bf16, &kernel_table::rms_norm_f16}, rms_norm_slots);
 }
 
 simdnorm_status simdnorm_l2_norm(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
@@ -183,8 +169,7 @@ simdnorm_status simdnorm_l2_norm(const simdnorm_const_matrix* x, const simdnorm_
   const simdnorm_l2_norm_options* o = read_options(options, storage, simdnorm_l2_norm_defaults);
   if (o == nullptr) return SIMDNORM_INVALID_STRUCT;
   return run({x, y, o->epsilon, no_input, no_input, no_output, o->norm, o->padding, o->executor},
-             {&kernel_table::l2_norm_f32, nullptr, nullptr}, &kernel_table::l2_norm_fused_f32,
-             &kernel_table::l2_norm_f64);
+             {&kernel_table::l2_norm_f32, nullptr, nullptr}, l2_norm_slots);
 }
 
 }  // extern "C"

@@ -137,6 +137,12 @@ simdnorm_status check_doubles(const Vector& v, size_t size, bool or_floats, regi
   return r.first % bytes == 0 ? SIMDNORM_OK : SIMDNORM_MISALIGNED;
 }
 
+// Beside an x of this type: one that is read may have floats, too.
+template <class Vector>
+simdnorm_status check_vector_beside(simdnorm_type x, const Vector& v, size_t size, bool or_floats, region& r) noexcept {
+  return x == SIMDNORM_F64 ? check_doubles(v, size, or_floats, r) : check_vector(v, size, r);
+}
+
 // A required array of `size` elements.
 template <class T>
 inline simdnorm_status check_array(const T* p, size_t size, region& r) noexcept {
