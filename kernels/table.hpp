@@ -344,7 +344,8 @@ struct double_column_arguments {
   ptrdiff_t x_stride, y_stride, residual_stride;
   simdnorm_padding padding;  // of rows
   double_gaps gaps;
-  double_columns* columns;  // entry 0 belongs to block.col_first; of a set that is all of the block, every one
+  double_columns* columns;  // entry 0 belongs to block.col_first; of a set that is all of the block, that of each row
+                            // (by_rows), or every one
   size_t set_cols;
   bool by_rows;
   bool extremes_alone;

@@ -11,6 +11,9 @@
  * more than one spatial position, else as channels last. Everything else is SIMDNORM_INVALID_STRIDE, as is an
  * output whose strides let elements meet. y is x (same data and strides), or shares no element with it.
  *
+ * f32 and f64. Beside an x of f64, y and residual are f64, gamma and beta f64 or f32, other vectors f64; else
+ * SIMDNORM_UNSUPPORTED_TYPE.
+ *
  * Padding: a position is one of batch * spatial. SEQUENCE_LENGTHS (size == batch, tokens == spatial
  * positions): the first data[n] positions of sample n are real. ROW_MASK, ROW_MASK_BITS (size == batch *
  * positions): a row is a position. ELEMENT_MASK (size == elements) and ELEMENT_MASK_BITS are in the order that

@@ -2,9 +2,8 @@
  *
  * Moments of columns, and norms whose statistics belong to a column.
  *
- * f32. f64: moments and norms of matrices in one shot (no states), under padding of rows, without weights,
- * nan_is_missing in a fit, activation and residual: x and y f64, gamma and beta f64 or f32, other vectors f64. Else
- * SIMDNORM_UNSUPPORTED_TYPE.
+ * f32 and f64. Beside an x of f64, y and residual are f64, gamma, beta and weights f64 or f32, other vectors f64.
+ * States are of f32. Else SIMDNORM_UNSUPPORTED_TYPE.
  */
 #ifndef SIMDNORM_COLUMN_NORMS_H
 #define SIMDNORM_COLUMN_NORMS_H
@@ -34,7 +33,8 @@ typedef struct simdnorm_column_options {
   size_t struct_size;
   simdnorm_padding padding; /* any kind but row lengths */
   const simdnorm_executor* executor;
-  simdnorm_const_vector weights; /* [rows], optional: finite, >= 0; 0 as if the row were not there */
+  simdnorm_const_vector weights; /* [rows], optional: finite, >= 0; 0 as if the row were not there; f32, beside
+                                    an x of f64 also f64 */
   int32_t nan_is_missing;        /* 1: a NaN of x does not count; 0 (default): it makes its column NaN */
 } simdnorm_column_options;
 

@@ -387,9 +387,12 @@ class double_moments {
     return true;
   }
 
-  // To all lanes of the set; of one that is the whole block, to all there are.
+  // To all lanes of the set; of one that is the whole block, to as many as it has rows, which may be channels, or,
+  // channels last, to all there are.
   void spread(size_t first) {
-    const size_t last = one_set_ ? size_t{double_columns_per_strip} : first + set_;
+    const size_t rows = a_.by_rows ? b_.row_last - b_.row_first : size_t{double_columns_per_strip};
+    const size_t whole = rows < double_columns_per_strip ? rows : size_t{double_columns_per_strip};
+    const size_t last = one_set_ ? whole : first + set_;
     for (size_t j = first + 1; j < last; ++j) {
       c_.count[j] = c_.count[first];
       c_.finite[j] = c_.finite[first];

@@ -70,11 +70,14 @@ void group_parameters(const group_call& g, size_t sample, size_t first, size_t l
   }
 }
 
-// work(from, to) for at most a strip's of the channels [first, last).
+// work(from, to, columns) for at most a strip's of the channels [first, last), which share the moments where they are
+// more.
 template <class Work>
-void for_channels(size_t first, size_t last, Work work) noexcept {
+void for_channels(size_t first, size_t last, double_columns& moments, Work work) noexcept {
+  if (last - first <= double_columns_per_strip) return work(first, last, moments);
   for (size_t from = first; from < last; from += double_columns_per_strip) {
-    work(from, last - from < double_columns_per_strip ? last : from + double_columns_per_strip);
+    double_columns columns = moments;
+    work(from, last - from < double_columns_per_strip ? last : from + double_columns_per_strip, columns);
   }
 }
 
@@ -85,8 +88,7 @@ void group_of_planes(const group_call& g, size_t sample, size_t group) noexcept 
   double_column_arguments a = planes_of(c, g.o.padding.fill, sample, first, false, false);
   a.columns = &moments;
   c.table->column_moments_f64(a, block{0, g.channels, 0, c.shape.size});
-  for_channels(first, first + g.channels, [&](size_t from, size_t to) {
-    double_columns columns = moments;
+  for_channels(first, first + g.channels, moments, [&](size_t from, size_t to, double_columns& columns) {
     group_parameters(g, sample, from, to, columns);
     a.columns = &columns;
     for (size_t k = from; k < to; ++k) {
@@ -135,8 +137,7 @@ simdnorm_status groups_channels_last(const group_call& g) noexcept {
         a.y += origin_of(c.y, shape, sample);
       }
       c.table->column_moments_f64(a, b);
-      for_channels(first, last, [&](size_t from, size_t to) {
-        double_columns columns = moments;
+      for_channels(first, last, moments, [&](size_t from, size_t to, double_columns& columns) {
         group_parameters(g, sample, from, to, columns);
         a.columns = &columns;
         c.table->column_affine_f64(a, block{b.row_first, b.row_last, from, to});
