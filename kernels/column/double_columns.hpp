@@ -393,14 +393,13 @@ class double_moments {
     const size_t rows = a_.by_rows ? b_.row_last - b_.row_first : size_t{double_columns_per_strip};
     const size_t whole = rows < double_columns_per_strip ? rows : size_t{double_columns_per_strip};
     const size_t last = one_set_ ? whole : first + set_;
+    double* const numbers[] = {c_.weight,   c_.weight_low, c_.least,        c_.greatest, c_.mean,
+                               c_.mean_low, c_.variance,   c_.variance_low, c_.factor};
     for (size_t j = first + 1; j < last; ++j) {
       c_.count[j] = c_.count[first];
       c_.finite[j] = c_.finite[first];
       c_.constant[j] = c_.constant[first];
-      for (double* const v : {c_.weight, c_.weight_low, c_.least, c_.greatest, c_.mean, c_.mean_low, c_.variance,
-                              c_.variance_low, c_.factor}) {
-        v[j] = v[first];
-      }
+      for (double* const v : numbers) v[j] = v[first];
     }
   }
 
