@@ -771,7 +771,7 @@ contest half_contest(const setup& s, const shape& sh, bool layer, bool dry) {
 
 // ---- rows of doubles --------------------------------------------------------------------------------------
 
-enum class double_kind { layer, rms, l2, batch };
+enum class double_kind { layer, rms, l2, batch, group };
 
 struct double_work {
   shared_work floats;
@@ -792,7 +792,7 @@ double double_error(const double_work& d, double_kind kind) {
   const std::size_t step = std::max<std::size_t>(1, w.rows * w.cols / w.limit);
   // A line is a row, or a column.
   const bool rows = kind != double_kind::batch;
-  const bool centered = kind == double_kind::layer || kind == double_kind::batch;
+  const bool centered = kind != double_kind::rms && kind != double_kind::l2;
   const std::size_t lines = rows ? w.rows : w.cols, length = rows ? w.cols : w.rows;
   double worst = 0;
   for (std::size_t i = 0; i < lines; i += step) {
@@ -815,6 +815,21 @@ double double_error(const double_work& d, double_kind kind) {
   return worst;
 }
 
+// A row as a group of 8 channels of one sample, channels first.
+simdnorm::status double_group_norm(double_work& d, const simdnorm_executor* exec) {
+  constexpr std::size_t channels = 8;
+  const std::size_t size = d.floats->cols / channels;
+  const auto step = static_cast<std::ptrdiff_t>(size), batch = static_cast<std::ptrdiff_t>(size * channels);
+  const simdnorm_const_tensor x{d.x.data(), {d.floats->rows, channels, size}, {batch, step, 1}, 3, SIMDNORM_F64};
+  const simdnorm_tensor y{d.y.data(), {d.floats->rows, channels, size}, {batch, step, 1}, 3, SIMDNORM_F64};
+  simdnorm_group_norm_options o = simdnorm_group_norm_defaults();
+  o.epsilon = d.floats->epsilon;
+  o.gamma = {d.gamma.data(), channels, SIMDNORM_F64};
+  o.beta = {d.beta.data(), channels, SIMDNORM_F64};
+  o.executor = exec;
+  return static_cast<simdnorm::status>(simdnorm_group_norm(&x, &y, 1, &o));
+}
+
 constexpr const char* double_section = "Eight bytes an element: errors in ulps of f64";
 
 contest double_contest(const setup& s, const shape& sh, double_kind kind, bool dry) {
@@ -828,7 +843,7 @@ contest double_contest(const setup& s, const shape& sh, double_kind kind, bool d
     for (double& v : d->beta) v = 0;
   });
   c.poison = [d] { std::memset(d->y.data(), 0xff, d->y.size() * sizeof(double)); };
-  const char* const names[] = {"layer_norm", "rms_norm", "l2_norm", "batch_norm_training"};
+  const char* const names[] = {"layer_norm", "rms_norm", "l2_norm", "batch_norm_training", "group_norm"};
   // As copies of twice as many floats.
   add_copies(c, s, reinterpret_cast<const float*>(d->x.data()), reinterpret_cast<float*>(d->y.data()), w->rows,
              2 * w->cols);
@@ -841,7 +856,7 @@ contest double_contest(const setup& s, const shape& sh, double_kind kind, bool d
     return [=, layer = t.layer_norm_f64, rms = t.rms_norm_f64, l2 = t.l2_norm_f64, batch = t.batch_norm_training_f64] {
       const double* const x = d->x.data();
       double* const y = d->y.data();
-      if (kind == double_kind::layer) {
+      if (kind == double_kind::layer || kind == double_kind::group) {  // a group's elements are a row
         return layer(x, y, w->rows, w->cols, d->gamma.data(), d->beta.data(), w->epsilon);
       }
       if (kind == double_kind::rms) return rms(x, y, w->rows, w->cols, d->gamma.data(), w->epsilon);
@@ -865,6 +880,7 @@ contest double_contest(const setup& s, const shape& sh, double_kind kind, bool d
       return require(
           simdnorm::batch_norm_training(x, y, {.epsilon = w->epsilon, .gamma = gamma, .beta = beta, .exec = s.exec}));
     }
+    if (kind == double_kind::group) return require(double_group_norm(*d, s.exec));
     require(simdnorm::l2_norm(x, y, {.exec = s.exec}));
   });
   return c;
@@ -1984,6 +2000,9 @@ std::vector<planned_contest> synthetic_contests(const setup& s) {
       all.push_back({double_section, sh.quick && kind == double_kind::layer,
                      [=](bool dry) { return double_contest(s, sh, kind, dry); }});
     }
+  }
+  for (const shape& sh : double_group_shapes) {
+    all.push_back({double_section, false, [=](bool dry) { return double_contest(s, sh, double_kind::group, dry); }});
   }
   for (const shape& sh : double_column_shapes) {
     all.push_back({double_section, false, [=](bool dry) { return double_contest(s, sh, double_kind::batch, dry); }});

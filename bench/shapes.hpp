@@ -88,6 +88,12 @@ inline constexpr shape double_shapes[] = {
     {2048, 4096, "64 MiB in, 64 MiB out as doubles", true},
 };
 
+// Groups of 8 channels: of 8 samples of 64 channels, 56 x 56; of 32 of 14 x 14.
+inline constexpr shape double_group_shapes[] = {
+    {64, 25088, "64 x 25088 doubles"},
+    {256, 1568, "256 x 1568 doubles"},
+};
+
 inline constexpr shape double_column_shapes[] = {
     {784, 128, "784 x 128 doubles"},
     {12544, 64, "12544 x 64 doubles"},

@@ -86,7 +86,8 @@ struct fused_row_arguments : row_norm_arguments {
   float* row_scale;  // where scales of rows go, of y with one byte; null: there is one scale
 };
 
-// A checked row norm of doubles. Rows are whole; any padding, that of elements too.
+// A checked row norm of doubles: y = function(norm(x + bias + residual)), of functions relu alone. Rows are whole; any
+// padding, that of elements too.
 struct double_row_arguments {
   const double* x;
   double* y;
@@ -99,7 +100,15 @@ struct double_row_arguments {
   double* rstd;                         // null: not wanted; of l2_norm, where norms go
   double epsilon;
   simdnorm_padding padding;
-  bool stream;  // y is too large for the caches
+  bool stream;              // y is too large for the caches
+  const row_walk* walk;     // as in row_norm_arguments
+  const double* residual;   // null: none, and no bias
+  const void* bias;         // [cols]; null: none
+  simdnorm_type bias_type;  // f64 or f32
+  double* sum;              // where x + bias + residual goes; null: not wanted
+  ptrdiff_t residual_stride, sum_stride;
+  elementwise_function function;
+  bool unit_offset;  // of rms_norm: gamma is 1 + weight
 };
 
 // Valid rows are added in blocks of this many to spans of this many blocks, and spans are folded into
@@ -328,7 +337,9 @@ enum : size_t { double_columns_per_strip = 64 };
 
 // What is known of a strip's columns. Mean and variance are pairs, of x * factor, a power of two.
 struct double_columns {
-  uint64_t count;  // real rows
+  uint64_t count[double_columns_per_strip];  // real elements
+  double weight[double_columns_per_strip];   // their weights' sum, a pair, in units of double_gaps::weight_unit
+  double weight_low[double_columns_per_strip];
   double least[double_columns_per_strip], greatest[double_columns_per_strip];
   double mean[double_columns_per_strip], mean_low[double_columns_per_strip];
   double variance[double_columns_per_strip], variance_low[double_columns_per_strip];
@@ -339,15 +350,35 @@ struct double_columns {
   double offset[double_columns_per_strip], gamma[double_columns_per_strip], beta[double_columns_per_strip];
 };
 
+// Elements that do not count, beside padded rows. Of the mask, a plane is a row, and there is one set.
+struct double_gaps {
+  channel_mask mask;
+  bool nan_is_missing;         // of moments
+  const void* weights;         // of rows; null: ones. A row of weight 0 counts for nothing
+  simdnorm_type weights_type;  // f64 or f32
+  double weight_unit;          // a power of two
+};
+
 // Of column_moments (over the rows of the block, into columns) and of column_affine (y from columns).
+//
+// Columns may be parts of sets: of set_cols adjacent ones each, moments are those of the set. A block of more columns
+// than a strip's is one set, and goes row by row if by_rows says so: planes, which are rows of many columns.
 struct double_column_arguments {
   const double* x;
   double* y;
-  ptrdiff_t x_stride, y_stride;
+  const double* residual;  // null: none
+  ptrdiff_t x_stride, y_stride, residual_stride;
   simdnorm_padding padding;  // of rows
-  double_columns* columns;   // entry 0 belongs to block.col_first
-  column_output output;
+  double_gaps gaps;
+  double_columns* columns;  // entry 0 belongs to block.col_first; of a set that is all of the block, that of each row
+                            // (by_rows), or every one
+  size_t set_cols;
+  bool by_rows;
   bool extremes_alone;
+  bool planes;  // of column_affine: all columns have the parameters of `entry`
+  size_t entry;
+  bool clip;  // y = min(max(x_hat, beta), gamma), NaN kept; else y = x_hat * gamma + beta
+  bool relu;
 };
 
 // Parameters from the strip's moments (batch), from a given mean and variance, one and two (given), and of scalers:

@@ -5,11 +5,13 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <functional>
 #include <limits>
 #include <string>
 #include <vector>
 
+#include "support/double_gate.hpp"
 #include "support/doubles.hpp"
 #include "support/executors.hpp"
 #include "support/isa_fixture.hpp"
@@ -61,14 +63,6 @@ std::vector<table> tables() {
   for (const std::size_t rows : {2, 3, 65, 300})
     for (const double epsilon : {0.0, 1e-5, 1e-12, 1e300}) all.push_back(hostile_table(rows, epsilon));
   return all;
-}
-
-double ulp_f64(wide v) {
-  const double a = static_cast<double>(absolute(v));
-  if (!(a >= 0x1p-1022)) return 0x1p-1074;
-  int exponent;
-  (void)std::frexp(std::min(a, largest), &exponent);
-  return std::ldexp(1.0, exponent - 53);
 }
 
 struct worst_of {
@@ -377,6 +371,169 @@ TEST_P(double_columns_test, padded_rows_do_not_count) {
   }
 }
 
+// Elements that a mask or NaN leaves out, weights of rows of both types: against the definitions.
+TEST_P(double_columns_test, gaps_and_weights) {
+  worst_of means{"mean with gaps and weights, in ulps of max(|mean|, std)"}, squares{"m2 with gaps and weights"},
+      scaled{"standardize with gaps and weights"}, normalized{"batch_norm with gaps, residual and ReLU"};
+  thread_executor threads(3);
+  for (const std::size_t rows : {1, 2, 40, 150}) {
+    for (const std::size_t cols : {1, 3, 8, 67}) {
+      for (int form = 0; form < 16; ++form) {
+        const bool masked = form % 2 == 1, bits = form & 2, missing = form & 4, weighted = form & 8;
+        table t = normal_table(rows, cols, rows + cols + static_cast<std::size_t>(form));
+        generator g(rows * cols + static_cast<std::size_t>(form));
+        std::vector<double> weights(rows);
+        std::vector<float> floats(rows);
+        for (std::size_t i = 0; i < rows; ++i) {
+          floats[i] =
+              static_cast<float>(g.below(5) == 0 ? 0 : std::ldexp(0.5 + g.uniform(), static_cast<int>(g.below(60))));
+          weights[i] = bits ? static_cast<double>(floats[i]) : std::ldexp(static_cast<double>(floats[i]) / 3, 900);
+        }
+        std::vector<std::uint8_t> marks, packed(rows * ((cols + 7) / 8));
+        std::vector<bool> real;
+        for (std::size_t k = 0; k < rows * cols; ++k) {
+          const std::size_t i = k / cols, j = k % cols;
+          marks.push_back(!masked || g.below(3) != 0);
+          if (marks[k]) packed[i * ((cols + 7) / 8) + j / 8] |= static_cast<std::uint8_t>(1u << (j % 8));
+          if (!marks[k] || (weighted && weights[i] == 0) || (missing && g.below(4) == 0)) t.x[k] = nan;
+          real.push_back(t.x[k] == t.x[k]);
+        }
+        simdnorm_padding pad{};
+        if (masked) pad = bits ? padding::element_mask_bits(packed, rows, cols).c : padding::element_mask(marks).c;
+        const simdnorm_const_vector w = !weighted ? simdnorm_const_vector{}
+                                        : bits    ? simdnorm_const_vector{floats.data(), rows, SIMDNORM_F32}
+                                                  : simdnorm_const_vector{weights.data(), rows, SIMDNORM_F64};
+        const auto step = static_cast<std::ptrdiff_t>(cols);
+        const simdnorm_const_matrix cx{t.x.data(), rows, cols, step, SIMDNORM_F64};
+        std::vector<double> y(t.x.size(), double_unwritten), z = y, mean(cols), scale(cols);
+        const simdnorm_matrix cy{y.data(), rows, cols, step, SIMDNORM_F64},
+            cz{z.data(), rows, cols, step, SIMDNORM_F64};
+        std::vector<simdnorm_moments> m(cols), again(cols);
+        simdnorm_column_options o = simdnorm_column_defaults();
+        o.padding = pad;
+        o.weights = w;
+        o.nan_is_missing = missing;
+        ASSERT_EQ(simdnorm_column_moments(&cx, m.data(), &o), SIMDNORM_OK);
+        o.executor = &threads.c;
+        ASSERT_EQ(simdnorm_isa_force(SIMDNORM_SCALAR), SIMDNORM_OK);
+        ASSERT_EQ(simdnorm_column_moments(&cx, again.data(), &o), SIMDNORM_OK);
+        ASSERT_EQ(simdnorm_isa_force(GetParam()), SIMDNORM_OK);
+        ASSERT_EQ(std::memcmp(m.data(), again.data(), cols * sizeof m[0]), 0);
+        simdnorm_standardize_options so = simdnorm_standardize_defaults();
+        so.padding = pad;
+        so.weights = w;
+        so.nan_is_missing = missing;
+        ASSERT_EQ(simdnorm_standardize(&cx, &cy, mean.data(), scale.data(), &so), SIMDNORM_OK);
+        for (std::size_t j = 0; j < cols; ++j) {
+          wide total = 0, sum = 0, m2 = 0;
+          std::uint64_t count = 0;
+          double least = infinity, greatest = -infinity;
+          const auto each = [&](auto&& work) {
+            for (std::size_t i = 0; i < rows; ++i) {
+              if (real[i * cols + j])
+                work(static_cast<wide>(t.x[i * cols + j]), static_cast<wide>(weighted ? weights[i] : 1));
+            }
+          };
+          each([&](wide v, wide weight) {
+            ++count;
+            total += weight;
+            sum += weight * v;
+            least = std::min(least, static_cast<double>(v));
+            greatest = std::max(greatest, static_cast<double>(v));
+          });
+          ASSERT_EQ(m[j].count, count);
+          if (count == 0) continue;
+          const wide center = sum / total;
+          each([&](wide v, wide weight) { m2 += weight * (v - center) * (v - center); });
+          const wide sigma = square_root(m2 / total);
+          ASSERT_EQ(m[j].min, least);
+          ASSERT_EQ(m[j].max, greatest);
+          EXPECT_LE(static_cast<double>(absolute(static_cast<wide>(m[j].weight) - total) / total), 0x1p-53);
+          means.check(m[j].mean, center,
+                      static_cast<wide>(ulp_f64(absolute(center) > sigma ? absolute(center) : sigma)));
+          if (least != greatest) squares.check(m[j].m2, m2, static_cast<wide>(ulp_f64(m2)));
+          for (std::size_t i = 0; i < rows; ++i) {
+            const std::size_t k = i * cols + j;
+            if (!marks[k]) {
+              ASSERT_EQ(bits_of(y[k]), 0u);
+            } else if (t.x[k] != t.x[k]) {
+              ASSERT_EQ(bits_of(y[k]), canonical_nan_f64);
+            } else if (real[k]) {
+              const wide exact = (static_cast<wide>(t.x[k]) - static_cast<wide>(mean[j])) / static_cast<wide>(scale[j]);
+              scaled.check(y[k], exact, unit_of(exact));
+            }
+          }
+        }
+        if (weighted || missing) continue;
+        // Batch norm, a residual and ReLU; in place on the residual.
+        simdnorm_batch_norm_options bo = simdnorm_batch_norm_defaults();
+        bo.padding = pad;
+        bo.activation = SIMDNORM_ACTIVATION_RELU;
+        for (double& v : z) v = g.normal();
+        const std::vector<double> residuals = z;
+        const simdnorm_const_tensor residual{z.data(), {rows, cols}, {step, 1}, 2, SIMDNORM_F64};
+        bo.residual = &residual;
+        ASSERT_EQ(simdnorm_batch_norm_training(&cx, &cz, &bo), SIMDNORM_OK);
+        for (std::size_t j = 0; j < cols; ++j) {
+          std::vector<double> column;
+          for (std::size_t i = 0; i < rows; ++i) {
+            if (real[i * cols + j]) column.push_back(t.x[i * cols + j]);
+          }
+          const exact_moments e = oracle_moments(column.data(), column.size());
+          for (std::size_t i = 0; i < rows; ++i) {
+            const std::size_t k = i * cols + j;
+            if (!real[k]) {
+              ASSERT_EQ(bits_of(z[k]), 0u);
+              continue;
+            }
+            const wide xhat = (static_cast<wide>(t.x[k]) - e.mean) * oracle_rstd(e.variance(), bo.epsilon);
+            const wide exact = xhat + static_cast<wide>(residuals[k]);
+            normalized.check(z[k], exact > 0 ? exact : wide(0), unit_of(xhat), static_cast<wide>(ulp_f64(exact)) / 2);
+          }
+        }
+      }
+    }
+  }
+}
+
+// Weights of 1 and a mask that leaves nothing out are none; light rows far away do not cost accuracy.
+TEST_P(double_columns_test, weights_of_one_and_light_rows) {
+  for (const table& t : tables()) {
+    std::vector<moments> plain(t.cols), with(t.cols);
+    const std::vector<float> ones(t.rows, 1);
+    const std::vector<std::uint8_t> all(t.rows * t.cols, 1);
+    column_options o;
+    o.weights = ones;
+    o.pad = padding::element_mask(all);
+    ASSERT_EQ(column_moments({t.x.data(), t.rows, t.cols}, plain), status::ok);
+    ASSERT_EQ(column_moments({t.x.data(), t.rows, t.cols}, with, o), status::ok);
+    ASSERT_EQ(std::memcmp(plain.data(), with.data(), t.cols * sizeof plain[0]), 0);
+  }
+  worst_of squares{"m2 with light rows"};
+  for (const float light : {1e-5f, 1e-20f, 1e-38f}) {
+    generator g(6);
+    std::vector<double> x(50);
+    for (double& v : x) v = 1 + 1e-9 * g.normal();
+    x[20] = 1e6;
+    std::vector<float> weights(50, 1);
+    weights[20] = light;
+    wide total = 0, sum = 0, m2 = 0;
+    for (std::size_t i = 0; i < 50; ++i) {
+      total += static_cast<wide>(weights[i]);
+      sum += static_cast<wide>(weights[i]) * static_cast<wide>(x[i]);
+    }
+    for (std::size_t i = 0; i < 50; ++i) {
+      const wide d = static_cast<wide>(x[i]) - sum / total;
+      m2 += static_cast<wide>(weights[i]) * d * d;
+    }
+    column_options o;
+    o.weights = weights;
+    moments m[1];
+    ASSERT_EQ(column_moments({x.data(), 50, 1}, m, o), status::ok);
+    squares.check(m[0].m2, m2, static_cast<wide>(ulp_f64(m2)));
+  }
+}
+
 TEST_P(double_columns_test, no_byte_beyond_is_touched) {
   for (const auto side : {guarded_arena::at_start, guarded_arena::at_end}) {
     for (std::size_t cols = 1; cols <= 40; ++cols) {
@@ -402,19 +559,29 @@ TEST_P(double_columns_test, no_byte_beyond_is_touched) {
 
 TEST_P(double_columns_test, a_bad_argument_is_a_status) {
   double x[6] = {1, 2, 3, 4, 5, 6}, y[6], a[2], b[2];
-  float floats[3] = {1, 1, 1};
   std::fill(std::begin(y), std::end(y), double_unwritten);
   const matrix_view<const double> in{x, 3, 2};
   const matrix_view<double> out{y, 3, 2};
-  const std::vector<std::uint8_t> marks(6, 1);
+  float floats[3] = {1, -1, 1};
   column_options weighted;
   weighted.weights = floats;
   std::vector<moments> m(2);
-  EXPECT_EQ(column_moments(in, m, weighted), status::unsupported_type);
-  EXPECT_EQ(column_moments(in, m, {.nan_is_missing = true}), status::unsupported_type);
-  EXPECT_EQ(standardize_fit(in, a, b, {.nan_is_missing = true}), status::unsupported_type);
-  EXPECT_EQ(standardize(in, out, a, b, {.pad = padding::element_mask(marks)}), status::unsupported_type);
-  EXPECT_EQ(batch_norm_training(in, out, {.pad = padding::element_mask(marks)}), status::unsupported_type);
+  EXPECT_EQ(column_moments(in, m, weighted), status::invalid_weight);
+  simdnorm_column_options weights = simdnorm_column_defaults();
+  double doubles[3] = {1, infinity, 1};
+  const simdnorm_const_matrix cx{x, 3, 2, 2, SIMDNORM_F64};
+  simdnorm_moments c_moments[2];
+  const auto with = [&](const void* data, std::size_t size, simdnorm_type type) {
+    weights.weights = {data, size, type};
+    return simdnorm_column_moments(&cx, c_moments, &weights);
+  };
+  EXPECT_EQ(with(doubles, 3, SIMDNORM_F64), SIMDNORM_INVALID_WEIGHT);
+  EXPECT_EQ(with(doubles, 2, SIMDNORM_F64), SIMDNORM_INVALID_SHAPE);
+  EXPECT_EQ(with(doubles, 3, SIMDNORM_BF16), SIMDNORM_UNSUPPORTED_TYPE);
+  EXPECT_EQ(with(c_moments, 3, SIMDNORM_F64), SIMDNORM_OVERLAP);
+  EXPECT_EQ(standardize(in, out, a, b, {.weights = floats}), status::invalid_weight);
+  const std::vector<std::uint8_t> marks(5, 1);
+  EXPECT_EQ(batch_norm_training(in, out, {.pad = padding::element_mask(marks)}), status::invalid_padding);
   EXPECT_EQ(batch_norm_training(in, out, {.epsilon = -1}), status::invalid_epsilon);
   EXPECT_EQ(batch_norm_training(in, out, {.momentum = 2}), status::invalid_momentum);
   EXPECT_EQ(batch_norm_training(in, out, {.mean_out = {y, 2}}), status::overlap);
@@ -426,11 +593,20 @@ TEST_P(double_columns_test, a_bad_argument_is_a_status) {
   EXPECT_EQ(standardize_fit(in, a, {a + 1, 2}), status::overlap);
   EXPECT_EQ(max_abs({nullptr, 3, 2}, out, {a, 2}), status::null_pointer);
   simdnorm_batch_norm_options o = simdnorm_batch_norm_defaults();
-  o.activation = SIMDNORM_ACTIVATION_RELU;
-  const simdnorm_const_matrix cx{x, 3, 2, 2, SIMDNORM_F64};
   simdnorm_matrix cy{y, 3, 2, 2, SIMDNORM_F64};
-  EXPECT_EQ(simdnorm_batch_norm_training(&cx, &cy, &o), SIMDNORM_UNSUPPORTED_TYPE);
+  o.activation = SIMDNORM_ACTIVATION_SILU;
+  EXPECT_EQ(simdnorm_batch_norm_training(&cx, &cy, &o), SIMDNORM_INVALID_ACTIVATION);
   o.activation = SIMDNORM_ACTIVATION_NONE;
+  simdnorm_const_tensor residual{x, {3, 2}, {2, 1}, 2, SIMDNORM_F32};
+  o.residual = &residual;
+  EXPECT_EQ(simdnorm_batch_norm_training(&cx, &cy, &o), SIMDNORM_UNSUPPORTED_TYPE);
+  residual.type = SIMDNORM_F64;
+  residual.data = y + 1;
+  EXPECT_EQ(simdnorm_batch_norm_training(&cx, &cy, &o), SIMDNORM_OVERLAP);
+  residual.data = x;
+  residual.sizes[0] = 2;
+  EXPECT_EQ(simdnorm_batch_norm_training(&cx, &cy, &o), SIMDNORM_INVALID_SHAPE);
+  o.residual = nullptr;
   cy.type = SIMDNORM_F32;
   EXPECT_EQ(simdnorm_batch_norm_training(&cx, &cy, &o), SIMDNORM_UNSUPPORTED_TYPE);
   for (const double v : y) EXPECT_EQ(bits_of(v), bits_of(double_unwritten));

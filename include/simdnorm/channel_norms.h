@@ -11,9 +11,10 @@
  * more than one spatial position, else as channels last. Everything else is SIMDNORM_INVALID_STRIDE, as is an
  * output whose strides let elements meet. y is x (same data and strides), or shares no element with it.
  *
- * x, y and residual are of f32, bf16 or f16, each of its own type (y is x, then, if their elements have the same size);
- * vectors are f32. Statistics are those of the same values in f32, y is f32's rounded once to nearest even. Another
- * type is SIMDNORM_UNSUPPORTED_TYPE.
+ * f32, bf16 and f16; f64. Of the first three x, y and residual are each of its own type (y is x, then, if their
+ * elements have the same size); vectors are f32. Statistics are those of the same values in f32, y is f32's rounded
+ * once to nearest even. Beside an x of f64, y and residual are f64, gamma and beta f64 or f32, other vectors f64. Else
+ * SIMDNORM_UNSUPPORTED_TYPE.
  *
  * Padding: a position is one of batch * spatial. SEQUENCE_LENGTHS (size == batch, tokens == spatial
  * positions): the first data[n] positions of sample n are real. ROW_MASK, ROW_MASK_BITS (size == batch *

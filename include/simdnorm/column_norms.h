@@ -2,11 +2,10 @@
  *
  * Moments of columns, and norms whose statistics belong to a column.
  *
- * f32, bf16 and f16; f64. f32 and halves: x, y and a residual each of any of these three types; gamma, beta and
- * statistics are f32 or double as below. Statistics are those of the same values in f32, y is f32's rounded once to
- * nearest even. y may be x itself if an element of both has the same size, else they are apart (SIMDNORM_OVERLAP).
- * f64: moments and norms of matrices in one shot (no states), under padding of rows, without weights,
- * nan_is_missing in a fit, activation and residual: x and y f64, gamma and beta f64 or f32, other vectors f64. Else
+ * f32, bf16 and f16; f64. Of the first three x, y and a residual are each of any; gamma, beta and statistics are f32 or
+ * double as below. Statistics are those of the same values in f32, y is f32's rounded once to nearest even. y may be x
+ * itself if an element of both has the same size, else they are apart (SIMDNORM_OVERLAP). Beside an x of f64, y and
+ * residual are f64, gamma, beta and weights f64 or f32, other vectors f64. States keep f32. Else
  * SIMDNORM_UNSUPPORTED_TYPE.
  */
 #ifndef SIMDNORM_COLUMN_NORMS_H
@@ -37,7 +36,8 @@ typedef struct simdnorm_column_options {
   size_t struct_size;
   simdnorm_padding padding; /* any kind but row lengths */
   const simdnorm_executor* executor;
-  simdnorm_const_vector weights; /* [rows], optional: finite, >= 0; 0 as if the row were not there */
+  simdnorm_const_vector weights; /* [rows], optional: finite, >= 0; 0 as if the row were not there; f32, beside
+                                    an x of f64 also f64 */
   int32_t nan_is_missing;        /* 1: a NaN of x does not count; 0 (default): it makes its column NaN */
 } simdnorm_column_options;
 

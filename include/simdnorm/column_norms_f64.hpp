@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Column norms of doubles: moments, batch_norm, standardize, min_max, max_abs; padding of rows, no weights, NaN never
-// missing. What they compute column_norms.h says.
+// Column norms of doubles: moments, batch_norm, standardize, min_max, max_abs. What they compute column_norms.h says.
 #pragma once
 
 #include "simdnorm/column_norms.hpp"

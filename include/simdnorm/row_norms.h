@@ -6,8 +6,8 @@
  * are f32. Elements become floats, exactly; every output is rounded once, to nearest even. y of layer_norm and
  * rms_norm may also be int8 or uint8 (simdnorm_quantization). Else SIMDNORM_UNSUPPORTED_TYPE.
  *
- * f64: layer_norm, rms_norm and l2_norm of matrices, any padding, without activation and 1 + weight: x and y f64,
- * gamma and beta (weight) f64 or f32, mean, rstd and norm f64.
+ * f64: all but the gate; of activations ReLU alone. x, y, residual and sum are f64, gamma, beta (weight) and bias f64
+ * or f32, mean, rstd and norm f64; h of a residual is rounded to f64.
  *
  * x and y have the same shape; y is x itself (same data and stride, elements of one size: in place), or shares no
  * element with it. Options may be null: defaults.

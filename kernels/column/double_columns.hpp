@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Columns of doubles: extremes and moments, parameters, outputs. Two passes, in pairs of doubles about the middle of
-// a column's range, each column scaled by a power of two; then one for outputs. docs/numerics.md, "f64".
+// Columns of doubles, and sets of them: extremes and moments, parameters, outputs. Two passes, in pairs of doubles
+// about the middle of a column's range, each column scaled by a power of two; then one for outputs. docs/numerics.md,
+// "f64". What is contiguous, a plane of a channel or a group of channels, is columns too, whose sums are added at the
+// end.
 #pragma once
 
 #include "element.hpp"
@@ -48,76 +50,103 @@ struct column_pair {
 // Rows are gone through in tiles, so that those of a strip are in L1 for all of its registers.
 constexpr size_t double_tile_rows = 32;
 
-// work(tile, column) for the tiles of the block's rows and the pairs of registers of its columns.
-template <class L, class Work>
-SIMDNORM_INLINE void for_double_tiles(const block& b, Work work) {
-  for (size_t row = b.row_first; row < b.row_last; row += double_tile_rows) {
-    block tile = b;
-    tile.row_first = row;
-    tile.row_last = row + double_tile_rows < b.row_last ? row + double_tile_rows : b.row_last;
-    for (size_t j = 0; j < b.col_last - b.col_first; j += column_pair<L>::width) work(tile, j);
+// Rows [first, last) of at most a strip's columns, and which of their elements count.
+struct double_piece {
+  const double* x;  // column 0 of row 0
+  ptrdiff_t stride;
+  size_t first, last, cols;
+  const simdnorm_padding& padding;  // of rows
+  const double_gaps& gaps;
+  size_t mark;  // of column 0 of row 0
+  size_t mark_step;
+
+  bool has_gaps() const {
+    return gaps.mask.kind >= channel_mask::bytes || gaps.nan_is_missing || gaps.weights != nullptr;
   }
+};
+inline bool is_marked(const channel_mask& m, size_t entry) {
+  if (m.kind == channel_mask::bits) return bit_at(m.data, entry);
+  return m.kind != channel_mask::bytes || static_cast<const uint8_t*>(m.data)[entry] != 0;
 }
+inline double weight_of(const double_gaps& g, size_t row) {
+  if (g.weights == nullptr) return 1.0;
+  const double w = g.weights_type == SIMDNORM_F64 ? static_cast<const double*>(g.weights)[row]
+                                                  : static_cast<double>(static_cast<const float*>(g.weights)[row]);
+  return w * g.weight_unit;
+}
+inline size_t length_of(const channel_mask& m, size_t row) {
+  const size_t i = m.first + row * m.plane_step;
+  return static_cast<size_t>(m.index_type == SIMDNORM_I64 ? static_cast<const int64_t*>(m.data)[i]
+                                                          : static_cast<const int32_t*>(m.data)[i]);
+}
+
+// sum(d) and sum(d^2) of d = x * factor - shift, as pairs, so far.
+struct double_column_sums {
+  double factor[double_columns_per_strip], shift[double_columns_per_strip];
+  double sum[double_columns_per_strip], sum_low[double_columns_per_strip];
+  double squares[double_columns_per_strip], squares_low[double_columns_per_strip];
+};
 
 // Adds rows to least and greatest; NaN in `sum_of_zeros` where a column has NaN or infinity.
 template <class L>
-[[gnu::noinline]] void double_extremes(const double_column_arguments& a, const block& b, size_t j,
-                                       double* sum_of_zeros) {
+[[gnu::noinline]] void double_extremes(const double_piece& p, size_t j, double_columns& c, double* sum_of_zeros) {
   using f64 = typename L::f64;
-  const column_pair<L> columns{b.col_last - b.col_first - j};
-  const double* const x = a.x + b.col_first + j;
+  const column_pair<L> columns{p.cols - j};
   f64 least[2], greatest[2], zeros[2];
   each<L, 2>([&](auto v) SIMDNORM_LAMBDA {
-    least[v] = columns.load(a.columns->least + j, v);
-    greatest[v] = columns.load(a.columns->greatest + j, v);
+    least[v] = columns.load(c.least + j, v);
+    greatest[v] = columns.load(c.greatest + j, v);
     zeros[v] = columns.load(sum_of_zeros + j, v);
   });
-  for_real_rows(a.padding, b, [&](size_t i) SIMDNORM_LAMBDA {
-    const double* const p = x + static_cast<ptrdiff_t>(i) * a.x_stride;
+  for_real_rows(p.padding, block{p.first, p.last, 0, 0}, [&](size_t i) SIMDNORM_LAMBDA {
+    const double* const x = p.x + static_cast<ptrdiff_t>(i) * p.stride + j;
     each<L, 2>([&](auto v) SIMDNORM_LAMBDA {
-      const f64 e = columns.load(p, v);
+      const f64 e = columns.load(x, v);
       least[v] = L::min64(e, least[v]);
       greatest[v] = L::max64(e, greatest[v]);
       zeros[v] = zeros[v] + e * L::broadcast64(0.0);
     });
   });
   each<L, 2>([&](auto v) SIMDNORM_LAMBDA {
-    columns.store(a.columns->least + j, v, least[v]);
-    columns.store(a.columns->greatest + j, v, greatest[v]);
+    columns.store(c.least + j, v, least[v]);
+    columns.store(c.greatest + j, v, greatest[v]);
     columns.store(sum_of_zeros + j, v, zeros[v]);
   });
 }
 
-// sum(d) and sum(d^2) of d = x * factor - shift, as pairs, so far.
-struct double_column_sums {
-  double shift[double_columns_per_strip];
-  double sum[double_columns_per_strip], sum_low[double_columns_per_strip];
-  double squares[double_columns_per_strip], squares_low[double_columns_per_strip];
-};
+// weights: of the piece's rows; null: ones.
 template <class L>
-[[gnu::noinline]] void sum_double_columns(const double_column_arguments& a, const block& b, size_t j,
+[[gnu::noinline]] void sum_double_columns(const double_piece& p, size_t j, const double* weights, const double* scale,
                                           double_column_sums& s) {
   using f64 = typename L::f64;
-  const column_pair<L> columns{b.col_last - b.col_first - j};
-  const double* const x = a.x + b.col_first + j;
+  const column_pair<L> columns{p.cols - j};
   f64 factor[2], minus_shift[2];
   pair<f64> sum[2], squares[2];
   each<L, 2>([&](auto v) SIMDNORM_LAMBDA {
-    factor[v] = columns.load(a.columns->factor + j, v);
+    factor[v] = scale != nullptr ? columns.load(scale + j, v) : L::broadcast64(1.0);
     minus_shift[v] = L::broadcast64(0.0) - columns.load(s.shift + j, v);
     sum[v] = {columns.load(s.sum + j, v), columns.load(s.sum_low + j, v)};
     squares[v] = {columns.load(s.squares + j, v), columns.load(s.squares_low + j, v)};
   });
-  for_real_rows(a.padding, b, [&](size_t i) SIMDNORM_LAMBDA {
-    const double* const p = x + static_cast<ptrdiff_t>(i) * a.x_stride;
+  for_real_rows(p.padding, block{p.first, p.last, 0, 0}, [&](size_t i) SIMDNORM_LAMBDA {
+    const double* const x = p.x + static_cast<ptrdiff_t>(i) * p.stride + j;
     each<L, 2>([&](auto v) SIMDNORM_LAMBDA {
-      const pair<f64> d = two_sum(f64(columns.load(p, v) * factor[v]), minus_shift[v]);
-      const f64 square = d.high * d.high;
-      const f64 lost = L::fma64(d.high, d.high, L::broadcast64(0.0) - square);
-      const pair<f64> t = two_sum(sum[v].high, d.high);
-      sum[v] = {t.high, sum[v].low + (t.low + d.low)};
-      const pair<f64> u = two_sum(squares[v].high, square);
-      squares[v] = {u.high, squares[v].low + (u.low + L::fma64(d.high + d.high, d.low, lost))};
+      const f64 zero = L::broadcast64(0.0);
+      const pair<f64> d = two_sum(f64(columns.load(x, v) * factor[v]), minus_shift[v]);
+      pair<f64> t = d;  // weight * d; lost: what its product loses
+      f64 lost = zero;
+      if (weights != nullptr) {
+        const f64 w = L::broadcast64(weights[i]);
+        t.high = w * d.high;
+        lost = L::fma64(w, d.high, zero - t.high);
+        t.low = L::fma64(w, d.low, lost);
+      }
+      const f64 square = t.high * d.high;
+      lost = L::fma64(lost, d.high, L::fma64(t.high, d.high, zero - square));
+      const pair<f64> a = two_sum(sum[v].high, t.high);
+      sum[v] = {a.high, sum[v].low + (a.low + t.low)};
+      const pair<f64> b = two_sum(squares[v].high, square);
+      squares[v] = {b.high, squares[v].low + (b.low + L::fma64(t.high + t.high, d.low, lost))};
     });
   });
   each<L, 2>([&](auto v) SIMDNORM_LAMBDA {
@@ -128,71 +157,266 @@ template <class L>
   });
 }
 
-// Whether a column of the block holds NaN, and not infinity alone.
-inline bool column_has_nan(const double_column_arguments& a, const block& b, size_t j) {
-  bool nan = false;
-  for_real_rows(a.padding, b, [&](size_t i) {
-    const double v = a.x[static_cast<ptrdiff_t>(i) * a.x_stride + static_cast<ptrdiff_t>(b.col_first + j)];
-    nan |= v != v;
-  });
-  return nan;
-}
-
-// The statistics of a strip into a.columns.
-template <class L, class T>
-inline void column_moments(const double_column_arguments& a, const block& b) {
-  double_columns& c = *a.columns;
-  const size_t cols = b.col_last - b.col_first;
-  c.count = 0;
-  for_real_rows(a.padding, b, [&](size_t) { ++c.count; });
-  double zeros[double_columns_per_strip];
-  double_column_sums s;
-  for (size_t j = 0; j < cols; ++j) {
-    c.least[j] = __builtin_inf();
-    c.greatest[j] = -__builtin_inf();
-    zeros[j] = s.sum[j] = s.sum_low[j] = s.squares[j] = s.squares_low[j] = 0.0;
+// Moments of a block: extremes, then sums about the middle of the range, of its columns or of sets of them.
+template <class L>
+class double_moments {
+ public:
+  double_moments(const double_column_arguments& a, const block& b) : a_(a), b_(b), c_(*a.columns) {
+    const size_t cols = b.col_last - b.col_first;
+    one_set_ = a.set_cols >= cols;
+    lanes_ = cols < double_columns_per_strip ? cols : size_t{double_columns_per_strip};
+    set_ = a.set_cols < lanes_ ? a.set_cols : lanes_;
   }
-  for_double_tiles<L>(b, [&](const block& tile, size_t j) { double_extremes<L>(a, tile, j, zeros); });
-  for (size_t j = 0; j < cols; ++j) {
-    double& least = c.least[j];
-    double& greatest = c.greatest[j];
-    if (zeros[j] != zeros[j] && column_has_nan(a, b, j)) least = greatest = __builtin_nan("");
+
+  void run() {
+    for (size_t j = 0; j < lanes_; ++j) {
+      c_.count[j] = 0;
+      c_.weight[j] = c_.weight_low[j] = zeros_[j] = 0.0;
+      c_.least[j] = __builtin_inf();
+      c_.greatest[j] = -__builtin_inf();
+    }
+    all_pieces(step::extremes);
+    bool finite = true;
+    for (size_t j = 0; j < lanes_; ++j) finite &= zeros_[j] == zeros_[j];
+    if (!finite) all_pieces(step::look_for_nan);
+    for (size_t j = 0; j < lanes_; j += set_) settle(j);
+    if (!a_.extremes_alone) {
+      if (sum()) sum();
+    }
+    for (size_t j = 0; j < lanes_; j += set_) spread(j);
+  }
+
+ private:
+  enum class step { extremes, look_for_nan, sums };
+
+  // All of the block as pieces of at most a strip's columns.
+  void all_pieces(step s) {
+    const size_t cols = b_.col_last - b_.col_first;
+    const channel_mask& m = a_.gaps.mask;
+    const double* const x = a_.x + b_.col_first;
+    const size_t mark = m.first + b_.col_first;
+    if (!a_.by_rows || (cols <= double_columns_per_strip && m.kind != channel_mask::lengths)) {
+      for (size_t j = 0; j < cols; j += double_columns_per_strip) {
+        piece({x + j, a_.x_stride, b_.row_first, b_.row_last, columns_from(j, cols), a_.padding, a_.gaps, mark + j,
+               m.plane_step},
+              s);
+      }
+      return;
+    }
+    for_real_rows(a_.padding, b_, [&](size_t i) {
+      const double* const row = x + static_cast<ptrdiff_t>(i) * a_.x_stride;
+      const size_t n = m.kind == channel_mask::lengths ? length_of(m, i) : cols;
+      const size_t whole = n / double_columns_per_strip, rest = n % double_columns_per_strip;
+      const size_t first = mark + i * m.plane_step;
+      constexpr ptrdiff_t stride = double_columns_per_strip;
+      const auto part = [&](size_t from, size_t to, size_t width) {
+        if (from < to && width > 0) {
+          piece({row, stride, from, to, width, no_padding_, a_.gaps, first, double_columns_per_strip}, s);
+        }
+      };
+      part(0, whole, double_columns_per_strip);
+      part(whole, whole + 1, rest);
+    });
+  }
+  static size_t columns_from(size_t j, size_t cols) {
+    return cols - j < double_columns_per_strip ? cols - j : size_t{double_columns_per_strip};
+  }
+
+  void piece(const double_piece& p, step s) {
+    if (p.has_gaps() || s == step::look_for_nan) return gather(p, s);
+    if (s == step::extremes) {
+      uint64_t n = 0;
+      for_real_rows(p.padding, block{p.first, p.last, 0, 0}, [&](size_t) { ++n; });
+      for (size_t j = 0; j < p.cols; ++j) c_.count[j] += n;
+    }
+    double_piece tile = p;
+    for (size_t row = p.first; row < p.last; row += double_tile_rows) {
+      tile.first = row;
+      tile.last = row + double_tile_rows < p.last ? row + double_tile_rows : p.last;
+      rows(tile, s, nullptr, s_.factor, zeros_);
+    }
+  }
+  void rows(const double_piece& tile, step s, const double* weights, const double* scale, double* zeros) {
+    for (size_t j = 0; j < tile.cols; j += column_pair<L>::width) {
+      if (s == step::sums) {
+        sum_double_columns<L>(tile, j, weights, scale, s_);
+      } else {
+        double_extremes<L>(tile, j, c_, zeros);
+      }
+    }
+  }
+
+  // A piece with gaps, in tiles: a gap is NaN, which no extreme takes, or the shift, whose distance is 0.
+  [[gnu::noinline]] void gather(const double_piece& p, step s) {
+    double tile[double_tile_rows * double_columns_per_strip], weights[double_tile_rows];
+    double zeros[double_columns_per_strip];
+    for (double& z : zeros) z = 0.0;
+    double_piece t{tile, double_columns_per_strip, 0, 0, p.cols, no_padding_, p.gaps, 0, 0};
+    const auto flush = [&] {
+      if (s != step::look_for_nan) rows(t, s, p.gaps.weights != nullptr ? weights : nullptr, nullptr, zeros);
+      t.last = 0;
+    };
+    for_real_rows(p.padding, block{p.first, p.last, 0, 0}, [&](size_t i) {
+      const double w = weight_of(p.gaps, i);
+      if (w == 0.0) return;
+      const double* const x = p.x + static_cast<ptrdiff_t>(i) * p.stride;
+      double* const to = tile + t.last * double_columns_per_strip;
+      const size_t mark = p.mark + i * p.mark_step;
+#pragma GCC unroll 1
+      for (size_t j = 0; j < p.cols; ++j) {
+        bool counts = is_marked(p.gaps.mask, mark + j);
+        const double v = counts ? x[j] : 0.0;
+        counts &= !(p.gaps.nan_is_missing & (v != v));
+        if (s == step::sums) {
+          to[j] = counts ? v * s_.factor[j] : s_.shift[j];
+          continue;
+        }
+        to[j] = counts ? v : __builtin_nan("");
+        if (!counts) continue;
+        if (s == step::look_for_nan) {
+          if (v != v) c_.least[j] = c_.greatest[j] = v;
+          continue;
+        }
+        ++c_.count[j];
+        zeros_[j] = zeros_[j] + v * 0.0;
+        const doubles sum = two_sum(c_.weight[j], w);
+        c_.weight[j] = sum.high;
+        c_.weight_low[j] += sum.low;
+      }
+      weights[t.last] = w;
+      if (++t.last == double_tile_rows) flush();
+    });
+    if (t.last > 0) flush();
+  }
+
+  // Adds lanes of a set in a tree: the upper half of them to the lower.
+  template <class Add>
+  SIMDNORM_INLINE void fold(size_t first, Add add) {
+    for (size_t n = set_; n > 1;) {
+      const size_t half = (n + 1) / 2;
+      for (size_t i = first; i < first + n - half; ++i) add(i, i + half);
+      n = half;
+    }
+  }
+  static void add_pairs(double* high, double* low, size_t to, size_t from) {
+    const doubles s = sum_of_pairs<double>({high[to], low[to]}, {high[from], low[from]});
+    high[to] = s.high;
+    low[to] = s.low;
+  }
+
+  // What the set that begins with lane `first` has: extremes, factor, shift.
+  [[gnu::noinline]] void settle(size_t first) {
+    fold(first, [&](size_t to, size_t from) {
+      const bool nan = (c_.least[to] != c_.least[to]) | (c_.least[from] != c_.least[from]);
+      c_.count[to] += c_.count[from];
+      add_pairs(c_.weight, c_.weight_low, to, from);
+      zeros_[to] = zeros_[to] + zeros_[from];
+      c_.least[to] = nan ? __builtin_nan("") : c_.least[from] < c_.least[to] ? c_.least[from] : c_.least[to];
+      c_.greatest[to] = nan                                   ? __builtin_nan("")
+                        : c_.greatest[from] > c_.greatest[to] ? c_.greatest[from]
+                                                              : c_.greatest[to];
+    });
+    const bool finite = zeros_[first] == zeros_[first];
+    double& least = c_.least[first];
+    double& greatest = c_.greatest[first];
     if (least == 0.0) least = 0.0;  // +0
     if (greatest == 0.0) greatest = 0.0;
-    c.finite[j] = zeros[j] == zeros[j];
+    const bool weighted = a_.gaps.weights != nullptr;
+    const doubles n = normal(weighted ? c_.weight[first] : static_cast<double>(c_.count[first]),
+                             weighted ? c_.weight_low[first] : 0.0);
+    c_.weight[first] = n.high;
+    c_.weight_low[first] = n.low;
+    c_.finite[first] = finite;
+    c_.constant[first] = finite && least == greatest;
     const double range = greatest - least;
-    c.factor[j] = c.finite[j] && range > 0.0 ? reciprocal_power(range) : 1.0;
-    s.shift[j] = c.finite[j] && c.count > 0 ? 0.5 * (least * c.factor[j]) + 0.5 * (greatest * c.factor[j]) : 0.0;
-    if (least == greatest) s.shift[j] = least;
+    const double factor = finite && range > 0.0 ? reciprocal_power(range) : 1.0;
+    double shift = finite && c_.count[first] > 0 ? 0.5 * (least * factor) + 0.5 * (greatest * factor) : 0.0;
+    if (least == greatest) shift = least;
+    c_.factor[first] = factor;
+    for (size_t j = first; j < first + set_; ++j) {
+      s_.factor[j] = factor;
+      s_.shift[j] = shift;
+    }
   }
-  if (a.extremes_alone) return;
-  for_double_tiles<L>(b, [&](const block& tile, size_t j) { sum_double_columns<L>(a, tile, j, s); });
-  const double n = static_cast<double>(c.count);
-  const double inverse = c.count > 0 ? 1.0 / n : 0.0;
-  for (size_t j = 0; j < cols; ++j) {
-    c.constant[j] = c.finite[j] && c.least[j] == c.greatest[j];
-    if (!c.finite[j]) {
-      c.mean[j] = c.mean_low[j] = c.variance[j] = c.variance_low[j] = __builtin_nan("");
-      continue;
+
+  // All sums, and what comes of them; whether they are to be taken again, about the mean: where weights leave the
+  // middle of the range many deviations away.
+  bool sum() {
+    for (size_t j = 0; j < lanes_; ++j) s_.sum[j] = s_.sum_low[j] = s_.squares[j] = s_.squares_low[j] = 0.0;
+    all_pieces(step::sums);
+    bool again = false;
+    for (size_t j = 0; j < lanes_; j += set_) again |= finish(j);
+    return again;
+  }
+  [[gnu::noinline]] bool finish(size_t first) {
+    fold(first, [&](size_t to, size_t from) {
+      add_pairs(s_.sum, s_.sum_low, to, from);
+      add_pairs(s_.squares, s_.squares_low, to, from);
+    });
+    c_.mean_low[first] = c_.variance_low[first] = 0.0;
+    if (!c_.finite[first]) {
+      c_.mean[first] = c_.mean_low[first] = c_.variance[first] = c_.variance_low[first] = __builtin_nan("");
+      return false;
     }
-    if (c.constant[j] || c.count == 0) {
-      c.mean[j] = c.count > 0 ? c.least[j] : 0.0;
-      c.mean_low[j] = c.variance[j] = c.variance_low[j] = 0.0;
-      continue;
+    if (c_.constant[first] || c_.count[first] == 0) {
+      c_.mean[first] = c_.count[first] > 0 ? c_.least[first] : 0.0;
+      c_.variance[first] = 0.0;
+      return false;
     }
-    const doubles delta = divided<L>(normal(s.sum[j], s.sum_low[j]), n, inverse);
-    const doubles square = divided<L>(normal(s.squares[j], s.squares_low[j]), n, inverse);
-    doubles mean = two_sum(s.shift[j], delta.high);
+    const double n = c_.weight[first];
+    const double inverse = 1.0 / n;
+    const auto over_n = [&](const double* high, const double* low) {
+      doubles q = divided<L>(normal(high[first], low[first]), n, inverse);
+      q.low -= q.high * (c_.weight_low[first] * inverse);
+      return q;
+    };
+    const doubles delta = over_n(s_.sum, s_.sum_low);
+    const doubles square = over_n(s_.squares, s_.squares_low);
+    doubles mean = two_sum(s_.shift[first], delta.high);
     mean = normal(mean.high, mean.low + delta.low);
     const double p = delta.high * delta.high;
     const double p_lost = L::fma64(delta.high, delta.high, -p) + 2.0 * (delta.high * delta.low);
     doubles v = two_sum(square.high, -p);
     v = normal(v.high, v.low + (square.low - p_lost));
-    c.mean[j] = mean.high;
-    c.mean_low[j] = mean.low;
-    c.variance[j] = v.high;
-    c.variance_low[j] = v.low;
+    c_.mean[first] = mean.high;
+    c_.mean_low[first] = mean.low;
+    c_.variance[first] = v.high;
+    c_.variance_low[first] = v.low;
+    if (a_.gaps.weights == nullptr || 0x1p-30 * p <= v.high) return false;
+    for (size_t j = first; j < first + set_; ++j) s_.shift[j] = mean.high;
+    return true;
   }
+
+  // To all lanes of the set; of one that is the whole block, to as many as it has rows, which may be channels, or,
+  // channels last, to all there are.
+  void spread(size_t first) {
+    const size_t rows = a_.by_rows ? b_.row_last - b_.row_first : size_t{double_columns_per_strip};
+    const size_t whole = rows < double_columns_per_strip ? rows : size_t{double_columns_per_strip};
+    const size_t last = one_set_ ? whole : first + set_;
+    double* const numbers[] = {c_.weight,   c_.weight_low, c_.least,        c_.greatest, c_.mean,
+                               c_.mean_low, c_.variance,   c_.variance_low, c_.factor};
+    for (size_t j = first + 1; j < last; ++j) {
+      c_.count[j] = c_.count[first];
+      c_.finite[j] = c_.finite[first];
+      c_.constant[j] = c_.constant[first];
+      for (double* const v : numbers) v[j] = v[first];
+    }
+  }
+
+  const double_column_arguments& a_;
+  const block& b_;
+  double_columns& c_;
+  bool one_set_;
+  size_t lanes_, set_;  // columns at a time, and those of a set
+  double zeros_[double_columns_per_strip];
+  double_column_sums s_;
+  const simdnorm_padding no_padding_{};
+};
+
+// The statistics of a strip, or of a set, into a.columns.
+template <class L, class T>
+inline void column_moments(const double_column_arguments& a, const block& b) {
+  double_moments<L>(a, b).run();
 }
 
 // high + low = numerator / denominator, high nearer to 0.
@@ -218,12 +442,12 @@ inline void column_normalizer(const double_normalizer_arguments& a, const block&
     double_scale s{};
     double factor = 1.0;
     c.gamma[j] = parameter(a.gamma, a.gamma_type, j, 1.0);
-    c.beta[j] = parameter(a.beta, a.beta_type, j, 0.0);
+    c.beta[j] = parameter(a.beta, a.beta_type, j, a.gamma == nullptr ? -0.0 : 0.0);
     const double one = a.one ? a.one[b.col_first + j] : 0.0;
     const double two = a.two ? a.two[b.col_first + j] : 0.0;
     switch (a.what) {
       case double_parameters::batch: {
-        if (c.count == 0) break;
+        if (c.count[j] == 0) break;
         const double unscaled_mean = c.mean[j] / c.factor[j];
         const double unscaled_variance = c.variance[j] / c.factor[j] / c.factor[j];
         s.mean = unscaled_mean;
@@ -246,12 +470,12 @@ inline void column_normalizer(const double_normalizer_arguments& a, const block&
           s.rstd = (s.high + s.low) * factor;
         }
         const double keep = 1.0 - a.momentum;
-        const double n = static_cast<double>(c.count);
+        const double n = static_cast<double>(c.count[j]);
         if (a.running_mean) {
           double& r = a.running_mean[b.col_first + j];
           r = canonical_double(keep * r + a.momentum * unscaled_mean);
         }
-        if (a.running_variance && c.count > (a.biased ? 0u : 1u)) {
+        if (a.running_variance && c.count[j] > (a.biased ? 0u : 1u)) {
           double& r = a.running_variance[b.col_first + j];
           r = canonical_double(keep * r + a.momentum * (unscaled_variance * (a.biased ? 1.0 : n / (n - 1.0))));
         }
@@ -324,55 +548,97 @@ inline void column_normalizer(const double_normalizer_arguments& a, const block&
   }
 }
 
-template <class L, column_output Output>
-SIMDNORM_INLINE void write_double_columns(const double_column_arguments& a, const block& b) {
+// Of n elements from x (and residual) to y: the parameters of c, which repeat after a strip's. NaN is canonical.
+template <class L>
+[[gnu::noinline]] void write_double_columns(const double_column_arguments& a, const double_columns& c, const double* x,
+                                            const double* residual, double* y, size_t n) {
   using f64 = typename L::f64;
-  const double_columns& c = *a.columns;
-  const size_t cols = b.col_last - b.col_first;
-  const auto zeros = [&](size_t first, size_t last) {
-    if (a.padding.fill != SIMDNORM_FILL_ZERO) return;
-    for (size_t i = first; i < last; ++i) {
-      double* const y = a.y + static_cast<ptrdiff_t>(i) * a.y_stride + b.col_first;
+  const f64 floor = L::broadcast64(a.relu ? 0.0 : -__builtin_inf());
+  const auto output = [&](size_t i, auto load) SIMDNORM_LAMBDA {
+    const size_t j = i % double_columns_per_strip;
+    const f64 d = load(x + i) * load(c.factor + j) - load(c.center + j);
+    f64 v = L::fma64(d, load(c.high + j), L::fma64(d, load(c.low + j), load(c.offset + j)));
+    if (a.clip) {
+      v = L::min64(load(c.gamma + j), L::max64(load(c.beta + j), v));
+    } else {
+      v = L::fma64(v, load(c.gamma + j), load(c.beta + j));
+    }
+    if (residual != nullptr) v = v + load(residual + i);
+    return L::canonical64(L::max64(floor, v));
+  };
+  size_t i = 0;
+  for (; i + L::width64 <= n; i += L::width64) {
+    L::store64(y + i, output(i, [](const double* p) SIMDNORM_LAMBDA { return L::load64(p); }));
+  }
+  if (i < n) {
+    const size_t rest = n - i;
+    L::store64_n(y + i, output(i, [rest](const double* p) SIMDNORM_LAMBDA { return L::load64_n(p, rest); }), rest);
+  }
+}
+
+// The same of elements that are marked, the first of them by `mark`; zeros for the others if they are wanted.
+template <class L>
+[[gnu::noinline]] void write_marked_doubles(const double_column_arguments& a, const double_columns& c, const double* x,
+                                            const double* residual, double* y, size_t n, size_t mark) {
+  double tile[double_columns_per_strip], more[double_columns_per_strip];
+  for (size_t from = 0; from < n; from += double_columns_per_strip) {
+    const size_t m = n - from < double_columns_per_strip ? n - from : size_t{double_columns_per_strip};
 #pragma GCC unroll 1
-      for (size_t j = 0; j < cols; ++j) y[j] = 0.0;
+    for (size_t j = 0; j < m; ++j) {
+      const bool counts = is_marked(a.gaps.mask, mark + from + j);
+      tile[j] = counts ? x[from + j] : 0.0;
+      more[j] = counts && residual != nullptr ? residual[from + j] : 0.0;
     }
-  };
-  const auto output = [](f64 x, auto load, const double_columns& p, size_t j) SIMDNORM_LAMBDA {
-    const f64 d = x * load(p.factor + j) - load(p.center + j);
-    f64 v = L::fma64(d, load(p.high + j), L::fma64(d, load(p.low + j), load(p.offset + j)));
-    if constexpr (Output == column_output::affine) v = L::fma64(v, load(p.gamma + j), load(p.beta + j));
-    if constexpr (Output == column_output::clipped) v = L::min64(load(p.gamma + j), L::max64(load(p.beta + j), v));
-    return L::canonical64(v);
-  };
-  for (size_t row = b.row_first; row < b.row_last;) {
-    const row_run run = next_real_run(a.padding, row, b.row_last);
-    zeros(row, run.first);
-    for (size_t i = run.first; i < run.last; ++i) {
-      const double* const x = a.x + static_cast<ptrdiff_t>(i) * a.x_stride + b.col_first;
-      double* const y = a.y + static_cast<ptrdiff_t>(i) * a.y_stride + b.col_first;
-      size_t j = 0;
-      for (; j + L::width64 <= cols; j += L::width64) {
-        L::store64(y + j, output(
-                              L::load64(x + j), [](const double* p) SIMDNORM_LAMBDA { return L::load64(p); }, c, j));
-      }
-      if (j < cols) {
-        const size_t rest = cols - j;
-        const auto load = [rest](const double* p) SIMDNORM_LAMBDA { return L::load64_n(p, rest); };
-        L::store64_n(y + j, output(load(x + j), load, c, j), rest);
+    write_double_columns<L>(a, c, tile, residual != nullptr ? more : nullptr, tile, m);
+#pragma GCC unroll 1
+    for (size_t j = 0; j < m; ++j) {
+      if (is_marked(a.gaps.mask, mark + from + j)) {
+        y[from + j] = tile[j];
+      } else if (a.padding.fill == SIMDNORM_FILL_ZERO) {
+        y[from + j] = 0.0;
       }
     }
-    row = run.last;
   }
 }
 
 template <class L, class T>
 inline void column_affine(const double_column_arguments& a, const block& b) {
-  if (a.output == column_output::bare) {
-    write_double_columns<L, column_output::bare>(a, b);
-  } else if (a.output == column_output::affine) {
-    write_double_columns<L, column_output::affine>(a, b);
-  } else {
-    write_double_columns<L, column_output::clipped>(a, b);
+  const size_t cols = b.col_last - b.col_first;
+  double_columns same;
+  if (a.planes) {
+    for (size_t j = 0; j < (cols < double_columns_per_strip ? cols : size_t{double_columns_per_strip}); ++j) {
+      same.factor[j] = a.columns->factor[a.entry];
+      same.center[j] = a.columns->center[a.entry];
+      same.high[j] = a.columns->high[a.entry];
+      same.low[j] = a.columns->low[a.entry];
+      same.offset[j] = a.columns->offset[a.entry];
+      same.gamma[j] = a.columns->gamma[a.entry];
+      same.beta[j] = a.columns->beta[a.entry];
+    }
+  }
+  const double_columns& c = a.planes ? same : *a.columns;
+  const channel_mask& m = a.gaps.mask;
+  const auto zeros = [&](double* y, size_t n) {
+    if (n > 0 && a.padding.fill == SIMDNORM_FILL_ZERO) __builtin_memset(y, 0, n * sizeof(double));
+  };
+  const auto row_of = [&](double* y, size_t i) { return y + static_cast<ptrdiff_t>(i) * a.y_stride + b.col_first; };
+  for (size_t row = b.row_first; row < b.row_last;) {
+    const row_run run = next_real_run(a.padding, row, b.row_last);
+    for (size_t i = row; i < run.first; ++i) zeros(row_of(a.y, i), cols);
+    for (size_t i = run.first; i < run.last; ++i) {
+      const double* const x = a.x + static_cast<ptrdiff_t>(i) * a.x_stride + b.col_first;
+      const double* const residual =
+          a.residual != nullptr ? a.residual + static_cast<ptrdiff_t>(i) * a.residual_stride + b.col_first : nullptr;
+      double* const y = row_of(a.y, i);
+      if (m.kind >= channel_mask::bytes) {
+        write_marked_doubles<L>(a, c, x, residual, y, cols, m.first + i * m.plane_step + b.col_first);
+        continue;
+      }
+      const size_t n = m.kind == channel_mask::lengths ? length_of(m, i) : cols;
+      write_double_columns<L>(a, c, x, residual, y, n);
+      zeros(y + n, cols - n);
+    }
+    row = run.last;
   }
 }
 

@@ -114,7 +114,7 @@ namespace {
 // a * b + c, rounded once. The product's error by Dekker's splitting; the sum of its lower part and c's error is
 // rounded to odd (Boldo, Melquiond: Emulation of FMA and Correctly Rounded Sums, 2008). That holds where no part
 // overflows or underflows.
-SIMDNORM_INLINE double emulated_fma64(double a, double b, double c) {
+[[gnu::noinline, maybe_unused]] double emulated_fma64(double a, double b, double c) {
   const double p = a * b;
   const double size = __builtin_fabs(p);
   if (!((size > 0x1p-960) & (size < 0x1p990) & (__builtin_fabs(a) < 0x1p990) & (__builtin_fabs(b) < 0x1p990) &

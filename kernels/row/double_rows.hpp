@@ -196,17 +196,27 @@ SIMDNORM_INLINE double plain_sum(const double* x, size_t n) {
   return a[0];
 }
 
-// y = x_hat, or x_hat * gamma + beta, NaN made canonical; through the caches, or past them. y may be x.
+// What x_hat is multiplied with, and what comes behind.
+struct double_finish {
+  const double* gamma;
+  const double* beta;  // null: x_hat itself is added, as gamma is 1 + weight
+  double floor;        // 0 of relu, else below all
+};
+
+// y = x_hat, or max(x_hat * gamma + beta, floor), NaN made canonical; through the caches, or past them. y may be x.
 template <class L, bool Affine, bool Streamed = false>
-[[gnu::noinline]] void write_doubles(const double* x, double* y, const double* gamma, const double* beta, size_t n,
-                                     const double_scale& s) {
+[[gnu::noinline]] void write_doubles(const double* x, double* y, size_t n, const double_scale& s,
+                                     const double_finish& f) {
   using f64 = typename L::f64;
   const f64 center = L::broadcast64(s.center), high = L::broadcast64(s.high);
   const f64 low = L::broadcast64(s.low), offset = L::broadcast64(s.offset);
   const auto output = [&](f64 v, auto parameter) SIMDNORM_LAMBDA {
     const f64 d = v - center;
     f64 out = L::fma64(d, high, L::fma64(d, low, offset));
-    if constexpr (Affine) out = L::canonical64(L::fma64(out, parameter(gamma), parameter(beta)));
+    if constexpr (Affine) {
+      out = L::fma64(out, parameter(f.gamma), f.beta != nullptr ? parameter(f.beta) : out);
+      out = L::canonical64(L::max64(L::broadcast64(f.floor), out));
+    }
     return out;
   };
   const auto at = [&](size_t i) SIMDNORM_LAMBDA {
@@ -271,27 +281,33 @@ struct double_row {
 
 enum class row_norm { layer, rms, l2 };
 
-// All of a norm but its walk over rows. Sums and scale of a row are right, or `false` says that they are not to be
-// trusted; then the row is hostile.
-template <class L, row_norm N>
+// A norm. Sums and scale of a row are right, or `false` says that they are not to be trusted; then the row is hostile.
+// Which norm is asked row by row: a class for each is three times the code.
+template <class L>
 class double_norm {
  public:
-  explicit double_norm(const double_row_arguments& a) : a_(a), bare_(a.gamma == nullptr && a.beta == nullptr) {}
+  double_norm(const double_row_arguments& a, row_norm norm)
+      : a_(a),
+        norm_(norm),
+        shifted_(norm == row_norm::layer),
+        bare_(a.gamma == nullptr && a.beta == nullptr && a.function == elementwise_function::none),
+        floor_(a.function == elementwise_function::relu ? 0.0 : -__builtin_inf()) {}
 
   void rows(const block& b) {
     const bool bits = a_.padding.kind == SIMDNORM_PADDING_ELEMENT_MASK_BITS;
     const bool masked = masks_elements(a_.padding);
     for (size_t i = b.row_first; i < b.row_last; ++i) {
       double_row r;
-      r.x = a_.x + static_cast<ptrdiff_t>(i) * a_.x_stride;
-      r.y = a_.y + static_cast<ptrdiff_t>(i) * a_.y_stride;
-      r.n = r.real = masked ? a_.cols : real_columns(a_.padding, i, a_.cols);
+      const bool tokens = a_.walk != nullptr && a_.padding.kind != SIMDNORM_PADDING_ROW_LENGTHS;
+      find(i, r);
+      r.n = r.real = masked ? a_.cols : real_columns(a_.padding, tokens ? i / a_.walk->rows_per_token : i, a_.cols);
       r.marks = element_marks(a_.padding, a_.cols, i, 0);
       r.bits = bits;
       if (masked) {
         r.real = 0;
         for (size_t j = 0; j < r.n; ++j) r.real += r.counts(j);
       }
+      if (a_.residual != nullptr) add_residual(i, r, masked);
       double_scale s{};
       if (r.real > 0) {
         if (moments(r, s)) {
@@ -310,22 +326,60 @@ class double_norm {
   }
 
  private:
-  static constexpr bool shifted = N == row_norm::layer;
+  // Where row i lies.
+  void find(size_t i, double_row& r) const {
+    r.x = a_.x;
+    r.y = a_.y;
+    if (a_.walk == nullptr) {
+      r.x += static_cast<ptrdiff_t>(i) * a_.x_stride;
+      r.y += static_cast<ptrdiff_t>(i) * a_.y_stride;
+      return;
+    }
+    const row_walk& w = *a_.walk;
+    for (size_t d = w.dimensions; d-- > 0; i /= w.sizes[d]) {
+      const auto k = static_cast<ptrdiff_t>(i % w.sizes[d]);
+      r.x += k * w.x_strides[d];
+      r.y += k * w.y_strides[d];
+    }
+  }
+
+  // h = (x + bias) + residual where r counts, into sum or, if that is not wanted, into y, whose norm is in place then.
+  [[gnu::noinline]] void add_residual(size_t i, double_row& r, bool masked) {
+    using f64 = typename L::f64;
+    const double* const residual = a_.residual + static_cast<ptrdiff_t>(i) * a_.residual_stride;
+    double* const to = a_.sum != nullptr ? a_.sum + static_cast<ptrdiff_t>(i) * a_.sum_stride : r.y;
+    for (size_t j = 0; j < double_tile; ++j) tile_[j] = -0.0;  // no bias, which changes nothing
+    for (size_t from = 0; from < r.n; from += double_tile) {
+      const size_t m = r.n - from < double_tile ? r.n - from : double_tile;
+      const double* const bias = double_parameter(a_.bias, a_.bias_type, from, m, tile_);
+      const auto sum = [&](f64 x, f64 b, f64 more) SIMDNORM_LAMBDA { return L::canonical64((x + b) + more); };
+      size_t j = 0;
+      for (; !masked && j + L::width64 <= m; j += L::width64) {
+        L::store64(to + from + j, sum(L::load64(r.x + from + j), L::load64(bias + j), L::load64(residual + from + j)));
+      }
+      for (; j < m; ++j) {
+        const size_t at = from + j;
+        if (r.counts(at)) to[at] = canonical_double((r.x[at] + bias[j]) + residual[at]);
+      }
+    }
+    if (a_.sum != nullptr && a_.padding.fill == SIMDNORM_FILL_ZERO) {
+      for (size_t j = 0; j < a_.cols; ++j) {
+        if (j >= r.n || !r.counts(j)) to[j] = 0.0;
+      }
+    }
+    r.x = to;
+  }
 
   bool moments(const double_row& r, double_scale& s) {
     double shift = 0.0;
-    if constexpr (shifted) shift = shift_of(r);
+    if (shifted_) shift = shift_of(r);
     double_sums sums = sums_about(r, shift);
     if (finish(r, shift, sums, s)) return true;
-    if constexpr (shifted) {
-      // The mean, and once more: this mends a shift that is too far off.
-      if (!(sums.squares.high > 0.0 && sums.squares.high < 0x1p1000)) return false;
-      shift = s.mean;
-      sums = sums_about(r, shift);
-      return finish(r, shift, sums, s);
-    } else {
-      return false;
-    }
+    // The mean, and once more: this mends a shift that is too far off.
+    if (!shifted_ || !(sums.squares.high > 0.0 && sums.squares.high < 0x1p1000)) return false;
+    shift = s.mean;
+    sums = sums_about(r, shift);
+    return finish(r, shift, sums, s);
   }
 
   // The mean of the first 64 elements, or of those that count in the first 64 columns that have any.
@@ -346,11 +400,12 @@ class double_norm {
   }
 
   double_sums sums_about(const double_row& r, double shift) {
-    if (r.marks == nullptr) return sums_of<L, shifted>(r.x, r.n, shift);
-    return masked_sums(r, shift);
+    if (r.marks != nullptr) return masked_sums(r, shift);
+    return shifted_ ? sums_of<L, true>(r.x, r.n, shift) : sums_of<L, false>(r.x, r.n, shift);
   }
+  // A shift of 0 changes no square.
   [[gnu::noinline]] double_sums masked_sums(const double_row& r, double shift) {
-    double_row_sums<L, shifted> s;
+    double_row_sums<L, true> s;
     for (size_t from = 0; from < r.n; from += double_tile) {
       const size_t m = make_tile(r, from, shift, 1.0, tile_);
       s.add(tile_, m, shift);
@@ -359,17 +414,17 @@ class double_norm {
   }
 
   // The scale and the statistics of r, from sums about `shift`; whether they are to be trusted. NaN is not.
-  [[gnu::noinline]] bool finish(const double_row& r, double shift, const double_sums& sums, double_scale& s) const {
+  bool finish(const double_row& r, double shift, const double_sums& sums, double_scale& s) const {
     return finish(r, shift, sums, a_.epsilon, s);
   }
-  SIMDNORM_INLINE bool finish(const double_row& r, double shift, const double_sums& sums, double epsilon,
-                              double_scale& s) const {
+  [[gnu::noinline]] bool finish(const double_row& r, double shift, const double_sums& sums, double epsilon,
+                                double_scale& s) const {
     const double n = static_cast<double>(r.real);
     const double inverse = 1.0 / n;
     s.center = 0.0;
     s.offset = -0.0;
     s.mean = 0.0;
-    if constexpr (N == row_norm::l2) {
+    if (norm_ == row_norm::l2) {
       const double root = __builtin_sqrt(sums.squares.high);
       const double left = (L::fma64(-root, root, sums.squares.high) + sums.squares.low) / (root + root);
       s.rstd = root + (sums.squares.high > 0.0 ? left : 0.0);  // the norm
@@ -383,7 +438,7 @@ class double_norm {
       doubles v = divided<L>(sums.squares, n, inverse);
       doubles delta{}, mean{};
       bool near = true;
-      if constexpr (shifted) {
+      if (shifted_) {
         delta = divided<L>(sums.sum, n, inverse);
         mean = two_sum(shift, delta.high);
         mean = normal(mean.high, mean.low + delta.low);
@@ -397,7 +452,7 @@ class double_norm {
       v = normal(with_epsilon.high, with_epsilon.low + v.low);
       set_reciprocal_root<L>(v, s);
       s.rstd = s.high + s.low;
-      if constexpr (shifted) {
+      if (shifted_) {
         s.mean = mean.high;
         set_center<L>(mean, v, s);
       }
@@ -408,20 +463,18 @@ class double_norm {
   // y of the elements of r that count, x taken times `factor`; zeros for the others if they are wanted.
   void write(const double_row& r, const double_scale& s, double factor, bool affine) {
     const bool as_it_is = r.marks == nullptr && factor == 1.0;
-    const bool parameters_too =
-        a_.gamma != nullptr && a_.gamma_type == SIMDNORM_F64 && a_.beta != nullptr && a_.beta_type == SIMDNORM_F64;
+    const bool parameters_too = a_.gamma != nullptr && a_.gamma_type == SIMDNORM_F64 &&
+                                (a_.unit_offset || (a_.beta != nullptr && a_.beta_type == SIMDNORM_F64));
     if (as_it_is && (!affine || parameters_too)) {
-      const auto* const gamma = static_cast<const double*>(a_.gamma);
-      const auto* const beta = static_cast<const double*>(a_.beta);
+      const double_finish f{static_cast<const double*>(a_.gamma), static_cast<const double*>(a_.beta), floor_};
       if constexpr (L::streams) {
         if (a_.stream) {
-          affine ? write_doubles<L, true, true>(r.x, r.y, gamma, beta, r.n, s)
-                 : write_doubles<L, false, true>(r.x, r.y, gamma, beta, r.n, s);
+          affine ? write_doubles<L, true, true>(r.x, r.y, r.n, s, f)
+                 : write_doubles<L, false, true>(r.x, r.y, r.n, s, f);
           return;
         }
       }
-      affine ? write_doubles<L, true>(r.x, r.y, gamma, beta, r.n, s)
-             : write_doubles<L, false>(r.x, r.y, gamma, beta, r.n, s);
+      affine ? write_doubles<L, true>(r.x, r.y, r.n, s, f) : write_doubles<L, false>(r.x, r.y, r.n, s, f);
       return;
     }
     write_tiles(r, s, factor, affine);
@@ -444,10 +497,11 @@ class double_norm {
       double* const y = r.marks != nullptr ? tile_ : r.y + from;
       if (affine) {
         const double* const gamma = double_parameter(a_.gamma, a_.gamma_type, from, m, gamma_);
-        const double* const beta = double_parameter(a_.beta, a_.beta_type, from, m, beta_);
-        write_doubles<L, true>(x, y, gamma, beta, m, s);
+        const bool added = a_.unit_offset && a_.gamma != nullptr;
+        write_doubles<L, true>(
+            x, y, m, s, {gamma, added ? nullptr : double_parameter(a_.beta, a_.beta_type, from, m, beta_), floor_});
       } else {
-        write_doubles<L, false>(x, y, nullptr, nullptr, m, s);
+        write_doubles<L, false>(x, y, m, s, {});
       }
       if (r.marks != nullptr) put_marked(r, from, m);
     }
@@ -473,10 +527,10 @@ class double_norm {
     const bool zeros = a_.padding.fill == SIMDNORM_FILL_ZERO;
     for (size_t j = 0; j < r.n; ++j) {
       if (r.counts(j)) {
-        r.y[j] = a_.beta == nullptr ? 0.0
-                 : a_.beta_type == SIMDNORM_F64
-                     ? canonical_double(static_cast<const double*>(a_.beta)[j])
-                     : canonical_double(static_cast<double>(static_cast<const float*>(a_.beta)[j]));
+        const double beta = a_.beta == nullptr             ? 0.0
+                            : a_.beta_type == SIMDNORM_F64 ? static_cast<const double*>(a_.beta)[j]
+                                                           : static_cast<double>(static_cast<const float*>(a_.beta)[j]);
+        r.y[j] = canonical_double(beta < floor_ ? 0.0 : beta);
       } else if (zeros) {
         r.y[j] = 0.0;
       }
@@ -500,21 +554,21 @@ class double_norm {
     }
     const bool infinite = most > 0x1.fffffffffffffp1023;
     s = {};
-    if (nan || (infinite && shifted)) {
+    if (nan || (infinite && shifted_)) {
       s.mean = s.rstd = s.high = s.low = __builtin_nan("");
       write_any(r, s, 1.0);
       return;
     }
     if (infinite) {  // itself NaN, finite elements 0
       s.offset = -0.0;
-      s.rstd = N == row_norm::l2 ? most : 0.0;
+      s.rstd = norm_ == row_norm::l2 ? most : 0.0;
       write_any(r, s, 1.0);
       return;
     }
-    if (shifted ? equal : most == 0.0) {
-      s.mean = shifted ? first : 0.0;
-      s.rstd = N == row_norm::l2 ? 0.0 : 1.0 / __builtin_sqrt(a_.epsilon);
-      if (N == row_norm::layer) {
+    if (shifted_ ? equal : most == 0.0) {
+      s.mean = shifted_ ? first : 0.0;
+      s.rstd = norm_ == row_norm::l2 ? 0.0 : 1.0 / __builtin_sqrt(a_.epsilon);
+      if (norm_ == row_norm::layer) {
         write_beta(r);
       } else {
         write_zeros(r);
@@ -522,19 +576,19 @@ class double_norm {
       return;
     }
 
-    const double floor = N == row_norm::l2 ? 0.0 : __builtin_sqrt(a_.epsilon);
+    const double floor = norm_ == row_norm::l2 ? 0.0 : __builtin_sqrt(a_.epsilon);
     double factor = reciprocal_power(most > floor ? most : floor);
     double shift = 0.0;
     double_sums sums = exact_sums(r, 0.0, factor);
-    if constexpr (shifted) {
+    if (shifted_) {
       shift = sums.sum.high / static_cast<double>(r.real);
       sums = exact_sums(r, shift, factor);
     }
-    const double epsilon = N == row_norm::l2 ? a_.epsilon * factor : a_.epsilon * factor * factor;
+    const double epsilon = norm_ == row_norm::l2 ? a_.epsilon * factor : a_.epsilon * factor * factor;
     finish(r, shift, sums, epsilon, s);
     s.mean = s.mean / factor;
-    s.rstd = N == row_norm::l2 ? s.rstd / factor : s.rstd * factor;
-    if (N == row_norm::l2 && s.rstd < a_.epsilon && a_.epsilon > 0x1p-1000) {  // which the factor may make infinite
+    s.rstd = norm_ == row_norm::l2 ? s.rstd / factor : s.rstd * factor;
+    if (norm_ == row_norm::l2 && s.rstd < a_.epsilon && a_.epsilon > 0x1p-1000) {  // which the factor may make infinite
       set_reciprocal<L>(a_.epsilon, s);
       factor = 1.0;
     }
@@ -559,22 +613,25 @@ class double_norm {
     return s.result();
   }
   const double_row_arguments& a_;
+  const row_norm norm_;
+  const bool shifted_;
   const bool bare_;
+  const double floor_;
   bool filled_ = false;
   double tile_[double_tile], gamma_[double_tile], beta_[double_tile];
 };
 
 template <class L, class T>
 SIMDNORM_INLINE void layer_norm(const double_row_arguments& a, const block& b) {
-  double_norm<L, row_norm::layer>(a).rows(b);
+  double_norm<L>(a, row_norm::layer).rows(b);
 }
 template <class L, class T>
 SIMDNORM_INLINE void rms_norm(const double_row_arguments& a, const block& b) {
-  double_norm<L, row_norm::rms>(a).rows(b);
+  double_norm<L>(a, row_norm::rms).rows(b);
 }
 template <class L, class T>
 SIMDNORM_INLINE void l2_norm(const double_row_arguments& a, const block& b) {
-  double_norm<L, row_norm::l2>(a).rows(b);
+  double_norm<L>(a, row_norm::l2).rows(b);
 }
 
 }  // namespace

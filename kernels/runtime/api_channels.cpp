@@ -3,10 +3,10 @@
 // The C entries of the norms of [batch, channels, spatial...] tensors: check, find the layout, dispatch. Channels
 // first has kernels of its own (kernels/channel); channels last is a matrix, and the column kernels do it.
 #include "padding.hpp"
-#include "runtime/checks.hpp"
+#include "runtime/channels.hpp"
 #include "runtime/column_fold.hpp"
 #include "runtime/dispatch.hpp"
-#include "runtime/tensors.hpp"
+#include "runtime/double_columns.hpp"
 #include "runtime/tiles.hpp"
 
 using namespace simdnorm;
@@ -20,76 +20,6 @@ constexpr size_t bytes_together = size_t{256} << 10;
 size_t sets_together(size_t elements, size_t most) {
   const size_t fit = bytes_together / sizeof(float) / (elements == 0 ? 1 : elements);
   return fit < 1 ? 1 : (fit < most ? fit : most);
-}
-
-struct channel_call {
-  const kernel_table* table;
-  tensor_view x, y, residual;
-  layout shape;
-  channel_mask mask;  // channels first
-  bool relu, stream;
-};
-
-// The parts that all functions check alike; `written` and `read` have y's vectors and those that are read.
-struct channel_checks {
-  const simdnorm_const_tensor* x;
-  const simdnorm_tensor* y;
-  const simdnorm_const_tensor* residual;
-  double epsilon;
-  simdnorm_activation activation;
-  const simdnorm_padding& padding;
-  const simdnorm_executor* executor;
-};
-
-simdnorm_status check_tensors(const channel_checks& k, bool batch_merges, channel_call& c) noexcept {
-  if (const simdnorm_status s = check_tensor(k.x, c.x)) return s;
-  if (const simdnorm_status s = check_tensor(k.y, c.y)) return s;
-  if (!same_sizes(*k.x, *k.y)) return SIMDNORM_INVALID_SHAPE;
-  c.residual = c.x;
-  if (k.residual != nullptr) {
-    if (const simdnorm_status s = check_tensor(k.residual, c.residual)) return s;
-    if (!same_sizes(*k.x, *k.residual)) return SIMDNORM_INVALID_SHAPE;
-  }
-  if (const simdnorm_status s = check_epsilon(k.epsilon)) return s;
-  if (k.activation != SIMDNORM_ACTIVATION_NONE && k.activation != SIMDNORM_ACTIVATION_RELU) {
-    return SIMDNORM_INVALID_ACTIVATION;
-  }
-  c.shape = {};
-  c.shape.batch = k.x->sizes[0];
-  c.shape.channels = k.x->sizes[1];
-  c.shape.size = c.x.size;
-  c.relu = k.activation == SIMDNORM_ACTIVATION_RELU;
-  if (is_empty(c.shape)) return SIMDNORM_OK;
-  const auto all = [&](auto can) { return can(c.x) && can(c.y) && can(c.residual); };
-  const bool first = all([](const tensor_view& v) { return v.first; });
-  const bool last = all([&](const tensor_view& v) { return v.last && (!batch_merges || v.batch_merges); });
-  c.shape.last = last && !(first && c.shape.size > 1);
-  if (!first && !last) return SIMDNORM_INVALID_STRIDE;
-  if (elements_meet(c.y, c.shape)) return SIMDNORM_INVALID_STRIDE;
-  set_regions(c.x, c.shape);
-  set_regions(c.y, c.shape);
-  if (!same_place(c.x, c.y, c.shape) && share_bytes(c.x, c.y)) return SIMDNORM_OVERLAP;
-  if (k.residual != nullptr) {
-    set_regions(c.residual, c.shape);
-    if (!same_place(c.residual, c.y, c.shape) && share_bytes(c.residual, c.y)) return SIMDNORM_OVERLAP;
-  }
-  c.stream = beyond_caches(c.shape.batch * c.shape.size, c.shape.channels, 1, c.y.type);
-  return SIMDNORM_OK;
-}
-
-// Vectors against each other (check_apart) and against the tensors.
-template <size_t Outputs, size_t Inputs>
-simdnorm_status check_vectors(const channel_call& c, const region (&written)[Outputs],
-                              const region (&read)[Inputs]) noexcept {
-  if (const simdnorm_status s = check_apart(written, read)) return s;
-  if (is_empty(c.shape)) return SIMDNORM_OK;
-  for (const region& r : written) {
-    if (share_bytes(c.x, r) || share_bytes(c.y, r) || share_bytes(c.residual, r)) return SIMDNORM_OVERLAP;
-  }
-  for (const region& r : read) {
-    if (share_bytes(c.y, r)) return SIMDNORM_OVERLAP;
-  }
-  return SIMDNORM_OK;
 }
 
 channel_affine_arguments affine_arguments(const channel_call& c, const column_parameters& p, simdnorm_padding_fill fill,
@@ -317,41 +247,6 @@ simdnorm_status infer_channels_first(const channel_call& c, const simdnorm_batch
     }
   });
 }
-
-// Channels last as a matrix.
-simdnorm_const_matrix const_matrix(const tensor_view& v, const layout& shape) {
-  return {v.data, shape.batch * shape.size, shape.channels, v.row, v.type};
-}
-simdnorm_matrix matrix(const tensor_view& v, const layout& shape) {
-  return {const_cast<void*>(v.data), shape.batch * shape.size, shape.channels, v.row, v.type};
-}
-
-// Options of the matrix function, with the residual as rows.
-struct matrix_options {
-  matrix_options(const channel_call& c, const simdnorm_batch_norm_options& o) : options(o), residual{} {
-    options.struct_size = sizeof options;
-    if (o.residual == nullptr) return;
-    residual.data = c.residual.data;
-    residual.sizes[0] = c.shape.batch * c.shape.size;
-    residual.sizes[1] = c.shape.channels;
-    residual.strides[0] = c.residual.row;
-    residual.strides[1] = 1;
-    residual.rank = 2;
-    residual.type = c.residual.type;
-    options.residual = &residual;
-  }
-  matrix_options(const matrix_options&) = delete;
-  matrix_options& operator=(const matrix_options&) = delete;
-
-  simdnorm_batch_norm_options options;
-  simdnorm_const_tensor residual;
-};
-
-struct group_call {
-  const channel_call& c;
-  const simdnorm_group_norm_options& o;
-  size_t groups, channels;  // channels of a group
-};
 
 // Moments of groups: all of them of `count` elements or, where that is null, each of its own.
 struct group_moments {
@@ -724,11 +619,8 @@ simdnorm_status group_channels_last(const group_call& g) noexcept {
     } else {
       r.first = sample * shape.size;
       r.last = r.first + shape.size;
-      const auto moved = [&](const tensor_view& v) {
-        return static_cast<ptrdiff_t>(sample) * (v.batch - static_cast<ptrdiff_t>(shape.size) * v.row);
-      };
-      r.x = advanced(r.x, c.x.type, moved(c.x));
-      r.y = advanced(r.y, c.y.type, moved(c.y));
+      r.x = advanced(r.x, c.x.type, origin_of(c.x, shape, sample));
+      r.y = advanced(r.y, c.y.type, origin_of(c.y, shape, sample));
     }
     r.real = find_real_rows({r.x, c.x.row, r.last, padding, false}, r.first, r.last - r.first).count;
     return r;
@@ -784,20 +676,58 @@ simdnorm_status normalize_groups(const simdnorm_const_tensor* x, const simdnorm_
   if (__builtin_mul_overflow(packed ? o.padding.size - 1 : shape.batch, groups, &statistics)) {
     return SIMDNORM_INVALID_SHAPE;
   }
-  if (const simdnorm_status s = check_vector(o.gamma, shape.channels, read[0])) return s;
-  if (const simdnorm_status s = check_vector(o.beta, shape.channels, read[1])) return s;
-  if (const simdnorm_status s = check_vector(o.mean, statistics, written[0])) return s;
-  if (const simdnorm_status s = check_vector(o.rstd, statistics, written[1])) return s;
+  if (const simdnorm_status s = check_vector_beside(x->type, o.gamma, shape.channels, true, read[0])) return s;
+  if (const simdnorm_status s = check_vector_beside(x->type, o.beta, shape.channels, true, read[1])) return s;
+  if (const simdnorm_status s = check_vector_beside(x->type, o.mean, statistics, false, written[0])) return s;
+  if (const simdnorm_status s = check_vector_beside(x->type, o.rstd, statistics, false, written[1])) return s;
   if (const simdnorm_status s = check_executor(o.executor)) return s;
   if (const simdnorm_status s = check_vectors(c, written, read)) return s;
   c.table = active_table();
   if (c.table == nullptr) return SIMDNORM_UNKNOWN_ISA;
   if (is_empty(shape)) return SIMDNORM_OK;
   const group_call g{c, o, groups, shape.channels / groups};
+  if (is_double(x)) return group_norm_doubles(g);
   return shape.last ? group_channels_last(g) : group_channels_first(g);
 }
 
 }  // namespace
+
+simdnorm_status simdnorm::check_tensors(const channel_checks& k, bool batch_merges, channel_call& c) noexcept {
+  const types among = is_double(k.x) ? types::f64 : types::mixed;
+  if (const simdnorm_status s = check_tensor(k.x, c.x, among)) return s;
+  if (const simdnorm_status s = check_tensor(k.y, c.y, among)) return s;
+  if (!same_sizes(*k.x, *k.y)) return SIMDNORM_INVALID_SHAPE;
+  c.residual = c.x;
+  if (k.residual != nullptr) {
+    if (const simdnorm_status s = check_tensor(k.residual, c.residual, among)) return s;
+    if (!same_sizes(*k.x, *k.residual)) return SIMDNORM_INVALID_SHAPE;
+  }
+  if (const simdnorm_status s = check_epsilon(k.epsilon)) return s;
+  if (k.activation != SIMDNORM_ACTIVATION_NONE && k.activation != SIMDNORM_ACTIVATION_RELU) {
+    return SIMDNORM_INVALID_ACTIVATION;
+  }
+  c.shape = {};
+  c.shape.batch = k.x->sizes[0];
+  c.shape.channels = k.x->sizes[1];
+  c.shape.size = c.x.size;
+  c.relu = k.activation == SIMDNORM_ACTIVATION_RELU;
+  if (is_empty(c.shape)) return SIMDNORM_OK;
+  const auto all = [&](auto can) { return can(c.x) && can(c.y) && can(c.residual); };
+  const bool first = all([](const tensor_view& v) { return v.first; });
+  const bool last = all([&](const tensor_view& v) { return v.last && (!batch_merges || v.batch_merges); });
+  c.shape.last = last && !(first && c.shape.size > 1);
+  if (!first && !last) return SIMDNORM_INVALID_STRIDE;
+  if (elements_meet(c.y, c.shape)) return SIMDNORM_INVALID_STRIDE;
+  set_regions(c.x, c.shape);
+  set_regions(c.y, c.shape);
+  if (!same_place(c.x, c.y, c.shape) && share_bytes(c.x, c.y)) return SIMDNORM_OVERLAP;
+  if (k.residual != nullptr) {
+    set_regions(c.residual, c.shape);
+    if (!same_place(c.residual, c.y, c.shape) && share_bytes(c.residual, c.y)) return SIMDNORM_OVERLAP;
+  }
+  c.stream = beyond_caches(c.shape.batch * c.shape.size, c.shape.channels, 1, c.y.type);
+  return SIMDNORM_OK;
+}
 
 extern "C" {
 
@@ -808,6 +738,7 @@ simdnorm_status simdnorm_batch_norm_training_nd(const simdnorm_const_tensor* x, 
       read_options(options, storage, simdnorm_batch_norm_defaults, first_batch_norm_size);
   if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
   const simdnorm_batch_norm_options& o = *chosen;
+  if (is_double(x)) return batch_norm_double_channels(x, y, nullptr, nullptr, o);
   channel_call c;
   region written[4], read[3];
   if (const simdnorm_status s =
@@ -829,8 +760,8 @@ simdnorm_status simdnorm_batch_norm_training_nd(const simdnorm_const_tensor* x, 
   if (c.table == nullptr) return SIMDNORM_UNKNOWN_ISA;
   if (is_empty(shape)) return SIMDNORM_OK;
   if (!shape.last) return train_channels_first(c, o);
-  const simdnorm_const_matrix mx = const_matrix(c.x, shape);
-  const simdnorm_matrix my = matrix(c.y, shape);
+  const simdnorm_const_matrix mx = const_matrix(c);
+  const simdnorm_matrix my = matrix(c);
   const matrix_options of_matrix(c, o);
   return simdnorm_batch_norm_training(&mx, &my, &of_matrix.options);
 }
@@ -843,6 +774,7 @@ simdnorm_status simdnorm_batch_norm_inference_nd(const simdnorm_const_tensor* x,
       read_options(options, storage, simdnorm_batch_norm_defaults, first_batch_norm_size);
   if (chosen == nullptr) return SIMDNORM_INVALID_STRUCT;
   const simdnorm_batch_norm_options& o = *chosen;
+  if (is_double(x)) return batch_norm_double_channels(x, y, &mean, &variance, o);
   channel_call c;
   const region written[1] = {};
   region read[5];
@@ -865,8 +797,8 @@ simdnorm_status simdnorm_batch_norm_inference_nd(const simdnorm_const_tensor* x,
   if (!shape.last) {
     return infer_channels_first(c, o, static_cast<const float*>(mean.data), static_cast<const float*>(variance.data));
   }
-  const simdnorm_const_matrix mx = const_matrix(c.x, shape);
-  const simdnorm_matrix my = matrix(c.y, shape);
+  const simdnorm_const_matrix mx = const_matrix(c);
+  const simdnorm_matrix my = matrix(c);
   const matrix_options of_matrix(c, o);
   return simdnorm_batch_norm_inference(&mx, &my, mean, variance, &of_matrix.options);
 }

@@ -11,14 +11,6 @@ using namespace simdnorm;
 
 namespace {
 
-// What follows gamma and beta: a residual, ReLU.
-struct fused_output {
-  const void* residual = nullptr;  // null: none
-  ptrdiff_t stride = 0;
-  bool relu = false;
-  simdnorm_type type = SIMDNORM_F32;  // of the residual
-};
-
 // y = (x - shift) * scale + offset over the rows, columns [first, last), and what follows.
 simdnorm_status apply(const kernel_table& table, const column_source& x, const simdnorm_matrix& y,
                       const column_parameters& parameters, size_t first, size_t last, const simdnorm_executor* executor,
@@ -208,26 +200,6 @@ struct strip_parameters {
   double second[columns_per_strip];
 };
 
-// The activation and the residual of a batch norm whose x and y have been checked.
-simdnorm_status check_fused(const simdnorm_const_matrix* x, const region& y, const simdnorm_batch_norm_options& o,
-                            fused_output& fused, region& r) noexcept {
-  r = {};
-  if (o.activation != SIMDNORM_ACTIVATION_NONE && o.activation != SIMDNORM_ACTIVATION_RELU) {
-    return SIMDNORM_INVALID_ACTIVATION;
-  }
-  fused.relu = o.activation == SIMDNORM_ACTIVATION_RELU;
-  if (o.residual == nullptr) return SIMDNORM_OK;
-  const simdnorm_const_tensor& t = *o.residual;
-  if (t.rank != 2 || t.sizes[0] != x->rows || t.sizes[1] != x->cols) return SIMDNORM_INVALID_SHAPE;
-  if (x->cols > 1 && t.strides[1] != 1) return SIMDNORM_INVALID_STRIDE;
-  const simdnorm_const_matrix m{t.data, x->rows, x->cols, t.strides[0], t.type};
-  if (const simdnorm_status s = check_matrix(&m, r, false, types::mixed)) return s;
-  fused.residual = t.data;
-  fused.stride = t.strides[0];
-  fused.type = t.type;
-  return !same_place(r, y) && share_bytes(r, y) ? SIMDNORM_OVERLAP : SIMDNORM_OK;
-}
-
 // Parameters of a strip from its fold, what training tells of it, and its outputs.
 [[gnu::noinline]] simdnorm_status normalize_strip(const column_call& call, const simdnorm_matrix& y,
                                                   const simdnorm_batch_norm_options& o, const column_fold& fold,
@@ -265,8 +237,8 @@ template <class Scaler>
 simdnorm_status fit(const simdnorm_const_matrix* x, const column_rules& rules, column_arrays to,
                     const Scaler& scaler) noexcept {
   if (is_double(x)) {
-    const bool more = rules.nan_is_missing || rules.weights.data != nullptr;
-    return scale_doubles({x, nullptr, rules.padding, rules.executor, more, to.array[0], to.array[1], true},
+    return scale_doubles({x, nullptr, rules.padding, rules.executor, rules.nan_is_missing, rules.weights, to.array[0],
+                          to.array[1], true},
                          scaler.of_doubles());
   }
   if (const simdnorm_status s = check_fit(x, rules, to, Scaler::parameters)) return s;
@@ -287,8 +259,9 @@ simdnorm_status transform(const simdnorm_const_matrix* x, const simdnorm_matrix*
                           const double* one, const double* two, const Scaler& scaler) noexcept {
   column_arrays given{{const_cast<double*>(one), const_cast<double*>(two)}, {}};
   if (is_double(x)) {
-    return scale_doubles({x, y, rules.padding, rules.executor, false, given.array[0], given.array[1], false},
-                         scaler.of_doubles());
+    return scale_doubles(
+        {x, y, rules.padding, rules.executor, false, rules.weights, given.array[0], given.array[1], false},
+        scaler.of_doubles());
   }
   if (const simdnorm_status s = check_transform(x, y, rules, given, Scaler::parameters, false)) return s;
   column_call call;
@@ -304,9 +277,9 @@ template <class Scaler>
 simdnorm_status fit_transform(const simdnorm_const_matrix* x, const simdnorm_matrix* y, const column_rules& rules,
                               column_arrays to, const Scaler& scaler) noexcept {
   if (is_double(x)) {
-    const bool more = rules.nan_is_missing || rules.weights.data != nullptr;
-    return scale_doubles({x, y, rules.padding, rules.executor, more, to.array[0], to.array[1], true},
-                         scaler.of_doubles());
+    return scale_doubles(
+        {x, y, rules.padding, rules.executor, rules.nan_is_missing, rules.weights, to.array[0], to.array[1], true},
+        scaler.of_doubles());
   }
   if (const simdnorm_status s = check_transform(x, y, rules, to, Scaler::parameters, true)) return s;
   column_call call;
@@ -459,6 +432,25 @@ simdnorm_status check_range(const simdnorm_min_max_options& o) noexcept {
 }
 
 }  // namespace
+
+simdnorm_status simdnorm::check_fused(const simdnorm_const_matrix* x, const region& y,
+                                      const simdnorm_batch_norm_options& o, fused_output& fused, region& r) noexcept {
+  r = {};
+  if (o.activation != SIMDNORM_ACTIVATION_NONE && o.activation != SIMDNORM_ACTIVATION_RELU) {
+    return SIMDNORM_INVALID_ACTIVATION;
+  }
+  fused.relu = o.activation == SIMDNORM_ACTIVATION_RELU;
+  if (o.residual == nullptr) return SIMDNORM_OK;
+  const simdnorm_const_tensor& t = *o.residual;
+  if (t.rank != 2 || t.sizes[0] != x->rows || t.sizes[1] != x->cols) return SIMDNORM_INVALID_SHAPE;
+  if (x->cols > 1 && t.strides[1] != 1) return SIMDNORM_INVALID_STRIDE;
+  const simdnorm_const_matrix m{t.data, x->rows, x->cols, t.strides[0], t.type};
+  if (const simdnorm_status s = check_matrix(&m, r, false, is_double(x) ? types::f64 : types::mixed)) return s;
+  fused.residual = t.data;
+  fused.stride = t.strides[0];
+  fused.type = t.type;
+  return !same_place(r, y) && share_bytes(r, y) ? SIMDNORM_OVERLAP : SIMDNORM_OK;
+}
 
 void simdnorm::standardize_parameters_of(const simdnorm_standardize_options& o, double mean, double m2, double weight,
                                          double& to_mean, double& to_scale) noexcept {

@@ -11,16 +11,26 @@
 namespace simdnorm {
 namespace {
 
+template <class View>
+bool is_double(const View& x) noexcept {
+  return x.type == SIMDNORM_F64;
+}
+
 quantized_type quantized_type_of(const simdnorm_quantization& q, simdnorm_type y) noexcept {
   const bool with_sign = y == SIMDNORM_I8;
   return {q.scale, static_cast<float>(q.zero_point), with_sign ? -128.0f : 0.0f, with_sign ? 127.0f : 255.0f};
 }
 
+// gamma, beta or a bias beside an x of this type.
+simdnorm_status check_parameter(simdnorm_type x, const simdnorm_const_vector& v, size_t size, region& r) noexcept {
+  return x == SIMDNORM_F64 ? check_doubles(v, size, true, r) : check_vector(v, size, r, types::mixed);
+}
+
 // A view beside x, of its shape; its region.
 template <class Matrix>
 simdnorm_status check_beside(const Matrix* m, const simdnorm_const_matrix& x, region& r, bool output,
-                             types among = types::f32_and_halves) noexcept {
-  if (const simdnorm_status s = check_matrix(m, r, output, among)) return s;
+                             types among = types::mixed) noexcept {
+  if (const simdnorm_status s = check_matrix(m, r, output, is_double(x) ? types::f64 : among)) return s;
   return m->rows != x.rows || m->cols != x.cols ? SIMDNORM_INVALID_SHAPE : SIMDNORM_OK;
 }
 
@@ -29,12 +39,14 @@ bool may_write(const region& output, const region& input) noexcept {
   return same_place(output, input) || !share_bytes(output, input);
 }
 
-simdnorm_status check_options(const fused_row_call& f) noexcept {
+simdnorm_status check_options(const fused_row_call& f, simdnorm_type x) noexcept {
   if (f.activation < SIMDNORM_ACTIVATION_NONE || f.activation > SIMDNORM_ACTIVATION_SILU) {
     return SIMDNORM_INVALID_ACTIVATION;
   }
   const bool known = f.rounding == SIMDNORM_ROUND_ONCE || f.rounding == SIMDNORM_ROUND_BEFORE_WEIGHT;
-  return known ? SIMDNORM_OK : SIMDNORM_INVALID_OPTION;
+  if (!known) return SIMDNORM_INVALID_OPTION;
+  const bool plain = f.activation <= SIMDNORM_ACTIVATION_RELU && f.gate == nullptr;  // no function of e^x
+  return x == SIMDNORM_F64 && !plain ? SIMDNORM_UNSUPPORTED_TYPE : SIMDNORM_OK;
 }
 
 // The scale of y's type; what becomes of rows' scales is in r.
@@ -51,25 +63,12 @@ simdnorm_status check_quantization(const simdnorm_quantization* q, simdnorm_type
   return check_vector(q->row_scale, rows, r);
 }
 
-elementwise_function function_of(simdnorm_activation a) noexcept {
-  switch (a) {
-    case SIMDNORM_ACTIVATION_RELU:
-      return elementwise_function::relu;
-    case SIMDNORM_ACTIVATION_GELU:
-      return elementwise_function::gelu_erf;
-    case SIMDNORM_ACTIVATION_GELU_TANH:
-      return elementwise_function::gelu_tanh;
-    case SIMDNORM_ACTIVATION_SILU:
-      return elementwise_function::silu;
-    default:
-      return elementwise_function::none;
-  }
-}
-
 simdnorm_status check(const row_norm_call& c, const fused_row_call& f) noexcept {
   // y and sum; mean, rstd and scales. Inputs that outputs must keep off; those that y and sum may be.
   region written[5] = {}, read[4] = {}, x, residual = {}, gate = {};
-  if (const simdnorm_status s = check_matrix(c.x, x, false, types::f32_and_halves)) return s;
+  if (c.x == nullptr) return SIMDNORM_NULL_POINTER;
+  const simdnorm_type type = c.x->type;
+  if (const simdnorm_status s = check_matrix(c.x, x, false, is_double(*c.x) ? types::f64 : types::mixed)) return s;
   if (const simdnorm_status s = check_beside(c.y, *c.x, written[0], true, types::halves_and_bytes)) return s;
   if (f.residual != nullptr) {
     if (const simdnorm_status s = check_beside(f.residual, *c.x, residual, false)) return s;
@@ -80,13 +79,13 @@ simdnorm_status check(const row_norm_call& c, const fused_row_call& f) noexcept 
   if (f.gate != nullptr) {
     if (const simdnorm_status s = check_beside(f.gate, *c.x, gate, false)) return s;
   }
-  if (const simdnorm_status s = check_options(f)) return s;
+  if (const simdnorm_status s = check_options(f, type)) return s;
   if (const simdnorm_status s = check_epsilon(c.epsilon)) return s;
-  if (const simdnorm_status s = check_vector(c.gamma, c.x->cols, read[0], types::f32_and_halves)) return s;
-  if (const simdnorm_status s = check_vector(c.beta, c.x->cols, read[1], types::f32_and_halves)) return s;
-  if (const simdnorm_status s = check_vector(f.bias, c.x->cols, read[2], types::f32_and_halves)) return s;
-  if (const simdnorm_status s = check_vector(c.mean, c.x->rows, written[2])) return s;
-  if (const simdnorm_status s = check_vector(c.rstd, c.x->rows, written[3])) return s;
+  if (const simdnorm_status s = check_parameter(type, c.gamma, c.x->cols, read[0])) return s;
+  if (const simdnorm_status s = check_parameter(type, c.beta, c.x->cols, read[1])) return s;
+  if (const simdnorm_status s = check_parameter(type, f.bias, c.x->cols, read[2])) return s;
+  if (const simdnorm_status s = check_vector_beside(type, c.mean, c.x->rows, false, written[2])) return s;
+  if (const simdnorm_status s = check_vector_beside(type, c.rstd, c.x->rows, false, written[3])) return s;
   if (const simdnorm_status s = check_quantization(f.quantization, c.y->type, c.x->rows, written[4])) return s;
   if (const simdnorm_status s = check_padding(c.padding, c.x->rows, c.x->cols, axis::row, read[3])) return s;
   if (const simdnorm_status s = check_executor(c.executor)) return s;
@@ -104,25 +103,14 @@ simdnorm_status check(const row_norm_call& c, const fused_row_call& f) noexcept 
 
 // A checked call. `walk`: of a tensor; null: of matrices.
 simdnorm_status launch(const row_norm_call& c, const fused_row_call& f, const row_walk* walk, row_kernel plain,
-                       fused_row_kernel fused) noexcept {
+                       const row_slots& slots) noexcept {
+  if (c.x->type == SIMDNORM_F64) return launch_doubles(c, f, walk, slots.f64);
   const kernel_table* table = active_table();
   if (table == nullptr) return SIMDNORM_UNKNOWN_ISA;
   const size_t rows = c.x->rows;
   if (rows == 0 || c.x->cols == 0) return SIMDNORM_OK;
   fused_row_arguments a = {};
-  a.x = c.x->data;
-  a.y = c.y->data;
-  a.x_stride = c.x->row_stride;
-  a.y_stride = c.y->row_stride;
-  a.cols = c.x->cols;
-  a.gamma = c.gamma.data;
-  a.beta = c.beta.data;
-  a.gamma_type = c.gamma.data ? c.gamma.type : SIMDNORM_F32;
-  a.beta_type = c.beta.data ? c.beta.type : SIMDNORM_F32;
-  a.mean = static_cast<float*>(c.mean.data);
-  a.rstd = static_cast<float*>(c.rstd.data);
-  a.epsilon = c.epsilon;
-  a.padding = c.padding;
+  set_arguments(a, c);
   a.rows_together = rows_together_of(rows, a.cols);
   a.walk = walk;
   a.x_type = c.x->type;
@@ -135,36 +123,25 @@ simdnorm_status launch(const row_norm_call& c, const fused_row_call& f, const ro
       kernel(a, block{first, last, 0, a.cols});
     });
   }
-  a.residual_type = a.bias_type = a.sum_type = a.gate_type = SIMDNORM_F32;
-  if (f.residual != nullptr) {
-    a.residual = f.residual->data;
-    a.residual_stride = f.residual->row_stride;
-    a.residual_type = f.residual->type;
-    a.bias = f.bias.data;
-    if (a.bias != nullptr) a.bias_type = f.bias.type;
-  }
-  if (f.sum != nullptr) {
-    a.sum = f.sum->data;
-    a.sum_stride = f.sum->row_stride;
-    a.sum_type = f.sum->type;
-  }
+  set_fused(a, f);
+  a.residual_type = f.residual ? f.residual->type : SIMDNORM_F32;
+  a.sum_type = f.sum ? f.sum->type : SIMDNORM_F32;
+  a.gate_type = f.gate ? f.gate->type : SIMDNORM_F32;
   if (f.gate != nullptr) {
     a.gate = f.gate->data;
     a.gate_stride = f.gate->row_stride;
     a.gate_type = f.gate->type;
   }
-  a.function = function_of(f.activation);
-  a.unit_offset = f.unit_offset;
   a.round_first = f.rounding == SIMDNORM_ROUND_BEFORE_WEIGHT && a.x_type != SIMDNORM_F32;
   if (f.quantization != nullptr) {
     a.quantized = quantized_type_of(*f.quantization, a.y_type);
     a.fill_byte = static_cast<uint8_t>(f.quantization->zero_point);
     a.row_scale = static_cast<float*>(f.quantization->row_scale.data);
   }
-  const simdnorm_type types_of[] = {a.x_type,   a.y_type,    a.residual_type, a.bias_type,
-                                    a.sum_type, a.gate_type, a.gamma_type,    a.beta_type};
-  for (const simdnorm_type type : types_of) a.mixed = a.mixed || type != SIMDNORM_F32;
-  const auto kernel = table->*fused;
+  const simdnorm_type all[] = {a.x_type,   a.y_type,    a.residual_type, a.bias_type,
+                               a.sum_type, a.gate_type, a.gamma_type,    a.beta_type};
+  for (const simdnorm_type type : all) a.mixed = a.mixed || type != SIMDNORM_F32;
+  const auto kernel = table->*slots.fused;
   return for_row_blocks(c.executor, rows, a.cols, [&a, kernel](size_t first, size_t last) {
     kernel(a, block{first, last, 0, a.cols});
   });
@@ -180,7 +157,7 @@ struct lattice {
   size_t sizes[4];
   ptrdiff_t strides[4];  // bytes
   size_t row_bytes;
-  size_t element;  // bytes of one
+  size_t element;  // bytes
 };
 lattice of_region(const region& r) noexcept {  // of one row
   return {r.low, r.high, r.first, 0, {}, {}, r.row_bytes, 1};
@@ -249,8 +226,9 @@ template <class Tensor>
 simdnorm_status check_tensor(const Tensor* t, lattice& l, bool output, types among) noexcept {
   l = {};
   if (t == nullptr) return SIMDNORM_NULL_POINTER;
-  l.element = element_size(t->type, among);
-  if (l.element == 0) return SIMDNORM_UNSUPPORTED_TYPE;
+  const size_t element = element_size(t->type, is_double(*t) ? types::f64 : among);
+  if (element == 0) return SIMDNORM_UNSUPPORTED_TYPE;
+  l.element = element;
   if (t->rank < 2 || t->rank > SIMDNORM_MOST_DIMENSIONS) return SIMDNORM_INVALID_SHAPE;
   const size_t leading = static_cast<size_t>(t->rank) - 1;
   const size_t cols = t->sizes[leading];
@@ -259,7 +237,7 @@ simdnorm_status check_tensor(const Tensor* t, lattice& l, bool output, types amo
   }
   if (t->data == nullptr) return SIMDNORM_NULL_POINTER;
   l.first = reinterpret_cast<uintptr_t>(t->data);
-  if (l.first % l.element != 0) return SIMDNORM_MISALIGNED;
+  if (l.first % element != 0) return SIMDNORM_MISALIGNED;
   if (cols > 1 && t->strides[leading] != 1) return SIMDNORM_INVALID_STRIDE;
 
   constexpr size_t most = largest_size / 16;  // sums of a few such ways do not overflow
@@ -277,17 +255,17 @@ simdnorm_status check_tensor(const Tensor* t, lattice& l, bool output, types amo
     (stride < 0 ? before : after) += way;
     if (cols > most || before > most || after > most) return SIMDNORM_INVALID_SHAPE;
     l.sizes[d] = size;
-    l.strides[d] = stride * static_cast<ptrdiff_t>(l.element);
+    l.strides[d] = stride * static_cast<ptrdiff_t>(element);
   }
   size_t elements = 0;
   if (__builtin_mul_overflow(rows, cols, &elements) || elements > most || before + after > most) {
     return SIMDNORM_INVALID_SHAPE;
   }
-  if (before * l.element > l.first || after * l.element > UINTPTR_MAX - l.first) return SIMDNORM_INVALID_SHAPE;
+  if (before * element > l.first || after * element > UINTPTR_MAX - l.first) return SIMDNORM_INVALID_SHAPE;
   l.dimensions = leading;
-  l.low = l.first - before * l.element;
-  l.high = l.first + after * l.element;
-  l.row_bytes = cols * l.element;
+  l.low = l.first - before * element;
+  l.high = l.first + after * element;
+  l.row_bytes = cols * element;
 
   if (output) {  // each dimension must step over all of those with smaller steps
     size_t within = l.row_bytes;
@@ -315,7 +293,7 @@ simdnorm_status check_tensor(const Tensor* t, lattice& l, bool output, types amo
 struct tensors {
   lattice x, y;
   size_t rows, cols, rows_per_token;
-  simdnorm_type y_type;
+  simdnorm_type type, y_type;  // of x, of y
 };
 
 simdnorm_status check(const tensors& t, const row_norm_call& c, const fused_row_call& f) noexcept {
@@ -324,11 +302,11 @@ simdnorm_status check(const tensors& t, const row_norm_call& c, const fused_row_
                       c.padding.kind != SIMDNORM_PADDING_ELEMENT_MASK_BITS;
   region written[3], read[3];
   if (const simdnorm_status s = check_epsilon(c.epsilon)) return s;
-  if (const simdnorm_status s = check_options(f)) return s;
-  if (const simdnorm_status s = check_vector(c.gamma, t.cols, read[0], types::f32_and_halves)) return s;
-  if (const simdnorm_status s = check_vector(c.beta, t.cols, read[1], types::f32_and_halves)) return s;
-  if (const simdnorm_status s = check_vector(c.mean, t.rows, written[0])) return s;
-  if (const simdnorm_status s = check_vector(c.rstd, t.rows, written[1])) return s;
+  if (const simdnorm_status s = check_options(f, t.type)) return s;
+  if (const simdnorm_status s = check_parameter(t.type, c.gamma, t.cols, read[0])) return s;
+  if (const simdnorm_status s = check_parameter(t.type, c.beta, t.cols, read[1])) return s;
+  if (const simdnorm_status s = check_vector_beside(t.type, c.mean, t.rows, false, written[0])) return s;
+  if (const simdnorm_status s = check_vector_beside(t.type, c.rstd, t.rows, false, written[1])) return s;
   if (const simdnorm_status s = check_quantization(f.quantization, t.y_type, t.rows, written[2])) return s;
   if (const simdnorm_status s =
           check_padding(c.padding, tokens ? t.rows / t.rows_per_token : t.rows, t.cols, axis::row, read[2])) {
@@ -381,12 +359,14 @@ row_walk walk_of(const tensors& t) noexcept {
 
 // What `c` says of x and y is replaced by the tensors.
 simdnorm_status run_tensors(const simdnorm_const_tensor* x, const simdnorm_tensor* y, const row_norm_call& options,
-                            const fused_row_call& f, const row_slots& slots, fused_row_kernel fused) noexcept {
+                            const fused_row_call& f, const row_slots& slots) noexcept {
   tensors t = {};
-  if (const simdnorm_status s = check_tensor(x, t.x, false, types::f32_and_halves)) return s;
+  if (const simdnorm_status s = check_tensor(x, t.x, false, types::mixed)) return s;
   if (const simdnorm_status s = check_tensor(y, t.y, true, types::halves_and_bytes)) return s;
+  if (is_double(*x) != is_double(*y)) return SIMDNORM_UNSUPPORTED_TYPE;
   t.y_type = y->type;
   if (x->rank != y->rank) return SIMDNORM_INVALID_SHAPE;
+  t.type = x->type;
   const size_t leading = static_cast<size_t>(x->rank) - 1;
   t.cols = x->sizes[leading];
   t.rows = t.rows_per_token = 1;
@@ -408,19 +388,19 @@ simdnorm_status run_tensors(const simdnorm_const_tensor* x, const simdnorm_tenso
                            options.mean, options.rstd, options.padding, options.executor};
   const bool masked =
       c.padding.kind == SIMDNORM_PADDING_ELEMENT_MASK || c.padding.kind == SIMDNORM_PADDING_ELEMENT_MASK_BITS;
-  if (f.any() || masked || !has_plain(slots, x->type, y->type, c)) return launch(c, f, &walk, nullptr, fused);
+  if (f.any() || masked || !has_plain(slots, x->type, y->type, c)) return launch(c, f, &walk, nullptr, slots);
   // One dimension: a matrix.
   if (walk.dimensions == 1 && (walk.rows_per_token == 1 || c.padding.kind == SIMDNORM_PADDING_NONE)) {
-    return run_plain(c, slots, fused);
+    return run_plain(c, slots);
   }
-  return launch(c, f, &walk, slots.of(x->type), fused);
+  return launch(c, f, &walk, slots.of(x->type), slots);
 }
 
 }  // namespace
 
-simdnorm_status run_fused(const row_norm_call& c, const fused_row_call& f, fused_row_kernel slot) noexcept {
+simdnorm_status run_fused(const row_norm_call& c, const fused_row_call& f, const row_slots& slots) noexcept {
   if (const simdnorm_status s = check(c, f)) return s;
-  return launch(c, f, nullptr, nullptr, slot);
+  return launch(c, f, nullptr, nullptr, slots);
 }
 
 }  // namespace simdnorm
@@ -439,7 +419,7 @@ simdnorm_status simdnorm_add_layer_norm(const simdnorm_const_matrix* x, const si
   return run_fused(
       {x, y, o->epsilon, o->gamma, o->beta, o->mean, o->rstd, o->padding, o->executor},
       {.residual = residual, .bias = bias, .sum = sum, .activation = o->activation, .quantization = o->quantization},
-      &kernel_table::layer_norm_fused_f32);
+      layer_norm_slots);
 }
 
 simdnorm_status simdnorm_add_rms_norm(const simdnorm_const_matrix* x, const simdnorm_const_matrix* residual,
@@ -457,7 +437,7 @@ simdnorm_status simdnorm_add_rms_norm(const simdnorm_const_matrix* x, const simd
                     .rounding = o->rounding,
                     .unit_offset = o->add_unit_offset != 0,
                     .quantization = o->quantization},
-                   &kernel_table::rms_norm_fused_f32);
+                   rms_norm_slots);
 }
 
 simdnorm_status simdnorm_gated_rms_norm(const simdnorm_const_matrix* x, const simdnorm_const_matrix* z,
@@ -472,7 +452,7 @@ simdnorm_status simdnorm_gated_rms_norm(const simdnorm_const_matrix* x, const si
                     .rounding = o->rounding,
                     .unit_offset = o->add_unit_offset != 0,
                     .quantization = o->quantization},
-                   &kernel_table::rms_norm_fused_f32);
+                   rms_norm_slots);
 }
 
 simdnorm_status simdnorm_layer_norm_nd(const simdnorm_const_tensor* x, const simdnorm_tensor* y,
@@ -481,8 +461,7 @@ simdnorm_status simdnorm_layer_norm_nd(const simdnorm_const_tensor* x, const sim
   const simdnorm_layer_norm_options* o = read_layer_norm(options, storage);
   if (o == nullptr) return SIMDNORM_INVALID_STRUCT;
   return run_tensors(x, y, {nullptr, nullptr, o->epsilon, o->gamma, o->beta, o->mean, o->rstd, o->padding, o->executor},
-                     {.activation = o->activation, .quantization = o->quantization}, layer_norm_slots,
-                     &kernel_table::layer_norm_fused_f32);
+                     {.activation = o->activation, .quantization = o->quantization}, layer_norm_slots);
 }
 
 simdnorm_status simdnorm_rms_norm_nd(const simdnorm_const_tensor* x, const simdnorm_tensor* y,
@@ -496,7 +475,7 @@ simdnorm_status simdnorm_rms_norm_nd(const simdnorm_const_tensor* x, const simdn
                       .rounding = o->rounding,
                       .unit_offset = o->add_unit_offset != 0,
                       .quantization = o->quantization},
-                     rms_norm_slots, &kernel_table::rms_norm_fused_f32);
+                     rms_norm_slots);
 }
 
 simdnorm_status simdnorm_l2_norm_nd(const simdnorm_const_tensor* x, const simdnorm_tensor* y,
@@ -506,7 +485,7 @@ simdnorm_status simdnorm_l2_norm_nd(const simdnorm_const_tensor* x, const simdno
   if (o == nullptr) return SIMDNORM_INVALID_STRUCT;
   return run_tensors(x, y,
                      {nullptr, nullptr, o->epsilon, no_input, no_input, no_output, o->norm, o->padding, o->executor},
-                     {}, l2_norm_slots, &kernel_table::l2_norm_fused_f32);
+                     {}, l2_norm_slots);
 }
 
 }  // extern "C"

@@ -92,15 +92,11 @@ template <class Kernel>
   return SIMDNORM_OK;
 }
 
-// `fused` does masks of elements, `doubles` f64.
-inline simdnorm_status run(const row_norm_call& c, const row_slots& slots, fused_row_kernel fused,
-                           double_row_kernel doubles = nullptr) noexcept {
+inline simdnorm_status run(const row_norm_call& c, const row_slots& slots) noexcept {
   const bool usual = is_usual(c);
   if (!usual) [[unlikely]] {
-    if (doubles != nullptr && c.x != nullptr && c.x->type == SIMDNORM_F64) return run_doubles(c, doubles);
-    if (masks_elements(c.padding) || (c.x != nullptr && c.y != nullptr && !has_plain(slots, c.x->type, c.y->type, c))) {
-      return run_fused(c, {}, fused);
-    }
+    const bool other = c.x != nullptr && c.y != nullptr && !has_plain(slots, c.x->type, c.y->type, c);
+    if (other || masks_elements(c.padding)) return run_fused(c, {}, slots);
     if (const simdnorm_status s = check(c, slots.bf16 != nullptr ? types::f32_and_halves : types::f32)) return s;
   }
   const kernel_table* table = active_table();
@@ -108,19 +104,7 @@ inline simdnorm_status run(const row_norm_call& c, const row_slots& slots, fused
   if (!usual && (c.x->rows == 0 || c.x->cols == 0)) return SIMDNORM_OK;
 
   row_norm_arguments a;
-  a.x = c.x->data;
-  a.y = c.y->data;
-  a.x_stride = c.x->row_stride;
-  a.y_stride = c.y->row_stride;
-  a.cols = c.x->cols;
-  a.gamma = c.gamma.data;
-  a.beta = c.beta.data;
-  a.gamma_type = c.gamma.type;
-  a.beta_type = c.beta.type;
-  a.mean = static_cast<float*>(c.mean.data);
-  a.rstd = static_cast<float*>(c.rstd.data);
-  a.epsilon = c.epsilon;
-  a.padding = c.padding;
+  set_arguments(a, c);
   a.rows_together = rows_together_of(c.x->rows, a.cols);
   a.split = nullptr;
   a.walk = nullptr;
@@ -144,8 +128,8 @@ inline simdnorm_status run(const row_norm_call& c, const row_slots& slots, fused
 
 }  // namespace
 
-simdnorm_status simdnorm::run_plain(const row_norm_call& c, const row_slots& slots, fused_row_kernel fused) noexcept {
-  return run(c, slots, fused);
+simdnorm_status simdnorm::run_plain(const row_norm_call& c, const row_slots& slots) noexcept {
+  return run(c, slots);
 }
 
 extern "C" {
@@ -157,11 +141,9 @@ simdnorm_status simdnorm_layer_norm(const simdnorm_const_matrix* x, const simdno
   if (o == nullptr) return SIMDNORM_INVALID_STRUCT;
   if (o->activation != SIMDNORM_ACTIVATION_NONE || o->quantization != nullptr) [[unlikely]] {
     return run_fused({x, y, o->epsilon, o->gamma, o->beta, o->mean, o->rstd, o->padding, o->executor},
-                     {.activation = o->activation, .quantization = o->quantization},
-                     &kernel_table::layer_norm_fused_f32);
+                     {.activation = o->activation, .quantization = o->quantization}, layer_norm_slots);
   }
-  return run({x, y, o->epsilon, o->gamma, o->beta, o->mean, o->rstd, o->padding, o->executor}, layer_norm_slots,
-             &kernel_table::layer_norm_fused_f32, &kernel_table::layer_norm_f64);
+  return run({x, y, o->epsilon, o->gamma, o->beta, o->mean, o->rstd, o->padding, o->executor}, layer_norm_slots);
 }
 
 simdnorm_status simdnorm_rms_norm(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
@@ -175,10 +157,9 @@ simdnorm_status simdnorm_rms_norm(const simdnorm_const_matrix* x, const simdnorm
                       .rounding = o->rounding,
                       .unit_offset = o->add_unit_offset != 0,
                       .quantization = o->quantization},
-                     &kernel_table::rms_norm_fused_f32);
+                     rms_norm_slots);
   }
-  return run({x, y, o->epsilon, o->weight, no_input, no_output, o->rstd, o->padding, o->executor}, rms_norm_slots,
-             &kernel_table::rms_norm_fused_f32, &kernel_table::rms_norm_f64);
+  return run({x, y, o->epsilon, o->weight, no_input, no_output, o->rstd, o->padding, o->executor}, rms_norm_slots);
 }
 
 simdnorm_status simdnorm_l2_norm(const simdnorm_const_matrix* x, const simdnorm_matrix* y,
@@ -186,8 +167,7 @@ simdnorm_status simdnorm_l2_norm(const simdnorm_const_matrix* x, const simdnorm_
   simdnorm_l2_norm_options storage;
   const simdnorm_l2_norm_options* o = read_options(options, storage, simdnorm_l2_norm_defaults);
   if (o == nullptr) return SIMDNORM_INVALID_STRUCT;
-  return run({x, y, o->epsilon, no_input, no_input, no_output, o->norm, o->padding, o->executor}, l2_norm_slots,
-             &kernel_table::l2_norm_fused_f32, &kernel_table::l2_norm_f64);
+  return run({x, y, o->epsilon, no_input, no_input, no_output, o->norm, o->padding, o->executor}, l2_norm_slots);
 }
 
 }  // extern "C"

@@ -141,6 +141,24 @@ inline simdnorm_status check_vector(const Vector& v, size_t size, region& r,
                                                    : check_vector(v, size, r, types::f32_and_halves);
 }
 
+// Of a call whose x is f64: a vector of `size` doubles, or, if it is read, floats; null is fine.
+template <class Vector>
+simdnorm_status check_doubles(const Vector& v, size_t size, bool is_read, region& r) noexcept {
+  r = {};
+  if (v.data == nullptr) return v.size == 0 || size == 0 ? SIMDNORM_OK : SIMDNORM_NULL_POINTER;
+  if (v.type != SIMDNORM_F64 && !(is_read && v.type == SIMDNORM_F32)) return SIMDNORM_UNSUPPORTED_TYPE;
+  if (v.size != size) return SIMDNORM_INVALID_SHAPE;
+  const size_t bytes = v.type == SIMDNORM_F64 ? sizeof(double) : sizeof(float);
+  r = contiguous(v.data, size * bytes);
+  return r.first % bytes == 0 ? SIMDNORM_OK : SIMDNORM_MISALIGNED;
+}
+
+// Beside an x of this type: one that is read may have floats, too.
+template <class Vector>
+simdnorm_status check_vector_beside(simdnorm_type x, const Vector& v, size_t size, bool is_read, region& r) noexcept {
+  return x == SIMDNORM_F64 ? check_doubles(v, size, is_read, r) : check_vector(v, size, r);
+}
+
 // A required array of `size` elements.
 template <class T>
 inline simdnorm_status check_array(const T* p, size_t size, region& r) noexcept {

@@ -10,20 +10,26 @@
 namespace simdnorm {
 
 using row_kernel = void (*kernel_table::*)(const row_norm_arguments&, const block&) noexcept;
-// The slots of a norm; bf16 and f16 are null where it has f32 alone.
+using fused_row_kernel = void (*kernel_table::*)(const fused_row_arguments&, const block&) noexcept;
+using double_row_kernel = void (*kernel_table::*)(const double_row_arguments&, const block&) noexcept;
+// The slots of a norm: plain rows of one type (bf16 and f16 are null where it has f32 alone), all else, and f64.
 struct row_slots {
   row_kernel f32, bf16, f16;
+  fused_row_kernel fused;
+  double_row_kernel f64;
+
   row_kernel of(simdnorm_type type) const noexcept {
     return type == SIMDNORM_F32 ? f32 : type == SIMDNORM_BF16 ? bf16 : f16;
   }
 };
-inline constexpr row_slots layer_norm_slots = {&kernel_table::layer_norm_f32, &kernel_table::layer_norm_bf16,
-                                               &kernel_table::layer_norm_f16};
-inline constexpr row_slots rms_norm_slots = {&kernel_table::rms_norm_f32, &kernel_table::rms_norm_bf16,
-                                             &kernel_table::rms_norm_f16};
-inline constexpr row_slots l2_norm_slots = {&kernel_table::l2_norm_f32, nullptr, nullptr};
-using fused_row_kernel = void (*kernel_table::*)(const fused_row_arguments&, const block&) noexcept;
-using double_row_kernel = void (*kernel_table::*)(const double_row_arguments&, const block&) noexcept;
+inline constexpr row_slots layer_norm_slots{&kernel_table::layer_norm_f32, &kernel_table::layer_norm_bf16,
+                                            &kernel_table::layer_norm_f16, &kernel_table::layer_norm_fused_f32,
+                                            &kernel_table::layer_norm_f64};
+inline constexpr row_slots rms_norm_slots{&kernel_table::rms_norm_f32, &kernel_table::rms_norm_bf16,
+                                          &kernel_table::rms_norm_f16, &kernel_table::rms_norm_fused_f32,
+                                          &kernel_table::rms_norm_f64};
+inline constexpr row_slots l2_norm_slots{&kernel_table::l2_norm_f32, nullptr, nullptr, &kernel_table::l2_norm_fused_f32,
+                                         &kernel_table::l2_norm_f64};
 
 // What layer_norm, rms_norm and l2_norm have in common; the parts that one lacks are empty vectors.
 struct row_norm_call {
@@ -61,7 +67,23 @@ inline bool has_plain(const row_slots& slots, simdnorm_type x, simdnorm_type y, 
   const auto fits = [x](const simdnorm_const_vector& v) {
     return v.data == nullptr || v.type == SIMDNORM_F32 || v.type == x;
   };
-  return x == y && (x == SIMDNORM_F32 || slots.bf16 != nullptr) && fits(c.gamma) && fits(c.beta);
+  const bool half = x == SIMDNORM_BF16 || x == SIMDNORM_F16;
+  return x == y && (x == SIMDNORM_F32 || (half && slots.bf16 != nullptr)) && fits(c.gamma) && fits(c.beta);
+}
+
+inline elementwise_function function_of(simdnorm_activation a) noexcept {
+  switch (a) {
+    case SIMDNORM_ACTIVATION_RELU:
+      return elementwise_function::relu;
+    case SIMDNORM_ACTIVATION_GELU:
+      return elementwise_function::gelu_erf;
+    case SIMDNORM_ACTIVATION_GELU_TANH:
+      return elementwise_function::gelu_tanh;
+    case SIMDNORM_ACTIVATION_SILU:
+      return elementwise_function::silu;
+    default:
+      return elementwise_function::none;
+  }
 }
 
 inline constexpr simdnorm_const_vector no_input = {};
@@ -77,10 +99,44 @@ inline const simdnorm_rms_norm_options* read_rms_norm(const simdnorm_rms_norm_op
   return read_options(in, storage, simdnorm_rms_norm_defaults, offsetof(simdnorm_rms_norm_options, activation));
 }
 
+// What the arguments of all kernels have of a checked call, and what those with more have.
+template <class Arguments>
+inline void set_arguments(Arguments& a, const row_norm_call& c) noexcept {
+  a.x = static_cast<decltype(a.x)>(c.x->data);
+  a.y = static_cast<decltype(a.y)>(c.y->data);
+  a.x_stride = c.x->row_stride;
+  a.y_stride = c.y->row_stride;
+  a.cols = c.x->cols;
+  a.gamma = c.gamma.data;
+  a.beta = c.beta.data;
+  a.gamma_type = c.gamma.type;
+  a.beta_type = c.beta.type;
+  a.mean = static_cast<decltype(a.mean)>(c.mean.data);
+  a.rstd = static_cast<decltype(a.rstd)>(c.rstd.data);
+  a.epsilon = c.epsilon;
+  a.padding = c.padding;
+}
+template <class Arguments>
+inline void set_fused(Arguments& a, const fused_row_call& f) noexcept {
+  if (f.residual != nullptr) {
+    a.residual = static_cast<decltype(a.residual)>(f.residual->data);
+    a.residual_stride = f.residual->row_stride;
+    a.bias = f.bias.data;
+    a.bias_type = f.bias.data ? f.bias.type : SIMDNORM_F32;
+  }
+  if (f.sum != nullptr) {
+    a.sum = static_cast<decltype(a.sum)>(f.sum->data);
+    a.sum_stride = f.sum->row_stride;
+  }
+  a.function = function_of(f.activation);
+  a.unit_offset = f.unit_offset;
+}
+
 // Check and run: a plain call, which may have masks of elements; any call.
-simdnorm_status run_plain(const row_norm_call& c, const row_slots& slots, fused_row_kernel fused) noexcept;
-simdnorm_status run_fused(const row_norm_call& c, const fused_row_call& f, fused_row_kernel slot) noexcept;
-// A call whose x is f64.
-simdnorm_status run_doubles(const row_norm_call& c, double_row_kernel slot) noexcept;
+simdnorm_status run_plain(const row_norm_call& c, const row_slots& slots) noexcept;
+simdnorm_status run_fused(const row_norm_call& c, const fused_row_call& f, const row_slots& slots) noexcept;
+// A checked call whose x is f64, of matrices or, by their walk, of tensors.
+simdnorm_status launch_doubles(const row_norm_call& c, const fused_row_call& f, const row_walk* walk,
+                               double_row_kernel slot) noexcept;
 
 }  // namespace simdnorm

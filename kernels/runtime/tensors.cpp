@@ -26,12 +26,13 @@ bool merge(const size_t* sizes, const ptrdiff_t* strides, int32_t from, int32_t 
 }  // namespace
 
 simdnorm_status check_tensor_parts(const void* data, const size_t* sizes, const ptrdiff_t* strides, int32_t rank,
-                                   simdnorm_type type, tensor_view& v) noexcept {
-  const size_t bytes = element_size(type, types::mixed);
-  if (bytes == 0) return SIMDNORM_UNSUPPORTED_TYPE;
+                                   simdnorm_type type, types among, tensor_view& v) noexcept {
+  const size_t element = element_size(type, among);
+  if (element == 0) return SIMDNORM_UNSUPPORTED_TYPE;
   if (rank < 2 || rank > SIMDNORM_MOST_DIMENSIONS) return SIMDNORM_INVALID_SHAPE;
   v.data = data;
   v.type = type;
+  v.element = element;
   v.batches = sizes[0];
   v.channels = sizes[1];
   v.size = 1;
@@ -52,14 +53,14 @@ simdnorm_status check_tensor_parts(const void* data, const size_t* sizes, const 
       return SIMDNORM_INVALID_SHAPE;
     }
   }
-  if (elements > largest_size / bytes || reach >= largest_size / bytes) return SIMDNORM_INVALID_SHAPE;
+  if (elements > largest_size / element || reach >= largest_size / element) return SIMDNORM_INVALID_SHAPE;
   if (data == nullptr) return SIMDNORM_NULL_POINTER;
   const uintptr_t at = reinterpret_cast<uintptr_t>(data);
-  if (at % bytes != 0) return SIMDNORM_MISALIGNED;
+  if (at % element != 0) return SIMDNORM_MISALIGNED;
   size_t before = 0;
   for (int32_t i = 0; i < rank; ++i) before += strides[i] < 0 ? (sizes[i] - 1) * magnitude(strides[i]) : 0;
-  before *= bytes;
-  const size_t after = (reach + 1) * bytes - before;
+  before *= element;
+  const size_t after = (reach + 1) * element - before;
   if (before > at || after > UINTPTR_MAX - at) return SIMDNORM_INVALID_SHAPE;
   v.low = at - before;
   v.high = at + after;
@@ -96,8 +97,7 @@ bool elements_meet(const tensor_view& v, const layout& l) noexcept {
 }
 
 void set_regions(tensor_view& v, const layout& l) noexcept {
-  const size_t size = element_size(v.type, types::mixed);
-  const auto bytes = static_cast<ptrdiff_t>(size);
+  const auto bytes = static_cast<ptrdiff_t>(v.element);
   const uintptr_t at = reinterpret_cast<uintptr_t>(v.data);
   v.outer = 1;
   v.outer_bytes = 0;
@@ -105,15 +105,15 @@ void set_regions(tensor_view& v, const layout& l) noexcept {
   r.first = at;
   if (l.last && v.batch_merges) {
     r.rows = l.batch * l.size;
-    r.row_bytes = l.channels * size;
+    r.row_bytes = l.channels * v.element;
     r.stride_bytes = v.row * bytes;
   } else if (!l.last && v.channel == static_cast<ptrdiff_t>(l.size)) {
     r.rows = l.batch;
-    r.row_bytes = l.channels * l.size * size;
+    r.row_bytes = l.channels * l.size * v.element;
     r.stride_bytes = v.batch * bytes;
   } else {
     r.rows = l.last ? l.size : l.channels;
-    r.row_bytes = (l.last ? l.channels : l.size) * size;
+    r.row_bytes = (l.last ? l.channels : l.size) * v.element;
     r.stride_bytes = (l.last ? v.row : v.channel) * bytes;
     v.outer = v.batch == 0 ? 1 : l.batch;
     v.outer_bytes = v.batch * bytes;
@@ -124,8 +124,8 @@ void set_regions(tensor_view& v, const layout& l) noexcept {
 }
 
 bool same_place(const tensor_view& a, const tensor_view& b, const layout& l) noexcept {
-  return a.data == b.data && element_size(a.type, types::mixed) == element_size(b.type, types::mixed) &&
-         a.batch == b.batch && (l.last ? l.size == 1 || a.row == b.row : a.channel == b.channel);
+  return a.data == b.data && a.element == b.element && a.batch == b.batch &&
+         (l.last ? l.size == 1 || a.row == b.row : a.channel == b.channel);
 }
 
 namespace {

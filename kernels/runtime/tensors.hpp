@@ -12,6 +12,7 @@ namespace simdnorm {
 struct tensor_view {
   const void* data;
   simdnorm_type type;
+  size_t element;                  // bytes
   size_t batches, channels, size;  // size: spatial positions
   bool first, last;                // layouts that its strides allow
   bool batch_merges;               // channels last: batch and positions are rows of one stride
@@ -41,14 +42,14 @@ inline bool same_sizes(const A& a, const B& b) noexcept {
 }
 
 simdnorm_status check_tensor_parts(const void* data, const size_t* sizes, const ptrdiff_t* strides, int32_t rank,
-                                   simdnorm_type type, tensor_view& v) noexcept;
+                                   simdnorm_type type, types among, tensor_view& v) noexcept;
 
 // `Tensor` is either kind.
 template <class Tensor>
-inline simdnorm_status check_tensor(const Tensor* t, tensor_view& v) noexcept {
+inline simdnorm_status check_tensor(const Tensor* t, tensor_view& v, types among = types::mixed) noexcept {
   v = {};
   if (t == nullptr) return SIMDNORM_NULL_POINTER;
-  return check_tensor_parts(t->data, t->sizes, t->strides, t->rank, t->type, v);
+  return check_tensor_parts(t->data, t->sizes, t->strides, t->rank, t->type, among, v);
 }
 
 // Whether two elements of an output may be one, as far as its strides tell.
