@@ -58,11 +58,9 @@ SIMDNORM_INLINE void convert_rows(const convert_arguments& a) {
 // Out of line: for kernels that look at their x themselves.
 template <class L>
 [[gnu::noinline]] void widen_elements(const void* from, simdnorm_type type, float* to, size_t n) {
-  if (type == SIMDNORM_BF16) {
-    convert_elements<L>(static_cast<const bf16*>(from), to, n);
-  } else {
-    convert_elements<L>(static_cast<const f16*>(from), to, n);
-  }
+  if (type == SIMDNORM_BF16) return convert_elements<L>(static_cast<const bf16*>(from), to, n);
+  if (type == SIMDNORM_F16) return convert_elements<L>(static_cast<const f16*>(from), to, n);
+  convert_elements<L>(static_cast<const float*>(from), to, n);
 }
 
 template <class L, class>

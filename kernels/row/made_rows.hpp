@@ -48,11 +48,6 @@ SIMDNORM_INLINE void with_elements(const void* p, simdnorm_type type, Work work)
   }
 }
 
-template <class L>
-[[gnu::noinline]] void widen_elements(const void* from, simdnorm_type type, float* to, size_t n) {
-  with_elements(from, type, [&](const auto* p) SIMDNORM_LAMBDA { convert_elements<L>(p, to, n); });
-}
-
 // to[0, n) += p[0, n)
 template <class L>
 [[gnu::noinline]] void add_elements(const void* from, simdnorm_type type, float* to, size_t n) {
