@@ -65,19 +65,13 @@ class bounds_test : public isa_fixture {
 };
 SIMDNORM_FOR_EACH_ISA(bounds_test);
 
-// SIMDNORM_TEST_STEP (default 1) leaves out widths where an emulator makes all of them too slow.
-std::size_t step_of_widths() {
-  const char* text = std::getenv("SIMDNORM_TEST_STEP");
-  return text ? std::max<std::size_t>(1, std::strtoull(text, nullptr, 10)) : 1;
-}
-
 TEST_P(bounds_test, arrays_end_with_the_page) {
   guarded_arena memory(guarded_arena::at_end);
-  all_columns(memory, step_of_widths());
+  all_columns(memory, step_of_cases());
 }
 TEST_P(bounds_test, arrays_start_with_the_page) {
   guarded_arena memory(guarded_arena::at_start);
-  all_columns(memory, step_of_widths());
+  all_columns(memory, step_of_cases());
 }
 TEST_P(bounds_test, other_alignments) {
   for (const std::size_t shift : {1, 3, 7, 8, 13}) {

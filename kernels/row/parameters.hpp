@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // gamma and beta that are not floats, or not both there. The loops over rows are there once, for floats of both (and,
-// where elements are floats, for none): parameters of two bytes are converted, and those that are missing filled in,
-// once for all rows of a block, or, of long rows, tile by tile.
+// of layer_norm where elements are floats, for none): parameters of two bytes are converted, and those that are missing
+// filled in, once for all rows of a block, or, of long rows, tile by tile.
 #pragma once
 
 #include "convert.hpp"
@@ -92,7 +92,8 @@ template <class L, affine All, affine A, template <class, affine, class, class> 
 SIMDNORM_INLINE void normalize_rows(const row_norm_arguments& a, const block& b) {
   if constexpr (sizeof(T) == sizeof(float)) {
     const Body<L, A, T, T> norm(a);
-    if constexpr (A == All || A == affine::none) return for_rows<L, A>(norm, a, b);
+    // A norm without weights is worth loops of its own where it saves two loads an output.
+    if constexpr (A == All || (A == affine::none && All == affine::both)) return for_rows<L, A>(norm, a, b);
     if (a.split != nullptr) return split_row<L, A>(norm, a, b);
     write_typed_rows<L, All, Body, T>(a, b);
   } else if (A == All && (!has_gamma<A> || a.gamma_type == SIMDNORM_F32) &&
