@@ -91,10 +91,13 @@ template <class L, affine A, template <class, affine, class, class> class Body, 
 template <class L, affine All, affine A, template <class, affine, class, class> class Body, class T>
 SIMDNORM_INLINE void normalize_rows(const row_norm_arguments& a, const block& b) {
   if constexpr (sizeof(T) == sizeof(float)) {
-    const Body<L, A, T, T> norm(a);
     // A norm without weights is worth loops of its own where it saves two loads an output.
-    if constexpr (A == All || (A == affine::none && All == affine::both)) return for_rows<L, A>(norm, a, b);
-    if (a.split != nullptr) return split_row<L, A>(norm, a, b);
+    if constexpr (A == All || (A == affine::none && All == affine::both)) {
+      return for_rows<L, A>(Body<L, A, T, T>(a), a, b);
+    }
+    if constexpr (A == affine::none) {
+      if (a.split != nullptr) return split_row<L, A>(Body<L, A, T, T>(a), a, b);
+    }
     write_typed_rows<L, All, Body, T>(a, b);
   } else if (A == All && (!has_gamma<A> || a.gamma_type == SIMDNORM_F32) &&
              (!has_beta<A> || a.beta_type == SIMDNORM_F32)) {

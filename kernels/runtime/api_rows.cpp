@@ -117,8 +117,10 @@ inline simdnorm_status run(const row_norm_call& c, const row_slots& slots) noexc
     return SIMDNORM_OK;
   }
   if (half) kernel = table->*slots.of(c.x->type);
-  if (!half && is_parallel(c.executor) && c.padding.kind == SIMDNORM_PADDING_NONE && c.x->rows < c.executor->threads &&
-      a.cols >= 2 * elements_per_task && a.cols <= most_chunks * chunk_elements) {
+  // gamma or beta alone have no kernel that does a part of a row.
+  const bool whole = slots.has_beta && (c.gamma.data == nullptr) != (c.beta.data == nullptr);
+  if (!half && !whole && is_parallel(c.executor) && c.padding.kind == SIMDNORM_PADDING_NONE &&
+      c.x->rows < c.executor->threads && a.cols >= 2 * elements_per_task && a.cols <= most_chunks * chunk_elements) {
     return split_rows(c, a, kernel);
   }
   return for_row_blocks(c.executor, c.x->rows, a.cols, [&a, kernel](size_t first, size_t last) {

@@ -17,6 +17,7 @@ struct row_slots {
   row_kernel f32, bf16, f16;
   fused_row_kernel fused;
   double_row_kernel f64;
+  bool has_beta;
 
   row_kernel of(simdnorm_type type) const noexcept {
     return type == SIMDNORM_F32 ? f32 : type == SIMDNORM_BF16 ? bf16 : f16;
@@ -24,12 +25,12 @@ struct row_slots {
 };
 inline constexpr row_slots layer_norm_slots{&kernel_table::layer_norm_f32, &kernel_table::layer_norm_bf16,
                                             &kernel_table::layer_norm_f16, &kernel_table::layer_norm_fused_f32,
-                                            &kernel_table::layer_norm_f64};
+                                            &kernel_table::layer_norm_f64, true};
 inline constexpr row_slots rms_norm_slots{&kernel_table::rms_norm_f32, &kernel_table::rms_norm_bf16,
                                           &kernel_table::rms_norm_f16, &kernel_table::rms_norm_fused_f32,
-                                          &kernel_table::rms_norm_f64};
+                                          &kernel_table::rms_norm_f64, false};
 inline constexpr row_slots l2_norm_slots{&kernel_table::l2_norm_f32, nullptr, nullptr, &kernel_table::l2_norm_fused_f32,
-                                         &kernel_table::l2_norm_f64};
+                                         &kernel_table::l2_norm_f64, false};
 
 // What layer_norm, rms_norm and l2_norm have in common; the parts that one lacks are empty vectors.
 struct row_norm_call {
