@@ -40,6 +40,21 @@ if(NOT SIMDNORM_INSTRUCTION_SETS STREQUAL "all")
   list(REMOVE_DUPLICATES SIMDNORM_ISAS)
 endif()
 
+# Element types, for the same people. What is left out is SIMDNORM_UNSUPPORTED_TYPE of every call.
+set(SIMDNORM_TYPES all CACHE STRING "Element types beside f32 to build, a list of f64, bf16 and f16; all")
+if(NOT SIMDNORM_TYPES STREQUAL "all")
+  foreach(type IN LISTS SIMDNORM_TYPES)
+    if(NOT type MATCHES "^(f32|f64|bf16|f16)$")
+      message(FATAL_ERROR "SIMDNORM_TYPES: '${type}' is none of f32, f64, bf16, f16")
+    endif()
+  endforeach()
+  foreach(type f64 bf16 f16)
+    if(NOT type IN_LIST SIMDNORM_TYPES)
+      add_compile_definitions(SIMDNORM_WITHOUT_${type})
+    endif()
+  endforeach()
+endif()
+
 # What every kernel file is compiled with, whatever the instruction set: no contraction (fma is
 # always written out, so that every target rounds alike), nothing with linkage from the C++ runtime.
 # No SLP vectorization: GCC 12's folds double(float(x)) to x on the way to AVX-512, and the mean's

@@ -4,6 +4,7 @@
 // is narrowed is canonical. Tiles of columns and channels pass through it (runtime/tiles.hpp).
 #pragma once
 
+#include "built_types.hpp"
 #include "element.hpp"
 #include "inline.hpp"
 #include "table.hpp"
@@ -58,17 +59,17 @@ SIMDNORM_INLINE void convert_rows(const convert_arguments& a) {
 // Out of line: for kernels that look at their x themselves.
 template <class L>
 [[gnu::noinline]] void widen_elements(const void* from, simdnorm_type type, float* to, size_t n) {
-  if (type == SIMDNORM_BF16) return convert_elements<L>(static_cast<const bf16*>(from), to, n);
-  if (type == SIMDNORM_F16) return convert_elements<L>(static_cast<const f16*>(from), to, n);
+  if (builds_bf16 && type == SIMDNORM_BF16) return convert_elements<L>(static_cast<const bf16*>(from), to, n);
+  if (builds_f16 && type == SIMDNORM_F16) return convert_elements<L>(static_cast<const f16*>(from), to, n);
   convert_elements<L>(static_cast<const float*>(from), to, n);
 }
 
 template <class L, class>
 inline void convert(const convert_arguments& a, const block&) {
-  if (a.from_type == SIMDNORM_BF16) return convert_rows<L, bf16, float>(a);
-  if (a.from_type == SIMDNORM_F16) return convert_rows<L, f16, float>(a);
-  if (a.to_type == SIMDNORM_BF16) return convert_rows<L, float, bf16>(a);
-  if (a.to_type == SIMDNORM_F16) return convert_rows<L, float, f16>(a);
+  if (builds_bf16 && a.from_type == SIMDNORM_BF16) return convert_rows<L, bf16, float>(a);
+  if (builds_f16 && a.from_type == SIMDNORM_F16) return convert_rows<L, f16, float>(a);
+  if (builds_bf16 && a.to_type == SIMDNORM_BF16) return convert_rows<L, float, bf16>(a);
+  if (builds_f16 && a.to_type == SIMDNORM_F16) return convert_rows<L, float, f16>(a);
   convert_rows<L, float, float>(a);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Norms of [batch, channels, spatial...] tensors: batch_norm, group_norm, instance_norm. channel_norms.h says
-// which layouts there are.
+// which layouts there are. x, y and residual are each of float, bf16 or f16.
 #pragma once
 
 #include "simdnorm/channel_norms.h"
@@ -10,7 +10,7 @@
 namespace simdnorm {
 
 /// Normalizes channels by the statistics of their real elements; updates running statistics if given.
-[[nodiscard]] inline status batch_norm_training(tensor_view<const float> x, tensor_view<float> y,
+[[nodiscard]] inline status batch_norm_training(input_tensor x, output_tensor y,
                                                 const batch_norm_training_options& options = {},
                                                 activation_function last = activation_function::none) noexcept {
   simdnorm_batch_norm_options c = detail::c_options(options);
@@ -21,8 +21,7 @@ namespace simdnorm {
 }
 
 /// y = last(batch_norm(x) + residual), by the statistics of x.
-[[nodiscard]] inline status batch_norm_training_add(tensor_view<const float> x, tensor_view<const float> residual,
-                                                    tensor_view<float> y,
+[[nodiscard]] inline status batch_norm_training_add(input_tensor x, input_tensor residual, output_tensor y,
                                                     const batch_norm_training_options& options = {},
                                                     activation_function last = activation_function::relu) noexcept {
   simdnorm_batch_norm_options c = detail::c_options(options);
@@ -35,8 +34,8 @@ namespace simdnorm {
 }
 
 /// Normalizes channels by given statistics.
-[[nodiscard]] inline status batch_norm_inference(tensor_view<const float> x, tensor_view<float> y,
-                                                 std::span<const float> mean, std::span<const float> variance,
+[[nodiscard]] inline status batch_norm_inference(input_tensor x, output_tensor y, std::span<const float> mean,
+                                                 std::span<const float> variance,
                                                  const batch_norm_options& options = {},
                                                  activation_function last = activation_function::none) noexcept {
   simdnorm_batch_norm_options c = detail::c_options(options);
@@ -48,9 +47,8 @@ namespace simdnorm {
 }
 
 /// y = last(batch_norm(x) + residual), as blocks of residual networks end.
-[[nodiscard]] inline status batch_norm_inference_add(tensor_view<const float> x, tensor_view<const float> residual,
-                                                     tensor_view<float> y, std::span<const float> mean,
-                                                     std::span<const float> variance,
+[[nodiscard]] inline status batch_norm_inference_add(input_tensor x, input_tensor residual, output_tensor y,
+                                                     std::span<const float> mean, std::span<const float> variance,
                                                      const batch_norm_options& options = {},
                                                      activation_function last = activation_function::relu) noexcept {
   simdnorm_batch_norm_options c = detail::c_options(options);
@@ -90,7 +88,7 @@ inline simdnorm_group_norm_options c_options(const group_norm_options& options) 
 }  // namespace detail
 
 /// Normalizes each of `groups` groups of channels of every sample by its own statistics.
-[[nodiscard]] inline status group_norm(tensor_view<const float> x, tensor_view<float> y, std::size_t groups,
+[[nodiscard]] inline status group_norm(input_tensor x, output_tensor y, std::size_t groups,
                                        const group_norm_options& options = {}) noexcept {
   const simdnorm_group_norm_options c = detail::c_options(options);
   const simdnorm_const_tensor cx = detail::c_view(x);
@@ -99,7 +97,7 @@ inline simdnorm_group_norm_options c_options(const group_norm_options& options) 
 }
 
 /// Normalizes every channel of every sample by its own statistics.
-[[nodiscard]] inline status instance_norm(tensor_view<const float> x, tensor_view<float> y,
+[[nodiscard]] inline status instance_norm(input_tensor x, output_tensor y,
                                           const group_norm_options& options = {}) noexcept {
   const simdnorm_group_norm_options c = detail::c_options(options);
   const simdnorm_const_tensor cx = detail::c_view(x);

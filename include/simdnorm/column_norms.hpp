@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Norms whose statistics belong to one column: batch_norm, standardize, min_max; and the moments
-// that they rest on.
+// that they rest on. x, y and residual are each of float, bf16 or f16.
 #pragma once
 
 #include <cstddef>
@@ -42,10 +42,10 @@ inline simdnorm_column_options c_options(const column_options& options) noexcept
 
 }  // namespace detail
 
-/// out[j] = moments of column j over its real elements; out.size() == x.cols.
-[[nodiscard]] inline status column_moments(matrix_view<const float> x, std::span<moments> out,
+/// out[j] = moments of column j over its real elements; out.size() == x.c().cols.
+[[nodiscard]] inline status column_moments(input_matrix x, std::span<moments> out,
                                            const column_options& options = {}) noexcept {
-  if (out.size() != x.cols) return status::invalid_shape;
+  if (out.size() != x.c().cols) return status::invalid_shape;
   const simdnorm_column_options c = detail::c_options(options);
   const simdnorm_const_matrix cx = detail::c_view(x);
   return static_cast<status>(simdnorm_column_moments(&cx, out.data(), &c));
@@ -75,7 +75,7 @@ class column_accumulator {
   [[nodiscard]] std::size_t cols() const noexcept { return cols_; }
 
   /// Appends the real elements of x.
-  [[nodiscard]] status update(matrix_view<const float> x, const column_options& options = {}) noexcept {
+  [[nodiscard]] status update(input_matrix x, const column_options& options = {}) noexcept {
     const simdnorm_column_options c = detail::c_options(options);
     const simdnorm_const_matrix cx = detail::c_view(x);
     return static_cast<status>(simdnorm_column_state_update(state_, &cx, &c));
@@ -177,22 +177,22 @@ inline simdnorm_batch_norm_options c_options(const batch_norm_training_options& 
 }
 
 // A matrix as the residual of a batch norm.
-inline simdnorm_const_tensor c_residual(const matrix_view<const float>& m) noexcept {
+inline simdnorm_const_tensor c_residual(const input_matrix& m) noexcept {
   simdnorm_const_tensor t{};
-  t.data = m.data;
-  t.sizes[0] = m.rows;
-  t.sizes[1] = m.cols;
-  t.strides[0] = m.row_stride;
+  t.data = m.c().data;
+  t.sizes[0] = m.c().rows;
+  t.sizes[1] = m.c().cols;
+  t.strides[0] = m.c().row_stride;
   t.strides[1] = 1;
   t.rank = 2;
-  t.type = type_of<float>;
+  t.type = m.c().type;
   return t;
 }
 
 }  // namespace detail
 
 /// Normalizes columns by the statistics of their real rows; updates running statistics if given.
-[[nodiscard]] inline status batch_norm_training(matrix_view<const float> x, matrix_view<float> y,
+[[nodiscard]] inline status batch_norm_training(input_matrix x, output_matrix y,
                                                 const batch_norm_training_options& options = {},
                                                 activation_function last = activation_function::none) noexcept {
   simdnorm_batch_norm_options c = detail::c_options(options);
@@ -203,8 +203,7 @@ inline simdnorm_const_tensor c_residual(const matrix_view<const float>& m) noexc
 }
 
 /// y = last(batch_norm(x) + residual), by the statistics of x.
-[[nodiscard]] inline status batch_norm_training_add(matrix_view<const float> x, matrix_view<const float> residual,
-                                                    matrix_view<float> y,
+[[nodiscard]] inline status batch_norm_training_add(input_matrix x, input_matrix residual, output_matrix y,
                                                     const batch_norm_training_options& options = {},
                                                     activation_function last = activation_function::relu) noexcept {
   simdnorm_batch_norm_options c = detail::c_options(options);
@@ -217,8 +216,8 @@ inline simdnorm_const_tensor c_residual(const matrix_view<const float>& m) noexc
 }
 
 /// Normalizes columns by given statistics.
-[[nodiscard]] inline status batch_norm_inference(matrix_view<const float> x, matrix_view<float> y,
-                                                 std::span<const float> mean, std::span<const float> variance,
+[[nodiscard]] inline status batch_norm_inference(input_matrix x, output_matrix y, std::span<const float> mean,
+                                                 std::span<const float> variance,
                                                  const batch_norm_options& options = {},
                                                  activation_function last = activation_function::none) noexcept {
   simdnorm_batch_norm_options c = detail::c_options(options);
@@ -230,9 +229,8 @@ inline simdnorm_const_tensor c_residual(const matrix_view<const float>& m) noexc
 }
 
 /// y = last(batch_norm(x) + residual), by given statistics.
-[[nodiscard]] inline status batch_norm_inference_add(matrix_view<const float> x, matrix_view<const float> residual,
-                                                     matrix_view<float> y, std::span<const float> mean,
-                                                     std::span<const float> variance,
+[[nodiscard]] inline status batch_norm_inference_add(input_matrix x, input_matrix residual, output_matrix y,
+                                                     std::span<const float> mean, std::span<const float> variance,
                                                      const batch_norm_options& options = {},
                                                      activation_function last = activation_function::relu) noexcept {
   simdnorm_batch_norm_options c = detail::c_options(options);
@@ -308,9 +306,9 @@ inline bool fits(std::span<T> parameters, std::size_t cols) noexcept {
 }  // namespace detail
 
 /// mean and scale (standard deviation, 1 for a constant column) of every column.
-[[nodiscard]] inline status standardize_fit(matrix_view<const float> x, std::span<double> mean, std::span<double> scale,
+[[nodiscard]] inline status standardize_fit(input_matrix x, std::span<double> mean, std::span<double> scale,
                                             const standardize_options& options = {}) noexcept {
-  if (mean.size() != x.cols || scale.size() != x.cols) return status::invalid_shape;
+  if (mean.size() != x.c().cols || scale.size() != x.c().cols) return status::invalid_shape;
   const simdnorm_standardize_options c = detail::c_options(options);
   const simdnorm_const_matrix cx = detail::c_view(x);
   return static_cast<status>(simdnorm_standardize_fit(&cx, mean.data(), scale.data(), &c));
@@ -326,10 +324,10 @@ inline bool fits(std::span<T> parameters, std::size_t cols) noexcept {
 }
 
 /// y = (x - mean) / scale.
-[[nodiscard]] inline status standardize_transform(matrix_view<const float> x, matrix_view<float> y,
-                                                  std::span<const double> mean, std::span<const double> scale,
+[[nodiscard]] inline status standardize_transform(input_matrix x, output_matrix y, std::span<const double> mean,
+                                                  std::span<const double> scale,
                                                   const standardize_options& options = {}) noexcept {
-  if (mean.size() != x.cols || scale.size() != x.cols) return status::invalid_shape;
+  if (mean.size() != x.c().cols || scale.size() != x.c().cols) return status::invalid_shape;
   const simdnorm_standardize_options c = detail::c_options(options);
   const simdnorm_const_matrix cx = detail::c_view(x);
   const simdnorm_matrix cy = detail::c_view(y);
@@ -337,10 +335,10 @@ inline bool fits(std::span<T> parameters, std::size_t cols) noexcept {
 }
 
 /// x = y * scale + mean.
-[[nodiscard]] inline status standardize_inverse(matrix_view<const float> y, matrix_view<float> x,
-                                                std::span<const double> mean, std::span<const double> scale,
+[[nodiscard]] inline status standardize_inverse(input_matrix y, output_matrix x, std::span<const double> mean,
+                                                std::span<const double> scale,
                                                 const standardize_options& options = {}) noexcept {
-  if (mean.size() != y.cols || scale.size() != y.cols) return status::invalid_shape;
+  if (mean.size() != y.c().cols || scale.size() != y.c().cols) return status::invalid_shape;
   const simdnorm_standardize_options c = detail::c_options(options);
   const simdnorm_const_matrix cy = detail::c_view(y);
   const simdnorm_matrix cx = detail::c_view(x);
@@ -348,9 +346,9 @@ inline bool fits(std::span<T> parameters, std::size_t cols) noexcept {
 }
 
 /// Fit and transform; an empty span: not wanted.
-[[nodiscard]] inline status standardize(matrix_view<const float> x, matrix_view<float> y, std::span<double> mean,
+[[nodiscard]] inline status standardize(input_matrix x, output_matrix y, std::span<double> mean,
                                         std::span<double> scale, const standardize_options& options = {}) noexcept {
-  if (!detail::fits(mean, x.cols) || !detail::fits(scale, x.cols)) return status::invalid_shape;
+  if (!detail::fits(mean, x.c().cols) || !detail::fits(scale, x.c().cols)) return status::invalid_shape;
   const simdnorm_standardize_options c = detail::c_options(options);
   const simdnorm_const_matrix cx = detail::c_view(x);
   const simdnorm_matrix cy = detail::c_view(y);
@@ -358,9 +356,9 @@ inline bool fits(std::span<T> parameters, std::size_t cols) noexcept {
 }
 
 /// Least and greatest value of every column.
-[[nodiscard]] inline status min_max_fit(matrix_view<const float> x, std::span<double> min, std::span<double> max,
+[[nodiscard]] inline status min_max_fit(input_matrix x, std::span<double> min, std::span<double> max,
                                         const min_max_options& options = {}) noexcept {
-  if (min.size() != x.cols || max.size() != x.cols) return status::invalid_shape;
+  if (min.size() != x.c().cols || max.size() != x.c().cols) return status::invalid_shape;
   const simdnorm_min_max_options c = detail::c_options(options);
   const simdnorm_const_matrix cx = detail::c_view(x);
   return static_cast<status>(simdnorm_min_max_fit(&cx, min.data(), max.data(), &c));
@@ -374,10 +372,10 @@ inline bool fits(std::span<T> parameters, std::size_t cols) noexcept {
 }
 
 /// y = (x - min) / (max - min) * (high - low) + low.
-[[nodiscard]] inline status min_max_transform(matrix_view<const float> x, matrix_view<float> y,
-                                              std::span<const double> min, std::span<const double> max,
+[[nodiscard]] inline status min_max_transform(input_matrix x, output_matrix y, std::span<const double> min,
+                                              std::span<const double> max,
                                               const min_max_options& options = {}) noexcept {
-  if (min.size() != x.cols || max.size() != x.cols) return status::invalid_shape;
+  if (min.size() != x.c().cols || max.size() != x.c().cols) return status::invalid_shape;
   const simdnorm_min_max_options c = detail::c_options(options);
   const simdnorm_const_matrix cx = detail::c_view(x);
   const simdnorm_matrix cy = detail::c_view(y);
@@ -385,10 +383,9 @@ inline bool fits(std::span<T> parameters, std::size_t cols) noexcept {
 }
 
 /// x = (y - low) / (high - low) * (max - min) + min.
-[[nodiscard]] inline status min_max_inverse(matrix_view<const float> y, matrix_view<float> x,
-                                            std::span<const double> min, std::span<const double> max,
-                                            const min_max_options& options = {}) noexcept {
-  if (min.size() != y.cols || max.size() != y.cols) return status::invalid_shape;
+[[nodiscard]] inline status min_max_inverse(input_matrix y, output_matrix x, std::span<const double> min,
+                                            std::span<const double> max, const min_max_options& options = {}) noexcept {
+  if (min.size() != y.c().cols || max.size() != y.c().cols) return status::invalid_shape;
   const simdnorm_min_max_options c = detail::c_options(options);
   const simdnorm_const_matrix cy = detail::c_view(y);
   const simdnorm_matrix cx = detail::c_view(x);
@@ -396,9 +393,9 @@ inline bool fits(std::span<T> parameters, std::size_t cols) noexcept {
 }
 
 /// Fit and transform; an empty span: not wanted.
-[[nodiscard]] inline status min_max(matrix_view<const float> x, matrix_view<float> y, std::span<double> min,
-                                    std::span<double> max, const min_max_options& options = {}) noexcept {
-  if (!detail::fits(min, x.cols) || !detail::fits(max, x.cols)) return status::invalid_shape;
+[[nodiscard]] inline status min_max(input_matrix x, output_matrix y, std::span<double> min, std::span<double> max,
+                                    const min_max_options& options = {}) noexcept {
+  if (!detail::fits(min, x.c().cols) || !detail::fits(max, x.c().cols)) return status::invalid_shape;
   const simdnorm_min_max_options c = detail::c_options(options);
   const simdnorm_const_matrix cx = detail::c_view(x);
   const simdnorm_matrix cy = detail::c_view(y);
@@ -406,9 +403,9 @@ inline bool fits(std::span<T> parameters, std::size_t cols) noexcept {
 }
 
 /// The greatest |x| of every column, 1 where that is 0.
-[[nodiscard]] inline status max_abs_fit(matrix_view<const float> x, std::span<double> scale,
+[[nodiscard]] inline status max_abs_fit(input_matrix x, std::span<double> scale,
                                         const max_abs_options& options = {}) noexcept {
-  if (scale.size() != x.cols) return status::invalid_shape;
+  if (scale.size() != x.c().cols) return status::invalid_shape;
   const simdnorm_max_abs_options c = detail::c_options(options);
   const simdnorm_const_matrix cx = detail::c_view(x);
   return static_cast<status>(simdnorm_max_abs_fit(&cx, scale.data(), &c));
@@ -421,10 +418,9 @@ inline bool fits(std::span<T> parameters, std::size_t cols) noexcept {
 }
 
 /// y = x / scale.
-[[nodiscard]] inline status max_abs_transform(matrix_view<const float> x, matrix_view<float> y,
-                                              std::span<const double> scale,
+[[nodiscard]] inline status max_abs_transform(input_matrix x, output_matrix y, std::span<const double> scale,
                                               const max_abs_options& options = {}) noexcept {
-  if (scale.size() != x.cols) return status::invalid_shape;
+  if (scale.size() != x.c().cols) return status::invalid_shape;
   const simdnorm_max_abs_options c = detail::c_options(options);
   const simdnorm_const_matrix cx = detail::c_view(x);
   const simdnorm_matrix cy = detail::c_view(y);
@@ -432,10 +428,9 @@ inline bool fits(std::span<T> parameters, std::size_t cols) noexcept {
 }
 
 /// x = y * scale.
-[[nodiscard]] inline status max_abs_inverse(matrix_view<const float> y, matrix_view<float> x,
-                                            std::span<const double> scale,
+[[nodiscard]] inline status max_abs_inverse(input_matrix y, output_matrix x, std::span<const double> scale,
                                             const max_abs_options& options = {}) noexcept {
-  if (scale.size() != y.cols) return status::invalid_shape;
+  if (scale.size() != y.c().cols) return status::invalid_shape;
   const simdnorm_max_abs_options c = detail::c_options(options);
   const simdnorm_const_matrix cy = detail::c_view(y);
   const simdnorm_matrix cx = detail::c_view(x);
@@ -443,9 +438,9 @@ inline bool fits(std::span<T> parameters, std::size_t cols) noexcept {
 }
 
 /// Fit and transform; an empty span: not wanted.
-[[nodiscard]] inline status max_abs(matrix_view<const float> x, matrix_view<float> y, std::span<double> scale,
+[[nodiscard]] inline status max_abs(input_matrix x, output_matrix y, std::span<double> scale,
                                     const max_abs_options& options = {}) noexcept {
-  if (!detail::fits(scale, x.cols)) return status::invalid_shape;
+  if (!detail::fits(scale, x.c().cols)) return status::invalid_shape;
   const simdnorm_max_abs_options c = detail::c_options(options);
   const simdnorm_const_matrix cx = detail::c_view(x);
   const simdnorm_matrix cy = detail::c_view(y);

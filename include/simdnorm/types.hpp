@@ -210,6 +210,90 @@ status call(Function function, const X& x, const Y& y, const Options& c) noexcep
 
 }  // namespace detail
 
+/// A matrix or tensor of float, bf16 or f16 that a function reads or writes: made of a view, or as one is.
+class input_matrix {
+ public:
+  constexpr input_matrix() noexcept = default;
+  template <float_or_half T>
+  constexpr input_matrix(const matrix_view<T>& m) noexcept : c_{m.data, m.rows, m.cols, m.row_stride, type_of<T>} {}
+  template <float_or_half T>
+  constexpr input_matrix(T* first, std::size_t rows, std::size_t cols) noexcept
+      : input_matrix(matrix_view<T>(first, rows, cols)) {}
+  template <float_or_half T>
+  constexpr input_matrix(T* first, std::size_t rows, std::size_t cols, std::ptrdiff_t stride) noexcept
+      : input_matrix(matrix_view<T>(first, rows, cols, stride)) {}
+  [[nodiscard]] constexpr const simdnorm_const_matrix& c() const noexcept { return c_; }
+
+ private:
+  simdnorm_const_matrix c_{nullptr, 0, 0, 0, SIMDNORM_F32};
+};
+class output_matrix {
+ public:
+  constexpr output_matrix() noexcept = default;
+  template <float_or_half T>
+  requires(!std::is_const_v<T>) constexpr output_matrix(const matrix_view<T>& m) noexcept
+      : c_{m.data, m.rows, m.cols, m.row_stride, type_of<T>} {}
+  template <float_or_half T>
+  constexpr output_matrix(T* first, std::size_t rows, std::size_t cols) noexcept
+      : output_matrix(matrix_view<T>(first, rows, cols)) {}
+  template <float_or_half T>
+  constexpr output_matrix(T* first, std::size_t rows, std::size_t cols, std::ptrdiff_t stride) noexcept
+      : output_matrix(matrix_view<T>(first, rows, cols, stride)) {}
+  [[nodiscard]] constexpr const simdnorm_matrix& c() const noexcept { return c_; }
+
+ private:
+  simdnorm_matrix c_{nullptr, 0, 0, 0, SIMDNORM_F32};
+};
+class input_tensor {
+ public:
+  template <float_or_half T>
+  input_tensor(const tensor_view<T>& t) noexcept : c_(detail::c_view(tensor_view<const T>(t))) {}
+  template <float_or_half T>
+  input_tensor(T* first, std::initializer_list<std::size_t> shape) noexcept
+      : input_tensor(tensor_view<T>(first, shape)) {}
+  template <float_or_half T>
+  input_tensor(T* first, std::initializer_list<std::size_t> shape, std::initializer_list<std::ptrdiff_t> steps) noexcept
+      : input_tensor(tensor_view<T>(first, shape, steps)) {}
+  [[nodiscard]] const simdnorm_const_tensor& c() const noexcept { return c_; }
+
+ private:
+  simdnorm_const_tensor c_;
+};
+class output_tensor {
+ public:
+  template <float_or_half T>
+  requires(!std::is_const_v<T>) output_tensor(const tensor_view<T>& t)
+  noexcept : c_(detail::c_view(t)) {}
+  template <float_or_half T>
+  output_tensor(T* first, std::initializer_list<std::size_t> shape) noexcept
+      : output_tensor(tensor_view<T>(first, shape)) {}
+  template <float_or_half T>
+  output_tensor(T* first, std::initializer_list<std::size_t> shape,
+                std::initializer_list<std::ptrdiff_t> steps) noexcept
+      : output_tensor(tensor_view<T>(first, shape, steps)) {}
+  [[nodiscard]] const simdnorm_tensor& c() const noexcept { return c_; }
+
+ private:
+  simdnorm_tensor c_;
+};
+
+namespace detail {
+
+inline const simdnorm_const_matrix& c_view(const input_matrix& m) noexcept {
+  return m.c();
+}
+inline const simdnorm_matrix& c_view(const output_matrix& m) noexcept {
+  return m.c();
+}
+inline const simdnorm_const_tensor& c_view(const input_tensor& t) noexcept {
+  return t.c();
+}
+inline const simdnorm_tensor& c_view(const output_tensor& t) noexcept {
+  return t.c();
+}
+
+}  // namespace detail
+
 /// A vector of parameters: gamma, beta, a weight or a bias, of float, bf16 or f16; empty: none. Made of anything
 /// contiguous; nothing is copied.
 class parameter_view {

@@ -39,9 +39,9 @@ SIMDNORM_INLINE void* element_at(void* p, simdnorm_type type, ptrdiff_t i) {
 // work(p), p a pointer to floats or halves.
 template <class Work>
 SIMDNORM_INLINE void with_elements(const void* p, simdnorm_type type, Work work) {
-  if (type == SIMDNORM_BF16) {
+  if (builds_bf16 && type == SIMDNORM_BF16) {
     work(static_cast<const bf16*>(p));
-  } else if (type == SIMDNORM_F16) {
+  } else if (builds_f16 && type == SIMDNORM_F16) {
     work(static_cast<const f16*>(p));
   } else {
     work(static_cast<const float*>(p));
@@ -68,17 +68,10 @@ template <class L>
     }
     transform<L>(y, n, f);
   };
-  switch (type) {
-    case SIMDNORM_BF16:
-      return put_all(static_cast<bf16*>(to));
-    case SIMDNORM_F16:
-      return put_all(static_cast<f16*>(to));
-    case SIMDNORM_I8:
-    case SIMDNORM_U8:
-      return put_all(static_cast<uint8_t*>(to));
-    default:
-      return put_all(static_cast<float*>(to));
-  }
+  if (builds_bf16 && type == SIMDNORM_BF16) return put_all(static_cast<bf16*>(to));
+  if (builds_f16 && type == SIMDNORM_F16) return put_all(static_cast<f16*>(to));
+  if (type == SIMDNORM_I8 || type == SIMDNORM_U8) return put_all(static_cast<uint8_t*>(to));
+  put_all(static_cast<float*>(to));
 }
 
 // tile[0, n) becomes the integers clamp(round(v / scale) + zero_point), NaN zero_point. Bounds are integers, so that

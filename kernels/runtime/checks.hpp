@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "built_types.hpp"
 #include "simdnorm/simdnorm.h"
 
 namespace simdnorm {
@@ -55,12 +56,12 @@ inline constexpr size_t largest_size = static_cast<size_t>(PTRDIFF_MAX);
 // halves_and_bytes: an output beside these.
 enum class types { f32, f32_and_halves, mixed, halves_and_bytes, f64 };
 
-// Bytes of an element; 0: not among the types.
+// Bytes of an element; 0: not among the types, or not built.
 inline size_t element_size(simdnorm_type type, types among) noexcept {
-  if (among == types::f64) return type == SIMDNORM_F64 ? sizeof(double) : 0;
+  if (among == types::f64) return builds_f64 && type == SIMDNORM_F64 ? sizeof(double) : 0;
   if (type == SIMDNORM_F32) return sizeof(float);
   if (among == types::f32) return 0;
-  if (type == SIMDNORM_BF16 || type == SIMDNORM_F16) return 2;
+  if ((builds_bf16 && type == SIMDNORM_BF16) || (builds_f16 && type == SIMDNORM_F16)) return 2;
   return among == types::halves_and_bytes && (type == SIMDNORM_I8 || type == SIMDNORM_U8) ? 1 : 0;
 }
 

@@ -4,6 +4,7 @@
 // simdnorm::<isa>::table. Included after the lanes.
 #pragma once
 
+#include "built_types.hpp"
 #include "channel/affine.hpp"
 #include "channel/moments.hpp"
 #include "channel/rows.hpp"
@@ -24,9 +25,10 @@
 namespace simdnorm::SIMDNORM_ISA {
 namespace {
 
-#define SIMDNORM_KERNEL(family, dtype, arguments)                      \
-  void family##_##dtype(const arguments& a, const block& b) noexcept { \
-    family<lanes, dtype>(a, b);                                        \
+// What is not built is empty, and never called: no view is of that type (runtime/checks.hpp).
+#define SIMDNORM_KERNEL(family, dtype, arguments)                                                        \
+  void family##_##dtype([[maybe_unused]] const arguments& a, [[maybe_unused]] const block& b) noexcept { \
+    if constexpr (builds_##dtype) family<lanes, dtype>(a, b);                                            \
   }
 #include "kernel_list.inc"
 #undef SIMDNORM_KERNEL
