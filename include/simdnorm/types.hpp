@@ -214,6 +214,9 @@ status call(Function function, const X& x, const Y& y, const Options& c) noexcep
 class input_matrix {
  public:
   constexpr input_matrix() noexcept = default;
+  /// Of no elements; of floats.
+  constexpr input_matrix(std::nullptr_t, std::size_t rows, std::size_t cols) noexcept
+      : input_matrix(matrix_view<float>(nullptr, rows, cols)) {}
   template <float_or_half T>
   constexpr input_matrix(const matrix_view<T>& m) noexcept : c_{m.data, m.rows, m.cols, m.row_stride, type_of<T>} {}
   template <float_or_half T>
@@ -230,6 +233,9 @@ class input_matrix {
 class output_matrix {
  public:
   constexpr output_matrix() noexcept = default;
+  /// Of no elements; of floats.
+  constexpr output_matrix(std::nullptr_t, std::size_t rows, std::size_t cols) noexcept
+      : output_matrix(matrix_view<float>(nullptr, rows, cols)) {}
   template <float_or_half T>
   requires(!std::is_const_v<T>) constexpr output_matrix(const matrix_view<T>& m) noexcept
       : c_{m.data, m.rows, m.cols, m.row_stride, type_of<T>} {}
