@@ -100,7 +100,7 @@ void for_samples(std::uint64_t step, Work work) {
   for (const operation op : column_operations())
     for (const shape& sh : shapes)
       for (const element_types& types : mixtures) {
-        if (++seed % step != 0) continue;
+        if (++seed % (step * step_of_cases()) != 0) continue;
         const auto f = static_cast<flavour>(seed % flavour_count);
         const problem p = make_problem(seed, sh.rows, sh.cols, f, false);
         setup s;
