@@ -54,8 +54,8 @@ struct row_norm_arguments {
   float* rstd;                          // null: not wanted; of l2_norm, where norms go
   double epsilon;
   simdnorm_padding padding;
-  bool stream;         // y is too large for the caches
-  uint8_t y_bytes;     // of rows_in_bytes: of an element of y, and what its padding is filled with
+  bool stream;      // y is too large for the caches
+  uint8_t y_bytes;  // of rows_in_bytes: of an element of y, and what its padding is filled with
   uint8_t fill_byte;
   size_t rows_together;  // short rows: how many make a batch, so that some batches fit into L1; 0: long rows
   row_split* split;      // of one row that is done in parts; null: whole rows

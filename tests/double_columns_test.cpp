@@ -570,7 +570,7 @@ TEST_P(double_columns_test, a_bad_argument_is_a_status) {
   simdnorm_column_options weights = simdnorm_column_defaults();
   double doubles[3] = {1, infinity, 1};
   const simdnorm_const_matrix cx{x, 3, 2, 2, SIMDNORM_F64};
-  simdnorm_moments c_moments[2];
+  simdnorm_moments c_moments[2] = {};
   const auto with = [&](const void* data, std::size_t size, simdnorm_type type) {
     weights.weights = {data, size, type};
     return simdnorm_column_moments(&cx, c_moments, &weights);
