@@ -406,29 +406,23 @@ shape shape_of(std::uint64_t seed) {
   return {cols > 2000 ? 3 + seed % 4 : 1 + seed % 11, cols};
 }
 
-TEST_P(mixed_types_test, what_the_floats_give_rounded) {
+void compare_calls(bool bytes) {
   offset_arena memory(0, std::size_t{1} << 22);
   for (std::uint64_t seed = 0; seed < 120; seed += step_of_cases())
     for (const norm n : all_norms) {
+      if (bytes && n == norm::l2) continue;
       simdnorm_stream_border_set(seed % 4 == 0 ? 1 : SIZE_MAX);
-      ASSERT_EQ(difference(seed, n, false, shape_of(seed), memory), "")
-          << "seed " << seed << ", norm " << static_cast<int>(n) << ", " << shape_of(seed).rows << "x"
-          << shape_of(seed).cols;
+      const shape s = shape_of(seed);
+      ASSERT_EQ(difference(seed, n, bytes, s, memory), "")
+          << "seed " << seed << ", norm " << static_cast<int>(n) << ", " << s.rows << "x" << s.cols;
       memory.reset();
     }
 }
-
+TEST_P(mixed_types_test, what_the_floats_give_rounded) {
+  compare_calls(false);
+}
 TEST_P(mixed_types_test, what_the_floats_give_quantized) {
-  offset_arena memory(0, std::size_t{1} << 22);
-  for (std::uint64_t seed = 0; seed < 120; seed += step_of_cases())
-    for (const norm n : all_norms) {
-      if (n == norm::l2) continue;
-      simdnorm_stream_border_set(seed % 4 == 0 ? 1 : SIZE_MAX);
-      ASSERT_EQ(difference(seed, n, true, shape_of(seed), memory), "")
-          << "seed " << seed << ", norm " << static_cast<int>(n) << ", " << shape_of(seed).rows << "x"
-          << shape_of(seed).cols;
-      memory.reset();
-    }
+  compare_calls(true);
 }
 
 TEST_P(mixed_types_test, at_any_alignment_and_between_guard_pages) {
