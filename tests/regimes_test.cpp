@@ -91,8 +91,10 @@ TEST_P(regimes_test, rows_columns_alignments_cached_and_streamed) {
   std::vector<std::unique_ptr<offset_arena>> shifted;
   for (std::size_t offset = 1; offset < 16; ++offset) shifted.push_back(std::make_unique<offset_arena>(offset));
   std::size_t turn = 0;
+  case_turns turns;
   for (const operation op : row_norms())
     for (const std::size_t cols : columns()) {
+      if (turns.skips()) continue;
       const problem all = make_problem(cols, most, cols, flavour::normal, true);
       const result whole = run_with(never, op, all);
       ASSERT_EQ(simdnorm_isa_force(SIMDNORM_SCALAR), SIMDNORM_OK);
@@ -144,11 +146,13 @@ TEST_P(regimes_test, a_hostile_row_at_each_place) {
          for (std::size_t i = 0; i < n; ++i) x[i] *= 0x1p-130f;
        }},
   };
+  case_turns turns;
   for (const operation op : row_norms())
     for (const std::size_t cols : {9, 33, 64, 320, 1500, 2048, 5000}) {
       const problem usual = make_problem(cols, rows, cols, flavour::normal, true);
       const result good = run_with(never, op, usual);
       for (std::size_t place = 0; place < rows; ++place) {
+        if (turns.skips()) continue;
         const spoil& how = spoils[(place + cols) % std::size(spoils)];
         problem p = usual;
         how.row(&p.at(place, 0), cols);
@@ -171,9 +175,11 @@ TEST_P(regimes_test, mixed_lengths_in_a_batch) {
   constexpr std::size_t rows = 35;
   offset_arena aligned;
   offset_arena unaligned(7);
+  case_turns turns;
   for (const operation op : row_norms())
     for (const std::size_t cols : {40, 64, 96, 200, 256, 320, 768, 1500, 1600, 4500, 9000})
       for (const flavour f : {flavour::normal, flavour::specials}) {
+        if (turns.skips()) continue;
         generator g(cols);
         const std::size_t lengths[] = {0, 1, 17, 32, 63, 64, 100, 127, 128, 256, 257, 1024, 1025, cols - 1, cols, cols};
         const problem p = make_problem(cols, rows, cols, f, true);
@@ -207,10 +213,12 @@ TEST_P(regimes_test, columns_cached_and_streamed) {
   constexpr std::size_t counts[] = {1, 2, 7, 16, 33, 65, 130, 300};
   offset_arena aligned, unaligned(3), other(13);
   std::size_t turn = 0;
+  case_turns turns;
   for (const operation op : all_operations()) {
     if (is_row_wise(op) || !has_y(op)) continue;
     for (std::size_t cols = 1; cols <= 600; cols += cols < 70 ? 1 : cols < 250 || cols > 260 ? 37 : 1) {
       const std::size_t rows = counts[++turn % std::size(counts)];
+      if (turns.skips()) continue;
       const flavour f = turn % 5 == 0 ? flavour::specials : turn % 7 == 0 ? flavour::bits : flavour::normal;
       const problem p = make_problem(turn, rows, cols, f, false);
       setup s;
@@ -236,6 +244,7 @@ TEST_P(regimes_test, columns_cached_and_streamed) {
 
 TEST_P(regimes_test, executors) {
   offset_arena aligned, unaligned(7);
+  case_turns turns;
   for (const operation op : row_norms())
     for (const auto& [rows, cols, f] : {std::tuple<std::size_t, std::size_t, flavour>{3000, 40, flavour::normal},
                                         {4000, 12, flavour::normal},
@@ -244,6 +253,7 @@ TEST_P(regimes_test, executors) {
                                         {1, 70001, flavour::normal},  // a row over all threads
                                         {3, 70001, flavour::hostile},
                                         {3, 70001, flavour::specials}}) {
+      if (turns.skips()) continue;
       const problem p = make_problem(rows, rows, cols, f, true);
       const result expected = run_with(never, op, p);
       for (const std::size_t threads : {2, 7}) {

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every comparison with another library does.
 
-A file against_NAME.py has a function compare_OPERATION(c) for each entry of ctest, c being a Comparison. It hands
-over, for each input, a call of simdnorm, the other library's output and the exact result. Then
+A file against_NAME.py, an entry of ctest, has a function compare_OPERATION(c) for each operation, c being a Comparison.
+It hands over, for each input, a call of simdnorm, the other library's output and the exact result. Then
 
 - simdnorm runs on every instruction set of this machine, and all must give the same bits;
 - its output must be within the gate of docs/numerics.md from the exact result, which is computed in long doubles;
@@ -29,7 +29,6 @@ GATE = 2.5  # ulp of max(1, |x^|)
 RTOL, ATOL = 1.3e-6, 1e-5  # torch.testing.assert_close for float32
 PEER_IS_WRONG = 1000  # ulp
 FLT_MAX = float(numpy.finfo(f32).max)
-SKIPPED = 77
 
 
 def ulp(v):
@@ -309,39 +308,49 @@ class Comparison:
             print("  %-46s %7d %9d %8.3g %8.3g %10.2g%s"
                   % (name, w.count, w.elements, w.ours, w.peer, w.apart,
                      ", %s off by over %d in %d" % (self.peer, PEER_IS_WRONG, w.wrong) if w.wrong else ""))
-        for text in self.absent:
-            print("  not compared: " + text)
         if len(self.failures) > 10:
             print("%d failures" % len(self.failures))
 
 
-def run(module, arguments=None):
-    """Runs one comparison of a module and exits."""
+def operations_of(module):
+    return [name.removeprefix("compare_") for name in vars(module) if name.startswith("compare_")]
+
+
+def run(module, operation, simdnorm):
+    """One operation: whether it is as it should be."""
+    comparison = Comparison(simdnorm, module.PEER)
+    print("%s, simdnorm against %s" % (operation, module.version()), flush=True)
+    try:
+        getattr(module, "compare_" + operation)(comparison)
+    except Absent as absent:
+        comparison.absent.append(str(absent))
+    if operation in getattr(module, "NOT_THERE", ()):
+        print("skipped: " + "; ".join(comparison.absent))
+        return bool(comparison.absent)
+    for text in comparison.absent:
+        comparison.fail("not compared: " + text)
+    if not any(w.elements for w in comparison.groups.values()):
+        comparison.fail("nothing was compared")
+    comparison.report()
+    return not comparison.failures
+
+
+def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("operation")
+    parser.add_argument("file", help="against_torch and the like")
+    parser.add_argument("operations", nargs="*", help="default: all of the file's")
     parser.add_argument("--library", required=True)
     parser.add_argument("--include", required=True)
     parser.add_argument("--scratch", required=True)
     parser.add_argument("--cc", default="cc")
-    options = parser.parse_args(arguments)
-    comparison = Comparison(Simdnorm(options.library, options.include, options.scratch, options.cc), module.PEER)
-    print("%s, %s against %s" % (options.operation, "simdnorm", module.version()))
-    try:
-        getattr(module, "compare_" + options.operation)(comparison)
-    except Absent as absent:
-        comparison.absent.append(str(absent))
-    comparison.report()
-    checked = sum(w.elements for w in comparison.groups.values())
-    if comparison.failures:
-        sys.exit(1)
-    if comparison.absent:
-        print("skipped: " + "; ".join(comparison.absent))
-        sys.exit(SKIPPED)
-    if checked == 0:
-        print("FAILED: nothing was compared")
-        sys.exit(1)
+    options = parser.parse_args()
+    module = importlib.import_module(options.file)
+    simdnorm = Simdnorm(options.library, options.include, options.scratch, options.cc)
+    operations = options.operations or operations_of(module)
+    failed = [operation for operation in operations if not run(module, operation, simdnorm)]
+    print("%d operations, %d failed: %s" % (len(operations), len(failed), ", ".join(failed) or "none"))
+    sys.exit(1 if failed or not operations else 0)
 
 
 if __name__ == "__main__":
-    # comparing.py FILE OPERATION ...: FILE is against_torch and the like.
-    run(importlib.import_module(sys.argv[1]), sys.argv[2:])
+    main()

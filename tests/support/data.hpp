@@ -24,6 +24,15 @@ inline std::size_t step_of_cases() {
   return text ? std::max<std::size_t>(1, std::strtoull(text, nullptr, 10)) : 1;
 }
 
+// The turns of a loop over cases: one of step_of_cases() is taken.
+class case_turns {
+ public:
+  bool skips() { return count_++ % step_of_cases() != 0; }
+
+ private:
+  std::size_t count_ = 0;
+};
+
 // SplitMix64 (Steele, Lea, Flood, 2014).
 class generator {
  public:
