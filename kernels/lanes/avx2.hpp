@@ -77,6 +77,14 @@ struct lanes : four_doubles {
     return _mm256_blendv_ps(fill, load_n(p, n), _mm256_castsi256_ps(first(n)));
   }
   SIMDNORM_INLINE static void store_n(float* p, f32 v, size_t n) { store_part(p, v, n); }
+  // The last `width` elements, moved down: what has no element has a place below 0, whose sign chooses `fill`.
+  SIMDNORM_INLINE static f32 load_up_to(const float* p, size_t i, size_t n, f32 fill) {
+    alignas(64) static constexpr int32_t places[2 * width] = {0, 1, 2, 3, 4, 5, 6, 7, -1, -1, -1, -1, -1, -1, -1, -1};
+    const size_t at = i < n - width ? i : n - width;
+    const size_t down = i - at < width ? i - at : width;
+    const __m256i place = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(places + down));
+    return _mm256_blendv_ps(_mm256_permutevar8x32_ps(_mm256_loadu_ps(p + at), place), fill, _mm256_castsi256_ps(place));
+  }
   SIMDNORM_INLINE static void store(float* p, f32 v) { _mm256_storeu_ps(p, v); }
 
   SIMDNORM_INLINE static f32 load(const bf16* p) { return widened_bf16(halves(p)); }

@@ -37,6 +37,10 @@ struct lanes {
   SIMDNORM_INLINE static f32 load_n_or(const float* p, size_t n, f32 fill) {
     return _mm512_mask_loadu_ps(fill, first(n), p);
   }
+  SIMDNORM_INLINE static f32 load_up_to(const float* p, size_t i, size_t n, f32 fill) {
+    const size_t rest = i < n ? n - i : 0;
+    return _mm512_mask_loadu_ps(fill, static_cast<__mmask16>((1u << (rest < width ? rest : width)) - 1u), p + i);
+  }
   SIMDNORM_INLINE static void store(float* p, f32 v) { _mm512_storeu_ps(p, v); }
   SIMDNORM_INLINE static void store_n(float* p, f32 v, size_t n) { _mm512_mask_storeu_ps(p, first(n), v); }
 

@@ -40,6 +40,16 @@ struct lanes {
     if (n > 2) v = vld1q_lane_f32(p + 2, v, 2);
     return v;
   }
+  // The last `width` elements, moved down; a place beyond the register keeps `fill`.
+  SIMDNORM_INLINE static f32 load_up_to(const float* p, size_t i, size_t n, f32 fill) {
+    alignas(32) static constexpr uint8_t places[32] = {0,   1,   2,   3,   4,   5,   6,   7,   8,   9,   10,
+                                                       11,  12,  13,  14,  15,  255, 255, 255, 255, 255, 255,
+                                                       255, 255, 255, 255, 255, 255, 255, 255, 255, 255};
+    const size_t at = i < n - width ? i : n - width;
+    const size_t down = i - at < width ? i - at : width;
+    const uint8x16_t v = vreinterpretq_u8_f32(vld1q_f32(p + at));
+    return vreinterpretq_f32_u8(vqtbx1q_u8(vreinterpretq_u8_f32(fill), v, vld1q_u8(places + 4 * down)));
+  }
   SIMDNORM_INLINE static void store(float* p, f32 v) { vst1q_f32(p, v); }
   SIMDNORM_INLINE static void store_n(float* p, f32 v, size_t n) {
     if (n > 0) vst1q_lane_f32(p, v, 0);

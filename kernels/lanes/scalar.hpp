@@ -8,6 +8,8 @@
 //   load, store       `width` elements; no alignment is asked for
 //   load_n, store_n   the first n < width elements; not a byte beyond them is touched; zeros, or
 //   load_n_or         `fill`, stand in the register's other places
+//   load_up_to(p, i, n, fill)  p[i], p[i + 1], ... below p[n], `fill` in place of what would lie beyond; n >= width, i
+//                     a multiple of it, perhaps beyond n. Without a branch
 //   here              load_n, load_n_or and store_n of floats, written out where they stand: for the inner loops alone
 //                     the same words take bf16 and f16: elements become floats, exactly (of a NaN the payload is
 //                     kept, f16's made quiet), and are rounded to nearest even; a NaN to be stored is canonical
@@ -73,6 +75,7 @@ struct lanes {
   SIMDNORM_INLINE static f32 load(const float* p) { return *p; }
   SIMDNORM_INLINE static f32 load_n(const float*, size_t) { return 0.0f; }
   SIMDNORM_INLINE static f32 load_n_or(const float*, size_t, f32 fill) { return fill; }
+  SIMDNORM_INLINE static f32 load_up_to(const float* p, size_t i, size_t n, f32 fill) { return i < n ? p[i] : fill; }
   SIMDNORM_INLINE static void store(float* p, f32 v) { *p = v; }
   SIMDNORM_INLINE static void store_n(float*, f32, size_t) {}
 

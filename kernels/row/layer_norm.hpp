@@ -309,6 +309,19 @@ class layer_norm_body {
   SIMDNORM_INLINE static row_lanes<L> few_lanes(const X* x, size_t n) {
     row_lanes<L> sum;
     sum.clear();
+    if constexpr (sizeof(X) == sizeof(float) && L::width > 1) {
+      if (n >= L::width && n % virtual_lanes != 0) {  // no branch goes with the length, but one
+        const f32 zero = sum.v[0];
+        const bool more = n > virtual_lanes;
+        if (more) {
+          repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { sum.v[g] = sum.v[g] + L::load(x + g * L::width); });
+        }
+        repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
+          sum.v[g] = sum.v[g] + L::load_up_to(x, g * L::width + (more ? virtual_lanes : 0), n, zero);
+        });
+        return sum;
+      }
+    }
     for_lanes<L>(x, 0, n, L::broadcast(0.0f), [&](auto g, f32 v) SIMDNORM_LAMBDA { sum.v[g] = sum.v[g] + v; });
     return sum;
   }

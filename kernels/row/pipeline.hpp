@@ -112,6 +112,7 @@ class real_row_views {
  private:
   enum way { all, in_runs, one_by_one };
   static constexpr size_t list_size = 256;
+  static constexpr size_t listed_elements = 65536;  // of rows in another order: 256 KiB, so that they stay in L2
   static constexpr size_t long_run = 32;
 
   template <class Batch>
@@ -146,22 +147,64 @@ class real_row_views {
   }
   template <class Length>
   SIMDNORM_INLINE void take_lengths(row_batch<L, X, Y>& batch, size_t most, const Length* lengths) {
-    size_t count = 0;
-    size_t i = next_;
-    for (; count < most && i < last_; ++i) {
+    for (; batch.count < most; ++batch.count, ++at_) {
+      if (at_ == listed_ && !list_lengths(lengths)) return;
+      const size_t k = batch.count;
+      const size_t i = first_ + real_[at_];
       const size_t n = static_cast<size_t>(lengths[i]);
-      if (n != batch.n[count]) {  // a division is an eighth of a row of 64
-        batch.n[count] = n;
-        batch.inverse[count] = 1.0 / static_cast<double>(n);
+      batch.index[k] = i;
+      batch.x[k] = row_of_x(i);
+      batch.y[k] = row_of_y(i);
+      if (n != batch.n[k]) {  // a division is an eighth of a row of 64
+        batch.n[k] = n;
+        batch.inverse[k] = 1.0 / static_cast<double>(n);
       }
-      batch.index[count] = i;
-      batch.x[count] = row_of_x(i);
-      batch.y[count] = row_of_y(i);
-      count += n > 0;
       if (n < a_.cols) pad(i, row_of_y(i), n);
     }
-    batch.count = count;
-    next_ = i;
+  }
+  template <class Length>
+  bool all_whole(const Length* lengths, size_t n) const {
+    bool whole = true;
+    for (size_t i = 0; i < n; ++i) whole &= static_cast<size_t>(lengths[i]) == a_.cols;
+    return whole;
+  }
+  // The next rows, those of the most groups of 32 elements first: a loop that turns as often as for the row before is
+  // foreseen, where lengths at random are three to five mispredictions a row. False if no real row is left.
+  template <class Length>
+  [[gnu::noinline]] bool list_lengths(const Length* lengths) {
+    constexpr size_t classes = 64;
+    const auto class_of = [&](size_t i) SIMDNORM_LAMBDA {
+      const size_t n = static_cast<size_t>(lengths[next_ + i]);
+      const size_t c = (n > 0) + (a_.rows_together > 0 ? (n >= L::width) + (n + virtual_lanes - 1) / virtual_lanes : 0);
+      return c < classes ? c : classes - 1;
+    };
+    at_ = listed_ = 0;
+    while (listed_ == 0 && next_ < last_) {
+      const size_t fit = listed_elements / a_.cols;
+      const size_t most = fit < 8 ? 8 : fit < list_size ? fit : list_size;
+      const size_t n = last_ - next_ < most ? last_ - next_ : most;
+      if (all_whole(lengths + next_, n)) {
+        __builtin_memcpy(real_, numbers_from_0.v, n);
+        first_ = next_;
+        next_ += n;
+        listed_ = n;
+        break;
+      }
+      uint16_t place[classes] = {};
+      for (size_t i = 0; i < n; ++i) ++place[class_of(i)];
+      uint16_t longer = 0;
+      for (size_t c = classes; c-- > 0;) {
+        const uint16_t rows = place[c];
+        place[c] = longer;
+        longer = static_cast<uint16_t>(longer + rows);
+      }
+      listed_ = place[0];
+      for (size_t i = 0; i < n; ++i) real_[place[class_of(i)]++] = static_cast<uint8_t>(i);
+      first_ = next_;
+      next_ += n;
+      for (size_t k = listed_; k < n; ++k) pad(first_ + real_[k], row_of_y(first_ + real_[k]), 0);
+    }
+    return listed_ > 0;
   }
   size_t token_of(size_t row) const {
     const bool tokens = a_.walk != nullptr && a_.padding.kind != SIMDNORM_PADDING_ROW_LENGTHS;
@@ -273,8 +316,21 @@ class real_row_views {
       if constexpr (L::streams) {
         if (a_.stream) return fill_row<L, stores::streamed>(y + n, a_.cols - n, 0.0f);
       }
+      if (way_ == one_by_one && a_.cols - n >= L::width) return zero_columns(y, n);
       fill_row<L, stores::cached>(y + n, a_.cols - n, 0.0f);
     }
+  }
+  // By registers that end with the row, so that no branch depends on where in a group of 32 its elements end.
+  void zero_columns(Y* y, size_t n) const {
+    const typename L::f32 nothing = L::broadcast(0.0f);
+    const size_t end = a_.cols - L::width;
+    for (; n + virtual_lanes <= a_.cols; n += virtual_lanes) {
+      repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { L::store(y + n + g * L::width, nothing); });
+    }
+    repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
+      const size_t at = n + g * L::width;
+      L::store(y + (at < end ? at : end), nothing);
+    });
   }
   // A run: rows that are a stride apart.
   [[gnu::noinline]] void start_walk() {
@@ -414,6 +470,59 @@ SIMDNORM_INLINE void sum_and_write(const Norm& norm, const typename Norm::batch&
   }
 }
 
+// The same of two rows of any lengths from a register on: no branch depends on where in a group of 32 they end. The
+// last outputs are made first, in registers that end with the row and overlap those before, since y may be x.
+template <class L, stores S, class Norm>
+SIMDNORM_INLINE void sum_and_write_uneven(const Norm& norm, const typename Norm::batch& out, size_t k,
+                                          typename Norm::batch& in, size_t j,
+                                          const typename Norm::batch::x_type* ahead) {
+  const auto f = norm.outputs(out, k);
+  auto* const y = out.y[k];
+  const auto* const x = in.x[j];
+  const size_t in_n = in.n[j];
+  const size_t in_full = (in_n - 1) / virtual_lanes * virtual_lanes;
+  const size_t out_full = (out.n[k] - 1) / virtual_lanes * virtual_lanes;
+  const size_t out_end = out.n[k] - L::width;
+  const auto place = [&](size_t g) SIMDNORM_LAMBDA {
+    const size_t at = out_full + g * L::width;
+    return at < out_end ? at : out_end;
+  };
+  alignas(64) float last[virtual_lanes];
+  repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { L::store(last + g * L::width, f(load_at<L>{place(g)})); });
+
+  typename Norm::sums sums(in, j);
+  const size_t common = in_full < out_full ? in_full : out_full;
+  const auto sum_to = [&](size_t i, size_t end, auto step) SIMDNORM_LAMBDA {
+    while (i < end) {
+      const size_t flushed = i / flush_every * flush_every + flush_every;
+      const size_t stop = end < flushed ? end : flushed;
+      for (; i < stop; i += virtual_lanes) step(i);
+      if (i == flushed) sums.flush();
+    }
+  };
+  sum_to(0, common, [&](size_t i) SIMDNORM_LAMBDA {
+    if constexpr (S == stores::streamed) {
+      for (size_t line = 0; line < virtual_lanes; line += 64 / sizeof *ahead) L::prefetch(ahead + i + line);
+    }
+    repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
+      sums.add(g, L::load(x + i + g * L::width));
+      put<L, S>(y + i + g * L::width, f(load_at<L>{i + g * L::width}));
+    });
+  });
+  sum_to(common, in_full, [&](size_t i) SIMDNORM_LAMBDA {
+    repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { sums.add(g, L::load(x + i + g * L::width)); });
+  });
+  repeat<group<L>>([&](auto g)
+                       SIMDNORM_LAMBDA { sums.add(g, L::load_up_to(x, in_full + g * L::width, in_n, sums.fill())); });
+  sums.flush();
+  sums.done(in, j);
+  for (size_t at = common; at < out_full; at += virtual_lanes) {
+    repeat<group<L>>([&](auto g)
+                         SIMDNORM_LAMBDA { put<L, S>(y + at + g * L::width, f(load_at<L>{at + g * L::width})); });
+  }
+  repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { L::store(y + place(g), L::load(last + g * L::width)); });
+}
+
 // What finish needs of lanes, for one row alone: the scalar square root and division end 20 cycles
 // sooner than the vectors'.
 struct single {
@@ -495,6 +604,9 @@ template <class L, affine A, stores S, rows Rows, class Norm>
   const size_t rows_ahead = runs ? a.walk->sizes[a.walk->dimensions - 1] : ahead_elements / a.cols + 1;
   const ptrdiff_t way =
       runs ? a.walk->x_strides[a.walk->dimensions - 2] : static_cast<ptrdiff_t>(rows_ahead) * a.x_stride;
+  [[maybe_unused]] const bool aligned = a.walk == nullptr && a.y_stride % ptrdiff_t{L::width} == 0 &&
+                                        reinterpret_cast<uintptr_t>(a.y) % (L::width * sizeof(float)) == 0;
+  [[maybe_unused]] const bool lengths = a.padding.kind == SIMDNORM_PADDING_ROW_LENGTHS;  // not in memory's order
   row_views<L, Norm> views(a, b);
   parameter_check<L, A> parameters;
   typename Norm::batch ring[3];
@@ -523,20 +635,25 @@ template <class L, affine A, stores S, rows Rows, class Norm>
       if (fuses && fused && fits && k < both) [[likely]] {
         const auto* ahead = in->x[k];
         if constexpr (S == stores::streamed) {
-          if (b.row_last - in->index[k] > rows_ahead) ahead += way;
-        }
-        constexpr bool chooses = floats && S == stores::cached && Rows == rows::ragged;
-        if constexpr (chooses) {
-          if (out->n[k] != in->n[k]) {
-            sum_and_write<L, S, Rows>(norm, *out, k, *in, k, ahead);
-          } else if (in->n[k] % virtual_lanes == 0) {
-            sum_and_write<L, S, rows::exact>(norm, *out, k, *in, k, ahead);
-          } else {
-            sum_and_write<L, S, rows::even>(norm, *out, k, *in, k, ahead);
+          if (lengths) {
+            if (k < next->count) ahead = next->x[k];
+          } else if (b.row_last - in->index[k] > rows_ahead) {
+            ahead += way;
           }
-        } else {
-          sum_and_write<L, S, Rows>(norm, *out, k, *in, k, ahead);
         }
+        if constexpr (floats && Rows == rows::ragged) {
+          if (S == stores::cached || aligned) {
+            if (out->n[k] == in->n[k] && in->n[k] % virtual_lanes == 0) {
+              sum_and_write<L, S, rows::exact>(norm, *out, k, *in, k, ahead);
+              continue;
+            }
+            if (out->n[k] >= L::width && in->n[k] >= L::width) {
+              sum_and_write_uneven<L, S>(norm, *out, k, *in, k, ahead);
+              continue;
+            }
+          }
+        }
+        sum_and_write<L, S, Rows>(norm, *out, k, *in, k, ahead);
       } else {
         if (k < in->count) sum_row<L>(norm, *in, k);
         if (k < out->count) write_row<L, A, S>(norm, *out, k, parameters);
