@@ -65,9 +65,10 @@ struct row_norm_arguments {
 // docs/numerics.md, "Activations". exp and erf are no activations; the table has them so that tests reach them.
 enum class elementwise_function { none, relu, gelu_erf, gelu_tanh, silu, sigmoid, tanh, erf, exp };
 
-// What y is of whose elements have one byte: round(v / scale) + zero_point, cut to [least, most].
+// What y is of whose elements have one byte: round(v / scale) + zero_point, cut to [least, most]. With a scale of its
+// own, a row's greatest size becomes `peak`.
 struct quantized_type {
-  float scale, zero_point, least, most;
+  float scale, zero_point, least, most, peak;
 };
 
 // A row norm with more before and behind it: y = function(norm(x + bias + residual)) * silu(gate).

@@ -35,7 +35,7 @@ SIMDNORM_FOR_EACH_ISA(mixed_types_test);
 
 std::size_t bytes_of(simdnorm_type type) {
   if (type == SIMDNORM_F32) return 4;
-  return type == SIMDNORM_I8 || type == SIMDNORM_U8 ? 1 : 2;
+  return type >= SIMDNORM_I8 ? 1 : 2;
 }
 const half_format& format_of(simdnorm_type type) {
   return half_formats[type == SIMDNORM_BF16 ? 0 : 1];
@@ -211,7 +211,41 @@ simdnorm_status run(const options& o, const memory_of_call& m) {
   return simdnorm_add_rms_norm(&x, &residual, m.bias.vector(), to, &y, &c);
 }
 
+// 8-bit floats by their definition: of all numbers, in the order of their codes, the one nearest to v.
+bool is_f8(simdnorm_type type) {
+  return type == SIMDNORM_F8_E4M3 || type == SIMDNORM_F8_E5M2;
+}
+double f8_value(unsigned code, simdnorm_type type) {
+  const int bits = type == SIMDNORM_F8_E4M3 ? 3 : 2, bias = type == SIMDNORM_F8_E4M3 ? 7 : 15;
+  const int exponent = static_cast<int>(code >> bits);
+  const unsigned mantissa = code & ((1u << bits) - 1u);
+  const double below = std::ldexp(static_cast<double>(mantissa), -bits);
+  return exponent == 0 ? std::ldexp(below, 1 - bias) : std::ldexp(1 + below, exponent - bias);
+}
+std::vector<float> f8_numbers(simdnorm_type type) {
+  std::vector<float> all;
+  for (unsigned code = 0; code <= (type == SIMDNORM_F8_E4M3 ? 0x7eu : 0x7bu); ++code)
+    all.push_back(static_cast<float>(f8_value(code, type)));
+  return all;
+}
+float f8_code(float v, simdnorm_type type) {
+  if (v != v) return type == SIMDNORM_F8_E4M3 ? 0x7f : 0x7e;
+  static const std::vector<float> e4m3 = f8_numbers(SIMDNORM_F8_E4M3), e5m2 = f8_numbers(SIMDNORM_F8_E5M2);
+  const std::vector<float>& all = type == SIMDNORM_F8_E4M3 ? e4m3 : e5m2;
+  const double size = std::fabs(static_cast<double>(v));
+  const auto above = std::lower_bound(all.begin(), all.end(), size, [](float a, double b) { return a < b; });
+  auto code = static_cast<std::size_t>(above - all.begin());
+  if (code == all.size()) {
+    --code;
+  } else if (code > 0) {
+    const double up = all[code] - size, down = size - all[code - 1];
+    if (down < up || (down == up && code % 2 == 1)) --code;
+  }
+  return static_cast<float>(code + (std::signbit(v) ? 0x80 : 0));
+}
+
 float quantized(float v, float scale, std::int32_t zero_point, simdnorm_type type) {
+  if (is_f8(type)) return f8_code(v / scale, type);
   const float least = type == SIMDNORM_I8 ? -128 : 0;
   const float most = type == SIMDNORM_I8 ? 127 : 255;
   const float q = v / scale;
@@ -240,7 +274,8 @@ std::string difference(std::uint64_t seed, norm n, bool bytes, shape s, arena& m
   const bool rms = n == norm::rms || n == norm::add_rms || n == norm::gated;
   const auto pitch = [&] { return one_of(3) == 0 ? one_of(4) : 0; };
   const simdnorm_type x_type = any_type();
-  const simdnorm_type y_type = bytes ? (one_of(2) ? SIMDNORM_I8 : SIMDNORM_U8) : any_type();
+  constexpr simdnorm_type byte_types[] = {SIMDNORM_I8, SIMDNORM_U8, SIMDNORM_F8_E4M3, SIMDNORM_F8_E5M2};
+  const simdnorm_type y_type = bytes ? byte_types[one_of(4)] : any_type();
   const simdnorm_type residual_type = any_type(), bias_type = any_type(), gate_type = any_type(),
                       gamma_type = any_type(), beta_type = any_type();
 
@@ -327,11 +362,12 @@ std::string difference(std::uint64_t seed, norm n, bool bytes, shape s, arena& m
   simdnorm_quantization q = simdnorm_quantization_defaults();
   q.zero_point =
       y_type == SIMDNORM_I8 ? static_cast<std::int32_t>(one_of(256)) - 128 : static_cast<std::int32_t>(one_of(256));
+  if (is_f8(y_type)) q.zero_point = 0;
   const bool dynamic = one_of(2) == 0;
   q.scale = static_cast<float>(std::exp2(-1.0 - static_cast<double>(one_of(6))) * 1.37);
   if (dynamic) {
     q.scale = 0;
-    q.zero_point = y_type == SIMDNORM_I8 ? 0 : 128;
+    q.zero_point = y_type == SIMDNORM_U8 ? 128 : 0;
     q.row_scale = {scales.data(), rows, f32};
   }
   if (bytes) o.quantization = &q;
@@ -365,7 +401,11 @@ std::string difference(std::uint64_t seed, norm n, bool bytes, shape s, arena& m
       peak = std::max(peak, std::fabs(v));
     }
     if (bytes && dynamic) {
-      scale = !any ? 0.0f : !numbers ? std::numeric_limits<float>::quiet_NaN() : peak / 127.0f;
+      scale = !any       ? 0.0f
+              : !numbers ? std::numeric_limits<float>::quiet_NaN()
+                         : peak / (y_type == SIMDNORM_F8_E4M3   ? 448.0f
+                                   : y_type == SIMDNORM_F8_E5M2 ? 57344.0f
+                                                                : 127.0f);
       if (any && scale == 0.0f) scale = 1.0f;
       if (bits_of(scales[i]) != bits_of(scale)) return "scale of row " + std::to_string(i) + what;
     }
@@ -423,6 +463,39 @@ TEST_P(mixed_types_test, what_the_floats_give_rounded) {
 }
 TEST_P(mixed_types_test, what_the_floats_give_quantized) {
   compare_calls(true);
+}
+
+// A constant row gives exactly beta: every number of a type of 8-bit floats, what lies halfway to the next one, and
+// the floats beside these.
+TEST_P(mixed_types_test, f8_rounds_to_nearest_even_and_saturates) {
+  for (const simdnorm_type type : {SIMDNORM_F8_E4M3, SIMDNORM_F8_E5M2}) {
+    const std::vector<float> numbers = f8_numbers(type);
+    std::vector<float> beta{std::nanf(""), std::numeric_limits<float>::infinity(), 3e38f, 1e-40f};
+    for (std::size_t k = 0; k < numbers.size(); ++k) {
+      const float next = k + 1 < numbers.size() ? numbers[k + 1] : 2 * numbers[k];
+      for (const float v : {numbers[k], (numbers[k] + next) / 2}) {
+        beta.push_back(v);
+        beta.push_back(std::nextafter(v, 0.0f));
+        beta.push_back(std::nextafter(v, 1e30f));
+      }
+    }
+    for (std::size_t k = beta.size(); k-- > 0;) beta.push_back(-beta[k]);
+    const std::size_t n = beta.size();
+    const std::vector<float> x(n, 1.5f);
+    std::vector<std::uint8_t> y(n + 1, 0xa5);
+    const simdnorm_const_matrix in{x.data(), 1, n, static_cast<std::ptrdiff_t>(n), SIMDNORM_F32};
+    const simdnorm_matrix out{y.data(), 1, n, static_cast<std::ptrdiff_t>(n), type};
+    simdnorm_quantization q = simdnorm_quantization_defaults();
+    simdnorm_layer_norm_options o = simdnorm_layer_norm_defaults();
+    o.beta = {beta.data(), n, SIMDNORM_F32};
+    o.quantization = &q;
+    ASSERT_EQ(simdnorm_layer_norm(&in, &out, &o), SIMDNORM_OK);
+    for (std::size_t j = 0; j < n; ++j)
+      EXPECT_EQ(y[j], static_cast<std::uint8_t>(f8_code(beta[j], type))) << type << ": " << beta[j];
+    EXPECT_EQ(y[n], 0xa5);
+    q.zero_point = 1;
+    EXPECT_EQ(simdnorm_layer_norm(&in, &out, &o), SIMDNORM_INVALID_OPTION);
+  }
 }
 
 TEST_P(mixed_types_test, at_any_alignment_and_between_guard_pages) {

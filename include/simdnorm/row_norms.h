@@ -21,15 +21,16 @@
 extern "C" {
 #endif
 
-/* What y is of whose elements have one byte (SIMDNORM_I8, SIMDNORM_U8): saturate(round(v / scale) + zero_point), v the
- * output in f32, rounded to nearest even (ONNX QuantizeLinear); v = NaN gives zero_point, and padding is filled with
- * it. With row_scale each row has its own scale, found in the same pass and written there: the greatest |v| of its
- * real elements / 127, or 1 where that is 0, NaN where v is, and 0 for a row without real elements (dynamic
- * quantization: symmetric with I8 and zero_point 0, or U8 and 128). */
+/* What y is of whose elements have one byte. I8, U8: saturate(round(v / scale) + zero_point), v the output in f32,
+ * rounded to nearest even (ONNX QuantizeLinear); v = NaN gives zero_point, and padding is filled with it. F8_E4M3,
+ * F8_E5M2: v / scale (in f32), rounded to nearest even and saturated, infinity too; NaN is 0x7f or 0x7e.
+ * With row_scale each row has its own scale, found in the same pass and written there: the greatest |v| of its
+ * real elements / 127 (448, 57344), or 1 where that is 0, NaN where v is, and 0 for a row without real elements
+ * (dynamic quantization: symmetric with I8 and zero_point 0, or U8 and 128). */
 typedef struct simdnorm_quantization {
   size_t struct_size;        /* sizeof(simdnorm_quantization) */
   float scale;               /* > 0 and finite; not read where row_scale is given (else SIMDNORM_INVALID_OPTION) */
-  int32_t zero_point;        /* a value of y's type (else SIMDNORM_INVALID_OPTION) */
+  int32_t zero_point;        /* a value of y's type, of F8 0 (else SIMDNORM_INVALID_OPTION) */
   simdnorm_vector row_scale; /* f32 [rows], optional output */
 } simdnorm_quantization;
 

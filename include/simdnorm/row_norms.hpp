@@ -3,7 +3,8 @@
 // Norms whose statistics belong to one row: layer_norm, rms_norm, l2_norm.
 //
 // x, residual, gate and sum are each of float, bf16 or f16, parameters too; y is of these or, by a quantization, of
-// std::int8_t or std::uint8_t. Views of float go by functions of their own, which take what converts to them.
+// std::int8_t, std::uint8_t, f8_e4m3 or f8_e5m2. Views of float go by functions of their own, which take what converts
+// to them.
 #pragma once
 
 #include "simdnorm/types.hpp"
@@ -26,7 +27,7 @@ struct quantization {
 
 /// Y of an output and T of inputs, which are not all float.
 template <class Y, class... T>
-concept mixed_output = (float_or_half<Y> || type_of<Y> == SIMDNORM_I8 || type_of<Y> == SIMDNORM_U8) &&
+concept mixed_output = (float_or_half<Y> || (type_of<Y> >= SIMDNORM_I8 && type_of<Y> <= SIMDNORM_F8_E5M2)) &&
                        !std::is_const_v<Y> && (float_or_half<T> && ...) &&
                        !(std::same_as<Y, float> && (std::same_as<std::remove_const_t<T>, float> && ...));
 

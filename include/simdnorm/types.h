@@ -73,8 +73,10 @@ enum {
   SIMDNORM_F64 = 2,
   SIMDNORM_F16 = 3,
   SIMDNORM_BF16 = 4,
-  SIMDNORM_I8 = 5, /* quantized outputs alone */
-  SIMDNORM_U8 = 6
+  SIMDNORM_I8 = 5, /* from here on: quantized outputs alone */
+  SIMDNORM_U8 = 6,
+  SIMDNORM_F8_E4M3 = 7, /* OCP 8-bit floating point: 3 bits of mantissa, no infinity, to 448 (float8_e4m3fn) */
+  SIMDNORM_F8_E5M2 = 8  /* 2 bits, to 57344 */
 };
 
 /* rows x cols elements; element (i, j) is at data + i * row_stride + j. An input may have stride 0

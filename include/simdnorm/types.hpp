@@ -64,6 +64,13 @@ struct bf16 {
 struct f16 {
   std::uint16_t bits;  ///< IEEE 754 binary16
 };
+/// Elements of one byte, of quantized outputs alone.
+struct f8_e4m3 {
+  std::uint8_t bits;  ///< OCP 8-bit floating point E4M3
+};
+struct f8_e5m2 {
+  std::uint8_t bits;  ///< and E5M2
+};
 
 namespace detail {
 
@@ -81,6 +88,10 @@ template <>
 inline constexpr simdnorm_type type_number<std::int8_t> = SIMDNORM_I8;
 template <>
 inline constexpr simdnorm_type type_number<std::uint8_t> = SIMDNORM_U8;
+template <>
+inline constexpr simdnorm_type type_number<f8_e4m3> = SIMDNORM_F8_E4M3;
+template <>
+inline constexpr simdnorm_type type_number<f8_e5m2> = SIMDNORM_F8_E5M2;
 
 }  // namespace detail
 

@@ -70,7 +70,7 @@ template <class L>
   };
   if (builds_bf16 && type == SIMDNORM_BF16) return put_all(static_cast<bf16*>(to));
   if (builds_f16 && type == SIMDNORM_F16) return put_all(static_cast<f16*>(to));
-  if (type == SIMDNORM_I8 || type == SIMDNORM_U8) return put_all(static_cast<uint8_t*>(to));
+  if (is_byte(type)) return put_all(static_cast<uint8_t*>(to));
   put_all(static_cast<float*>(to));
 }
 
@@ -89,6 +89,35 @@ template <class L>
     const f32 number = L::select(L::is_number(v), v, L::broadcast(0.0f));
     const f32 cut = L::max(L::min(number, most), least);
     return f32(((cut + integers) - integers) + zero_point);
+  });
+}
+
+// tile[0, n) becomes the codes of v / scale in a type of 8-bit floats, cut to its numbers, as floats. A normal number
+// is rounded as the integer that its bits are; of what lies below, adding 2^23 times the least number rounds.
+template <class L>
+[[gnu::noinline]] void round_to_f8(float* tile, size_t n, float scale, const quantized_type& q, simdnorm_type type) {
+  using f32 = typename L::f32;
+  using u32 = typename L::u32;
+  const bool e4m3 = type == SIMDNORM_F8_E4M3;
+  const int dropped = e4m3 ? 20 : 21;  // bits of an f32's mantissa
+  const u32 half((1u << (dropped - 1)) - 1u);
+  const u32 bias(e4m3 ? (127u - 7u) << 3 : (127u - 15u) << 2);
+  const f32 least_normal = L::broadcast(e4m3 ? 0x1p-6f : 0x1p-14f);
+  const f32 rounder = L::broadcast(e4m3 ? 0x1p14f : 0x1p7f);
+  const f32 nan = L::broadcast(e4m3 ? 127.0f : 126.0f);
+  const f32 divisor = L::broadcast(scale);
+  const f32 least = L::broadcast(q.least);
+  const f32 most = L::broadcast(q.most);
+  transform<L>(tile, n, [&](auto load) SIMDNORM_LAMBDA {
+    const f32 v = L::div(load(tile), divisor);
+    const u32 bits = L::bits(L::max(L::min(v, most), least));
+    const u32 size = bits & u32(0x7fffffffu);
+    const u32 normal = ((size + half + ((size >> dropped) & u32(1u))) >> dropped) - bias;
+    const u32 small = L::bits(L::floats(size) + rounder) - L::bits(rounder);
+    const u32 rounded = L::bits(L::select(L::less(L::floats(size), least_normal), L::floats(small), L::floats(normal)));
+    const u32 code = rounded | ((bits >> 24) & u32(0x80u));
+    const f32 number = L::floats(code | u32(0x4b000000u)) - L::broadcast(0x1p23f);
+    return L::select(L::is_number(v), number, nan);
   });
 }
 
@@ -349,8 +378,12 @@ struct row_end {
   }
   // A tile of outputs that all has been done to.
   [[gnu::noinline]] void write(size_t first, size_t m, float* tile) const {
-    const bool bytes = bytes_of(a.y_type) == 1;
-    if (bytes) quantize<L>(tile, m, scale, a.quantized);
+    const bool bytes = is_byte(a.y_type);
+    if (is_f8(a.y_type)) {
+      round_to_f8<L>(tile, m, scale, a.quantized, a.y_type);
+    } else if (bytes) {
+      quantize<L>(tile, m, scale, a.quantized);
+    }
     store(y, a.y_type, first, m, tile, bytes ? a.quantized.zero_point : 0.0f);
   }
   // A row of n elements none of which is real.
@@ -706,7 +739,7 @@ template <class L, class Norm>
     } else {
       pass(true, late_sum && fits);
       for (size_t row = 0; row < k; ++row) {
-        const float scale = canonical_float(static_cast<double>(peaks[row] / 127.0f));
+        const float scale = canonical_float(static_cast<double>(peaks[row] / a.quantized.peak));
         a.row_scale[batch.index[row]] = scale == 0.0f ? 1.0f : scale;
       }
       if (!fits) {

@@ -4,6 +4,7 @@
 // docs/numerics.md defines the arithmetic; pipeline.hpp is the loop over rows.
 #pragma once
 
+#include "byte_types.hpp"
 #include "element.hpp"
 #include "inline.hpp"
 #include "padding.hpp"

@@ -17,8 +17,11 @@ bool is_double(const View& x) noexcept {
 }
 
 quantized_type quantized_type_of(const simdnorm_quantization& q, simdnorm_type y) noexcept {
-  const bool with_sign = y == SIMDNORM_I8;
-  return {q.scale, static_cast<float>(q.zero_point), with_sign ? -128.0f : 0.0f, with_sign ? 127.0f : 255.0f};
+  const float zero_point = static_cast<float>(q.zero_point);
+  if (y == SIMDNORM_I8) return {q.scale, zero_point, -128.0f, 127.0f, 127.0f};
+  if (y == SIMDNORM_U8) return {q.scale, zero_point, 0.0f, 255.0f, 127.0f};
+  const float most = y == SIMDNORM_F8_E4M3 ? 448.0f : 57344.0f;
+  return {q.scale, zero_point, -most, most, most};
 }
 
 // gamma, beta or a bias beside an x of this type.
@@ -52,11 +55,12 @@ simdnorm_status check_options(const fused_row_call& f, simdnorm_type x) noexcept
 // The scale of y's type; what becomes of rows' scales is in r.
 simdnorm_status check_quantization(const simdnorm_quantization* q, simdnorm_type y, size_t rows, region& r) noexcept {
   r = {};
-  const bool bytes = y == SIMDNORM_I8 || y == SIMDNORM_U8;
+  const bool bytes = is_byte(y);
   if (q == nullptr) return bytes ? SIMDNORM_INVALID_OPTION : SIMDNORM_OK;
   if (q->struct_size != sizeof *q) return SIMDNORM_INVALID_STRUCT;
   const quantized_type t = quantized_type_of(*q, y);
   if (!bytes || t.zero_point < t.least || t.zero_point > t.most) return SIMDNORM_INVALID_OPTION;
+  if (is_f8(y) && q->zero_point != 0) return SIMDNORM_INVALID_OPTION;
   if (q->row_scale.data == nullptr && !(q->scale > 0.0f && q->scale <= 3.402823466e+38f)) {
     return SIMDNORM_INVALID_OPTION;
   }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "built_types.hpp"
+#include "byte_types.hpp"
 #include "simdnorm/simdnorm.h"
 
 namespace simdnorm {
@@ -62,7 +63,7 @@ inline size_t element_size(simdnorm_type type, types among) noexcept {
   if (type == SIMDNORM_F32) return sizeof(float);
   if (among == types::f32) return 0;
   if ((builds_bf16 && type == SIMDNORM_BF16) || (builds_f16 && type == SIMDNORM_F16)) return 2;
-  return among == types::halves_and_bytes && (type == SIMDNORM_I8 || type == SIMDNORM_U8) ? 1 : 0;
+  return among == types::halves_and_bytes && is_byte(type) ? 1 : 0;
 }
 
 // Shape, type, alignment and stride of one view; fills its region. `Matrix` is either kind.

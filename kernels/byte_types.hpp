@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Element types of one byte: simdnorm_quantization says what they are. Internal linkage: runtime/ and the kernels each
+// compile their own copy.
+#pragma once
+
+#include "simdnorm/types.h"
+
+namespace simdnorm {
+namespace {
+
+[[maybe_unused]] inline bool is_byte(simdnorm_type type) {
+  return type >= SIMDNORM_I8 && type <= SIMDNORM_F8_E5M2;
+}
+[[maybe_unused]] inline bool is_f8(simdnorm_type type) {
+  return type == SIMDNORM_F8_E4M3 || type == SIMDNORM_F8_E5M2;
+}
+
+}  // namespace
+}  // namespace simdnorm
