@@ -33,8 +33,8 @@ std::string reason_in(const std::string& path, const std::string& name) {
 
 const std::vector<std::string>& peer_names() {
   static const std::vector<std::string> names = {
-      "clang19_fast", "onednn2",      "onednn3", "onednn3_layout", "onednn_torch", "torch", "ort",
-      "openvino",     "torch_kernel", "ggml",    "ncnn",           "sklearn",      "onedal"};
+      "clang19_fast", "onednn2",      "onednn3", "onednn3_layout", "onednn_torch", "torch",  "ort",
+      "openvino",     "torch_kernel", "ggml",    "ncnn",           "sklearn",      "onedal", "sglang"};
   return names;
 }
 

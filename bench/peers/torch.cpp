@@ -26,8 +26,11 @@
 namespace simdnorm_peers {
 namespace {
 
-at::Tensor over(const float* data, at::IntArrayRef shape) {
-  return at::from_blob(const_cast<float*>(data), shape, at::kFloat);
+at::Tensor over(const void* data, at::IntArrayRef shape, simdnorm_peer_type type = SIMDNORM_PEER_F32) {
+  return at::from_blob(const_cast<void*>(data), shape,
+                       type == SIMDNORM_PEER_BF16  ? at::kBFloat16
+                       : type == SIMDNORM_PEER_F16 ? at::kHalf
+                                                   : at::kFloat);
 }
 
 // Tensors over a task's buffers.
@@ -43,10 +46,10 @@ struct tensors {
         channels(static_cast<std::int64_t>(parameters(t))),
         groups(static_cast<std::int64_t>(t.groups)),
         epsilon(t.epsilon),
-        x(over(t.x, dimensions(t))),
-        y(over(t.y, dimensions(t))),
-        gamma(over(t.gamma, {channels})),
-        beta(over(t.beta, {channels})),
+        x(over(t.x, dimensions(t), t.type)),
+        y(over(t.y, dimensions(t), t.type)),
+        gamma(over(t.gamma_of_type, {channels}, t.type)),
+        beta(over(t.beta_of_type, {channels}, t.type)),
         mean(over(t.mean, {channels})),
         variance(over(t.variance, {channels})) {
     if (has_residual(t.operation)) residual = over(t.residual, {rows, cols});
@@ -98,7 +101,7 @@ class operators final : public job {
   }
   void finish() override {
     const at::Tensor dense = result_.contiguous();
-    std::memcpy(t_.y.data_ptr<float>(), dense.data_ptr<float>(), dense.numel() * sizeof(float));
+    std::memcpy(t_.y.data_ptr(), dense.data_ptr(), dense.nbytes());
     result_ = at::Tensor();
   }
 
@@ -127,7 +130,8 @@ class kernels final : public job {
         a_(at::empty({t.operation == SIMDNORM_PEER_LAYER_NORM ? t_.rows
                       : t.operation == SIMDNORM_PEER_GROUP_NORM || t.operation == SIMDNORM_PEER_INSTANCE_NORM
                           ? t_.batch * t_.groups
-                          : t_.channels})),
+                          : t_.channels},
+                     t_.x.options())),
         b_(at::empty_like(a_)) {}
 
   void run() override {
@@ -175,19 +179,24 @@ description open(const simdnorm_peer_setup& setup) {
   description d;
   d.version = TORCH_VERSION;
   d.threads = at::get_num_threads();
-  d.operations = bit(SIMDNORM_PEER_LAYER_NORM) | bit(SIMDNORM_PEER_BATCH_NORM_TRAINING) |
-                 bit(SIMDNORM_PEER_BATCH_NORM_INFERENCE) | bit(SIMDNORM_PEER_BATCH_NORM_TRAINING_NCHW) |
-                 bit(SIMDNORM_PEER_BATCH_NORM_INFERENCE_NCHW) | bit(SIMDNORM_PEER_GROUP_NORM) |
-                 bit(SIMDNORM_PEER_INSTANCE_NORM);
+  d.operations[SIMDNORM_PEER_F32] =
+      bit(SIMDNORM_PEER_LAYER_NORM) | bit(SIMDNORM_PEER_BATCH_NORM_TRAINING) | bit(SIMDNORM_PEER_BATCH_NORM_INFERENCE) |
+      bit(SIMDNORM_PEER_BATCH_NORM_TRAINING_NCHW) | bit(SIMDNORM_PEER_BATCH_NORM_INFERENCE_NCHW) |
+      bit(SIMDNORM_PEER_GROUP_NORM) | bit(SIMDNORM_PEER_INSTANCE_NORM);
   if (std::string(setup.name) == "torch_kernel") {
-    d.note = "the CPU kernels without the operators, into the given output; RMS norm has none of its own";
+    d.note =
+        "the CPU kernels without the operators, into the given output; RMS norm has none of its own; of halves gamma "
+        "and beta are halves, too";
     d.make = [](const simdnorm_peer_task& t) { return std::make_unique<kernels>(t); };
   } else {
-    d.operations |= bit(SIMDNORM_PEER_RMS_NORM) | bit(SIMDNORM_PEER_ADD_LAYER_NORM) | bit(SIMDNORM_PEER_ADD_RMS_NORM) |
-                    bit(SIMDNORM_PEER_L2_NORM);
-    d.note = "operators from C++ in inference mode; they allocate their output; a residual is an addition before";
+    d.operations[SIMDNORM_PEER_F32] |= bit(SIMDNORM_PEER_RMS_NORM) | bit(SIMDNORM_PEER_ADD_LAYER_NORM) |
+                                       bit(SIMDNORM_PEER_ADD_RMS_NORM) | bit(SIMDNORM_PEER_L2_NORM);
+    d.note =
+        "operators from C++ in inference mode; they allocate their output; a residual is an addition before; of halves "
+        "gamma and beta are halves, too";
     d.make = [](const simdnorm_peer_task& t) { return std::make_unique<operators>(t); };
   }
+  for (const simdnorm_peer_type type : half_types) ask_for(d, type);
   return d;
 }
 
