@@ -165,8 +165,8 @@ description open(const simdnorm_peer_setup& setup) {
   d.threads = setup.threads;
   d.note =
       "Run of a session into the given output; its threads do not spin; one node, or the fastest of two ways: "
-      "residuals "
-      "by Skip(Simplified)LayerNormalization or Add and norm, group norm by its operator or as an instance norm, L2 "
+      "residuals by Skip(Simplified)LayerNormalization or Add and norm, group norm by its operator or as an instance "
+      "norm, L2 "
       "norm by LpNormalization or ReduceL2, Max, Div";
   d.operations[SIMDNORM_PEER_F32] =
       bit(SIMDNORM_PEER_LAYER_NORM) | bit(SIMDNORM_PEER_RMS_NORM) | bit(SIMDNORM_PEER_BATCH_NORM_INFERENCE) |
@@ -174,6 +174,8 @@ description open(const simdnorm_peer_setup& setup) {
       bit(SIMDNORM_PEER_ADD_LAYER_NORM) | bit(SIMDNORM_PEER_ADD_RMS_NORM) | bit(SIMDNORM_PEER_L2_NORM);
   d.make = make;
   for (const simdnorm_peer_type type : half_types) ask_for(d, type);
+  // It has kernels of f16. Of bf16 it finds none, and makes the operator out of Cast, ReduceMean, Sub, ...
+  if (d.operations[SIMDNORM_PEER_BF16] != 0) d.note += "; of bf16 by the operator's definition, inlined";
   return d;
 }
 
