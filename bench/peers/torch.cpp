@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// PyTorch, two peers of one module: `torch` calls the operators as a model does (dispatcher, checks, an
+// PyTorch, three peers of one module: `torch` calls the operators as a model does (dispatcher, checks, an
 // output that the operator allocates), `torch_kernel` the CPU kernels behind them, over the given
-// output, which is as near to the arithmetic alone as one gets.
+// output, which is as near to the arithmetic alone as one gets. `vllm` is vLLM's operators for CPUs, which
+// PyTorch's dispatcher calls.
 #define HAVE_AVX2_CPU_DEFINITION
 #define HAVE_AVX512_CPU_DEFINITION
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/native/batch_norm.h>
 #include <ATen/native/layer_norm.h>
 #include <torch/headeronly/version.h>
@@ -16,6 +18,8 @@
 #include <ATen/native/group_norm.h>
 #undef forward_fn
 #undef backward_fn
+
+#include <dlfcn.h>
 
 #include <cmath>
 #include <cstring>
@@ -172,6 +176,38 @@ class kernels final : public job {
       chosen<std::remove_cvref_t<decltype(at::native::batch_norm_cpu_collect_stats_stub)>>();
 };
 
+// vLLM's operators; its module registers them when it is loaded.
+void load_vllm(const std::string& site) {
+  // PyTorch's empty libtorch.so needs its CUDA half; another one stands for it (CMakeLists.txt).
+  const bool avx512 = __builtin_cpu_supports("avx512bw") != 0;
+  for (const char* file : {"/vllm/libtorch.so", avx512 ? "/vllm/_C_AVX512.abi3.so" : "/vllm/_C_AVX2.abi3.so"}) {
+    // Lazily: what makes a Python module of it is not called, and Python not here.
+    if (!dlopen((site + file).c_str(), RTLD_LAZY | RTLD_LOCAL)) throw std::runtime_error(dlerror());
+  }
+}
+class vllm_rms_norm final : public job {
+ public:
+  explicit vllm_rms_norm(const simdnorm_peer_task& t)
+      : inference_(), t_(t), norm_(c10::Dispatcher::singleton().findSchemaOrThrow("_C::rms_norm", "")) {
+    try {
+      run();  // what it does not have is said here: columns that are no multiple of its vectors
+    } catch (const c10::Error& e) {
+      throw std::runtime_error(e.msg().substr(0, e.msg().find("  (Could")));
+    }
+  }
+  void run() override {
+    const c10::InferenceMode no_autograd;
+    stack_.assign({t_.y, t_.x, t_.gamma, static_cast<double>(t_.epsilon)});
+    norm_.callBoxed(&stack_);
+  }
+
+ private:
+  c10::InferenceMode inference_;
+  tensors t_;
+  c10::OperatorHandle norm_;
+  torch::jit::Stack stack_;
+};
+
 }  // namespace
 
 description open(const simdnorm_peer_setup& setup) {
@@ -183,7 +219,13 @@ description open(const simdnorm_peer_setup& setup) {
       bit(SIMDNORM_PEER_LAYER_NORM) | bit(SIMDNORM_PEER_BATCH_NORM_TRAINING) | bit(SIMDNORM_PEER_BATCH_NORM_INFERENCE) |
       bit(SIMDNORM_PEER_BATCH_NORM_TRAINING_NCHW) | bit(SIMDNORM_PEER_BATCH_NORM_INFERENCE_NCHW) |
       bit(SIMDNORM_PEER_GROUP_NORM) | bit(SIMDNORM_PEER_INSTANCE_NORM);
-  if (std::string(setup.name) == "torch_kernel") {
+  if (std::string(setup.name) == "vllm") {
+    load_vllm(setup.site);
+    d.version = SIMDNORM_PEER_VLLM_VERSION;
+    d.note = "_C::rms_norm through PyTorch's dispatcher, into the given output; of halves gamma is halves, too";
+    d.operations[SIMDNORM_PEER_F32] = bit(SIMDNORM_PEER_RMS_NORM);
+    d.make = [](const simdnorm_peer_task& t) { return std::make_unique<vllm_rms_norm>(t); };
+  } else if (std::string(setup.name) == "torch_kernel") {
     d.note =
         "the CPU kernels without the operators, into the given output; RMS norm has none of its own; of halves gamma "
         "and beta are halves, too";
