@@ -80,7 +80,8 @@ void compare(std::vector<result>& all) {
       return other->seconds / r.seconds;
     };
     const auto bandwidth = [&](const char* variant) -> std::optional<double> {
-      const result* other = find(all, "copy", variant, "f32", r.rows, r.cols);
+      const result* other = find(all, "copy", variant, r.dtype, r.rows, r.cols);
+      if (!other) other = find(all, "copy", variant, "f32", r.rows, r.cols);
       if (!other) return {};
       return (r.bytes / r.seconds) / (other->bytes / other->seconds);
     };
@@ -207,7 +208,7 @@ contest_results run_contest(contest& c, const effort& e, const std::function<boo
 
 timing timing_of(const result& r) {
   timing t;
-  t.op = r.kernel;
+  t.op = operation_of(r.kernel, r.dtype);
   t.shape = r.shape;
   t.elements = r.rows * r.cols;
   t.name = r.variant;

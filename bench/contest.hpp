@@ -19,6 +19,11 @@
 
 namespace bench {
 
+// What the tables and the summary of --peers are of: layer_norm, layer_norm/bf16.
+inline std::string operation_of(const std::string& kernel, const std::string& dtype) {
+  return dtype == "f32" ? kernel : kernel + "/" + dtype;
+}
+
 struct contestant {
   std::string kernel;   // layer_norm
   std::string variant;  // textbook, autovec, ..., avx512; of copies: regular, nontemporal
@@ -39,6 +44,7 @@ struct contestant {
 
   // kernel/dtype/variant/ROWSxCOLS; variant_in_place where that is so
   [[nodiscard]] std::string name() const;
+  [[nodiscard]] std::string operation() const { return operation_of(kernel, dtype); }
 };
 
 // Numbers to check with, one after another; the last one stays for the measurement.

@@ -540,6 +540,8 @@ struct half_work {
   shared_work floats;
   simdnorm_type type;
   buffer<std::uint16_t> x, y;
+  buffer<std::uint16_t> z;                          // as z of floats
+  buffer<std::uint16_t> gamma, beta, ones, shifts;  // those of floats; for peers that take them so
 
   half_work(const shared_work& w, simdnorm_type t, bool dry)
       : floats(w), type(t), x(dry ? 0 : w->rows * w->cols), y(dry ? 0 : w->rows * w->cols) {}
@@ -548,12 +550,19 @@ struct half_work {
     if (type == SIMDNORM_F16) return static_cast<double>(npy_detail::from_f16(half));
     return static_cast<double>(std::bit_cast<float>(static_cast<std::uint32_t>(half) << 16));
   }
-  [[nodiscard]] std::uint16_t truncated(float v) const {  // any half will do for an input
+  // Any half will do for an input or a parameter.
+  [[nodiscard]] std::uint16_t truncated(float v) const {
     const auto bits = std::bit_cast<std::uint32_t>(v);
     if (type == SIMDNORM_BF16) return static_cast<std::uint16_t>(bits >> 16);
     const std::uint32_t size = bits & 0x7fffffff;
     return static_cast<std::uint16_t>((bits >> 16 & 0x8000) | (size < 0x38800000 ? 0 : (size - 0x38000000) >> 13));
   }
+  [[nodiscard]] buffer<std::uint16_t> truncated(const buffer<float>& v) const {
+    buffer<std::uint16_t> halves(v.size());
+    for (std::size_t j = 0; j < v.size(); ++j) halves[j] = truncated(v[j]);
+    return halves;
+  }
+  [[nodiscard]] const char* dtype() const { return type == SIMDNORM_BF16 ? "bf16" : "f16"; }
 };
 
 // What belongs together: `lines` of `length` elements, element j of line i at i * line + j * step.
@@ -561,13 +570,17 @@ struct half_lines {
   std::size_t lines, length, line, step;
   double epsilon;
   bool centered = true;
-  bool given = false;  // mean 0 and variance 1 are
+  bool given = false;                             // mean 0 and variance 1 are
+  const float *gamma = nullptr, *beta = nullptr;  // [length]; without: 1 and 0
+  bool in_place = false;                          // the outputs are in z
 };
 
-// The largest distance of an output from the exact value, in ulps of its type. gamma is 1, beta 0.
+// The largest distance of an output from the exact value, in ulps of its type. Where beta cancels, what f32 errs by
+// is many ulps: with gamma, they are those of 2^-6 and more.
 double half_error(const half_work& h, const half_lines& l) {
   const int bits = h.type == SIMDNORM_BF16 ? 7 : 10;
-  const int least = h.type == SIMDNORM_BF16 ? -126 : -14;
+  const int least = l.gamma ? -6 : h.type == SIMDNORM_BF16 ? -126 : -14;
+  const buffer<std::uint16_t>& y = l.in_place ? h.z : h.y;
   const std::size_t every = std::max<std::size_t>(1, l.lines * l.length / h.floats->limit);
   double worst = 0;
   for (std::size_t i = 0; i < l.lines; i += every) {
@@ -578,9 +591,10 @@ double half_error(const half_work& h, const half_lines& l) {
     for (std::size_t j = 0; !l.given && j < l.length; ++j) squares += (x(j) - mean) * (x(j) - mean);
     const real scale = 1 / std::sqrt(squares / n + static_cast<real>(l.epsilon));
     for (std::size_t j = 0; j < l.length; ++j) {
-      const auto exact = static_cast<double>((x(j) - mean) * scale);
+      const real gamma = l.gamma ? l.gamma[j] : 1, beta = l.beta ? l.beta[j] : 0;
+      const auto exact = static_cast<double>((x(j) - mean) * scale * gamma + beta);
       const double ulp = std::ldexp(1.0, (exact == 0 ? least : std::max(least, std::ilogb(exact))) - bits);
-      const double off = std::fabs(h.value(h.y[i * l.line + j * l.step]) - exact) / ulp;
+      const double off = std::fabs(h.value(y[i * l.line + j * l.step]) - exact) / ulp;
       worst = off == off ? std::max(worst, off) : std::numeric_limits<double>::infinity();
     }
   }
@@ -603,34 +617,44 @@ kernel_entry half_entry(contest& c, const setup& s, const std::shared_ptr<half_w
                         const half_lines& l) {
   const work& w = *h->floats;
   kernel_entry e = entry(c, s, std::move(name), w.rows, w.cols, w.bytes(), [=] { return half_error(*h, l); });
-  e.common.dtype = h->type == SIMDNORM_BF16 ? "bf16" : "f16";
+  e.common.dtype = h->dtype();
   return e;
 }
 
-void norm_of_halves(contest& c, const setup& s, const shared_work& w, const std::shared_ptr<half_work>& h, bool layer) {
+// judged: against gamma and beta; otherwise they are 1 and 0 when it is checked. In place, it is the library alone.
+void norm_of_halves(contest& c, const setup& s, const shared_work& w, const std::shared_ptr<half_work>& h, bool layer,
+                    bool judged = false, bool in_place = false) {
   const simdnorm_type type = h->type;
-  kernel_entry e =
-      half_entry(c, s, h, layer ? "layer_norm" : "rms_norm", {w->rows, w->cols, w->cols, 1, w->epsilon, layer});
-  e.baselines([=](const baselines::table& t) {
-    const auto layer_f = type == SIMDNORM_BF16 ? t.layer_norm_bf16 : t.layer_norm_f16;
-    const auto rms_f = type == SIMDNORM_BF16 ? t.rms_norm_bf16 : t.rms_norm_f16;
-    return [=] {
-      const auto epsilon = static_cast<float>(w->epsilon);
-      if (layer) return layer_f(h->x.data(), h->y.data(), w->rows, w->cols, w->gamma.data(), w->beta.data(), epsilon);
-      rms_f(h->x.data(), h->y.data(), w->rows, w->cols, w->gamma.data(), epsilon);
-    };
-  });
+  const float* const scale = in_place ? w->ones.data() : w->gamma.data();
+  const float* const shift = in_place ? w->shifts.data() : w->beta.data();
+  half_lines lines{w->rows, w->cols, w->cols, 1, w->epsilon, layer};
+  lines.in_place = in_place;
+  if (judged) lines.gamma = scale;
+  if (judged && layer) lines.beta = shift;
+  kernel_entry e = half_entry(c, s, h, layer ? "layer_norm" : "rms_norm", lines);
+  e.common.in_place = in_place;
+  if (!in_place) {
+    e.baselines([=](const baselines::table& t) {
+      const auto layer_f = type == SIMDNORM_BF16 ? t.layer_norm_bf16 : t.layer_norm_f16;
+      const auto rms_f = type == SIMDNORM_BF16 ? t.rms_norm_bf16 : t.rms_norm_f16;
+      return [=] {
+        const auto epsilon = static_cast<float>(w->epsilon);
+        if (layer) return layer_f(h->x.data(), h->y.data(), w->rows, w->cols, scale, shift, epsilon);
+        rms_f(h->x.data(), h->y.data(), w->rows, w->cols, scale, epsilon);
+      };
+    });
+  }
   e.library([=] {
     const auto stride = static_cast<std::ptrdiff_t>(w->cols);
-    const simdnorm_const_matrix x{h->x.data(), w->rows, w->cols, stride, type};
-    const simdnorm_matrix y{h->y.data(), w->rows, w->cols, stride, type};
-    const simdnorm_const_vector gamma{w->gamma.data(), w->cols, SIMDNORM_F32};
+    const simdnorm_const_matrix x{in_place ? h->z.data() : h->x.data(), w->rows, w->cols, stride, type};
+    const simdnorm_matrix y{in_place ? h->z.data() : h->y.data(), w->rows, w->cols, stride, type};
+    const simdnorm_const_vector gamma{scale, w->cols, SIMDNORM_F32};
     simdnorm_status status = SIMDNORM_OK;
     if (layer) {
       simdnorm_layer_norm_options o = simdnorm_layer_norm_defaults();
       o.epsilon = w->epsilon;
       o.gamma = gamma;
-      o.beta = {w->beta.data(), w->cols, SIMDNORM_F32};
+      o.beta = {shift, w->cols, SIMDNORM_F32};
       o.executor = s.exec;
       status = simdnorm_layer_norm(&x, &y, &o);
     } else {
@@ -1773,6 +1797,13 @@ void channels_in_place(contest& c, const setup& s, const shared_work& w, channel
   drop_scalar(c, s, before);
 }
 
+template <class T>
+buffer<T> copy_of(const buffer<T>& from) {
+  buffer<T> to(from.size());
+  std::copy(from.begin(), from.end(), to.begin());
+  return to;
+}
+
 // What is worked on in place, with its parameters.
 void prepare_in_place(work& w, bool inference) {
   w.ones = buffer<float>(w.gamma.size());
@@ -1781,15 +1812,32 @@ void prepare_in_place(work& w, bool inference) {
     w.ones[j] = inference ? std::sqrt(w.variance[j] + static_cast<float>(w.epsilon)) : 1;
     w.shifts[j] = inference ? w.mean[j] : w.beta[j];
   }
-  w.z = buffer<float>(w.rows * w.cols);
-  std::memcpy(w.z.data(), w.x.data(), w.z.size() * sizeof(float));
+  w.z = copy_of(w.x);
 }
 
-// One peer, prepared on the contest's buffers, or a line that says why not.
-void add_peer(contest& c, const setup& s, const shared_work& w, const peer& p, simdnorm_peer_operation op,
-              const tensor_shape* tensor, bool dry) {
+// Numbers of two bytes for peers, gamma and beta among them: those who take them as f32 and those who take them as x
+// then compute the same. To be called when the work has its parameters; its x and y may be empty.
+std::shared_ptr<half_work> peer_halves(const shared_work& w, simdnorm_type type, bool dry) {
+  w->limit = sample_elements / 4;  // a long double of each, for every peer
+  auto h = std::make_shared<half_work>(w, type, dry);
+  normal_numbers next(1);
+  for (std::uint16_t& v : h->x) v = h->truncated(static_cast<float>(data_mean + next()));
+  const auto round = [&](buffer<float>& numbers, buffer<std::uint16_t>& halves) {
+    halves = h->truncated(numbers);
+    for (std::size_t j = 0; j < numbers.size(); ++j) numbers[j] = static_cast<float>(h->value(halves[j]));
+  };
+  round(w->gamma, h->gamma);
+  round(w->beta, h->beta);
+  round(w->ones, h->ones);
+  round(w->shifts, h->shifts);
+  if (w->ones.size() > 0) h->z = copy_of(h->x);
+  return h;
+}
+
+// One peer, prepared on the contest's buffers, or a line that says why not. h: null for f32.
+void add_peer(contest& c, const setup& s, const shared_work& w, const half_work* h, const peer& p,
+              simdnorm_peer_operation op, const tensor_shape* tensor, bool dry) {
   const bool in_place = p.table->in_place != 0;
-  float* const to = in_place ? w->z.data() : w->y.data();
   std::shared_ptr<void> handle;
   if (!dry) {
     char why[512] = "";
@@ -1797,8 +1845,18 @@ void add_peer(contest& c, const setup& s, const shared_work& w, const peer& p, s
     task.operation = op;
     task.rows = w->rows;
     task.cols = w->cols;
-    task.x = in_place ? to : w->x.data();
-    task.y = to;
+    const auto give = [&](const auto& numbers) {
+      task.x = in_place ? numbers.z.data() : numbers.x.data();
+      task.y = in_place ? numbers.z.data() : numbers.y.data();
+      task.gamma_of_type = in_place ? numbers.ones.data() : numbers.gamma.data();
+      task.beta_of_type = in_place ? numbers.shifts.data() : numbers.beta.data();
+    };
+    if (h) {
+      task.type = h->type == SIMDNORM_BF16 ? SIMDNORM_PEER_BF16 : SIMDNORM_PEER_F16;
+      give(*h);
+    } else {
+      give(*w);
+    }
     task.gamma = in_place ? w->ones.data() : w->gamma.data();
     task.beta = in_place ? w->shifts.data() : w->beta.data();
     task.mean = w->mean.data();
@@ -1858,21 +1916,24 @@ constexpr peer_channel_row peer_channel_rows[] = {
     {SIMDNORM_PEER_INSTANCE_NORM, channel_norm::instance, peer_instance_shapes},
 };
 
-contest empty_peer_contest(const shared_work& w, const char* title) {
+// Of the buffers of a work, or of halves.
+template <class Work>
+contest empty_peer_contest(const std::shared_ptr<Work>& w, const char* title) {
   contest c;
   c.title = title;
   c.data.push_back({"", "max_ulp", [] {}});
   c.poison = [w] {
-    std::memset(w->y.data(), 0xff, w->y.size() * sizeof(float));
-    if (w->z.size() > 0) std::memcpy(w->z.data(), w->x.data(), w->z.size() * sizeof(float));
+    std::memset(w->y.data(), 0xff, w->y.size() * sizeof w->y[0]);
+    std::copy(w->x.begin(), w->x.begin() + w->z.size(), w->z.begin());
   };
   return c;
 }
 
 // Peers that are here but lack the operation are named.
-void name_those_without(contest& c, const std::vector<peer>& peers, simdnorm_peer_operation op) {
+void name_those_without(contest& c, const std::vector<peer>& peers, simdnorm_peer_operation op,
+                        simdnorm_peer_type type = SIMDNORM_PEER_F32) {
   for (const peer& p : peers) {
-    if (p.table && !p.table->own_layout && !p.has(op)) c.without.push_back(p.name);
+    if (p.table && !p.table->own_layout && !p.has(op, type)) c.without.push_back(p.name);
   }
 }
 
@@ -1897,9 +1958,40 @@ contest peer_contest(const setup& s, const std::vector<peer>& peers, const peer_
   if (row.op >= SIMDNORM_PEER_ADD_LAYER_NORM) drop_scalar(c, s, before);
   if (in_place) library_in_place(c, s, w, row.op);
   for (const peer& p : peers) {
-    if (p.has(row.op) && (row_wise || p.table->in_place == 0)) add_peer(c, s, w, p, row.op, nullptr, dry);
+    if (p.has(row.op) && (row_wise || p.table->in_place == 0)) add_peer(c, s, w, nullptr, p, row.op, nullptr, dry);
   }
   name_those_without(c, peers, row.op);
+  return c;
+}
+
+// Layer and RMS norm of two bytes an element. Textbook stays out: its conversions of f16 are calls.
+contest half_peer_contest(const setup& s, const std::vector<peer>& peers, simdnorm_peer_operation op,
+                          simdnorm_peer_type type, const shape& sh, bool dry) {
+  auto w = std::make_shared<work>(sh.rows, sh.cols, true);  // its parameters alone
+  const bool layer = op == SIMDNORM_PEER_LAYER_NORM;
+  const bool in_place =
+      std::ranges::any_of(peers, [&](const peer& p) { return p.has(op, type) && p.table->in_place != 0; });
+  trained_parameters(*w);
+  if (in_place) prepare_in_place(*w, false);
+  const auto h = peer_halves(w, type == SIMDNORM_PEER_BF16 ? SIMDNORM_BF16 : SIMDNORM_F16, dry);
+  contest c = empty_peer_contest(h, sh.whose);
+  add_copies(c, s, reinterpret_cast<const float*>(h->x.data()), reinterpret_cast<float*>(h->y.data()), 1,
+             sh.rows * sh.cols / 2);
+  for (contestant& copy : c.contestants) {
+    copy.dtype = h->dtype();
+    copy.rows = sh.rows;
+    copy.rows_counted = static_cast<double>(sh.rows);
+    copy.cols = sh.cols;
+  }
+  norm_of_halves(c, s, w, h, layer, true);
+  if (in_place) norm_of_halves(c, s, w, h, layer, true, true);
+  std::erase_if(c.contestants, [&](const contestant& each) {
+    return each.variant == "textbook" || (each.variant == "scalar" && s.isas.size() > 1);
+  });
+  for (const peer& p : peers) {
+    if (p.has(op, type)) add_peer(c, s, w, h.get(), p, op, nullptr, dry);
+  }
+  name_those_without(c, peers, op, type);
   return c;
 }
 
@@ -1922,7 +2014,7 @@ contest peer_channel_contest(const setup& s, const std::vector<peer>& peers, con
   drop_scalar(c, s, before);
   if (in_place) channels_in_place(c, s, w, row.norm, sh);
   for (const peer& p : peers) {
-    if (p.has(row.op) && (in_place || p.table->in_place == 0)) add_peer(c, s, w, p, row.op, &sh, dry);
+    if (p.has(row.op) && (in_place || p.table->in_place == 0)) add_peer(c, s, w, nullptr, p, row.op, &sh, dry);
   }
   const std::string side = std::to_string(sh.side);
   for (contestant& each : c.contestants) {
@@ -2022,6 +2114,14 @@ std::vector<planned_contest> peer_contests(const setup& s, const std::vector<pee
     for (const shape& sh : row.shapes) {
       all.push_back(
           {peers_section, sh.quick, [=, &row, &sh, &peers](bool dry) { return peer_contest(s, peers, row, sh, dry); }});
+    }
+    if (row.op != SIMDNORM_PEER_LAYER_NORM && row.op != SIMDNORM_PEER_RMS_NORM) continue;
+    for (const simdnorm_peer_type type : {SIMDNORM_PEER_BF16, SIMDNORM_PEER_F16}) {
+      for (const shape& sh : row.shapes) {
+        all.push_back({peers_section, sh.quick, [=, &row, &sh, &peers](bool dry) {
+                         return half_peer_contest(s, peers, row.op, type, sh, dry);
+                       }});
+      }
     }
   }
   for (const peer_channel_row& row : peer_channel_rows) {

@@ -278,9 +278,9 @@ int run_peers(const setup& s, const options& o, const std::string& cpus) {
       "and then reversed, a call before each turn; medians of the rounds, wall clock. CPUs of the process: %s.\n"
       "time: of a call; then that over the library's fastest; then the largest error in ulps of max(1, |xhat|) "
       "against\n"
-      "long double. What is in place is compared with the library in place. best_library: the fastest of the "
-      "libraries\n"
-      "out of place, shape by shape. textbook, autovec and autovec_fast are loops by %s.\n\n",
+      "long double; of bf16 and f16 in ulps of theirs, half of one being their own rounding. What is in place is\n"
+      "compared with the library in place. best_library: the fastest of the libraries out of place, shape by shape.\n"
+      "textbook, autovec and autovec_fast are loops by %s.\n\n",
       cpus.empty() ? "not bound, fewer than threads" : cpus.c_str(), SIMDNORM_BENCH_COMPILER);
 
   if (o.threads > 1) {
@@ -303,8 +303,8 @@ int run_peers(const setup& s, const options& o, const std::string& cpus) {
     r.progress(i + 1, plan.size(), c.contestants.back().name());
     contest_results results = run_rounds(c, e, wanted);
     r.progress(0, 0, "");
-    if (kernel != c.contestants.back().kernel) {
-      kernel = c.contestants.back().kernel;
+    if (kernel != c.contestants.back().operation()) {
+      kernel = c.contestants.back().operation();
       std::printf("%s== %s\n  %-18s %10s %8s %9s\n", i == 0 ? "" : "\n", kernel.c_str(), "", "time", "/ours",
                   "max ulp");
       std::string without;

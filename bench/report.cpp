@@ -75,7 +75,8 @@ std::string shape_of(const result& r) {
 }
 
 double working_set(const result& r) {
-  return 2.0 * static_cast<double>(r.rows * r.cols * sizeof(float));
+  const std::size_t bytes = r.dtype == "bf16" || r.dtype == "f16" ? 2 : sizeof(float);
+  return 2.0 * static_cast<double>(r.rows * r.cols * bytes);
 }
 
 struct speedups {
@@ -189,9 +190,9 @@ void report::add_peers(contest_results r) {
   if (first != r.results.end()) {
     int rounds = 0;
     for (const result& each : r.results) rounds = std::max(rounds, each.repetitions);
-    std::printf("-- %s %s%s%s (%s in and out, %s; %d rounds)\n", first->kernel.c_str(), shape_of(*first).c_str(),
-                r.title.empty() ? "" : ", ", r.title.c_str(), size_text(working_set(*first)).c_str(),
-                level_of(working_set(*first)), rounds);
+    std::printf("-- %s %s%s%s (%s in and out, %s; %d rounds)\n", operation_of(first->kernel, first->dtype).c_str(),
+                shape_of(*first).c_str(), r.title.empty() ? "" : ", ", r.title.c_str(),
+                size_text(working_set(*first)).c_str(), level_of(working_set(*first)), rounds);
   }
   for (const bool in_place : {false, true}) {
     const result* ours = nullptr;  // the fastest of the library

@@ -23,40 +23,43 @@ class loops final : public job {
         sum_(has_residual(t.operation) ? t.rows * t.cols : 0) {}
 
   void run() override {
+    const auto* const x = static_cast<const float*>(t_.x);
+    auto* const y = static_cast<float*>(t_.y);
+    if (t_.type != SIMDNORM_PEER_F32) return run_halves();
     switch (t_.operation) {
       case SIMDNORM_PEER_LAYER_NORM:
-        return code.layer_norm(t_.x, t_.y, t_.rows, t_.cols, t_.gamma, t_.beta, t_.epsilon);
+        return code.layer_norm(x, y, t_.rows, t_.cols, t_.gamma, t_.beta, t_.epsilon);
       case SIMDNORM_PEER_RMS_NORM:
-        return code.rms_norm(t_.x, t_.y, t_.rows, t_.cols, t_.gamma, t_.epsilon);
+        return code.rms_norm(x, y, t_.rows, t_.cols, t_.gamma, t_.epsilon);
       case SIMDNORM_PEER_BATCH_NORM_TRAINING:
-        return code.batch_norm_training(t_.x, t_.y, t_.rows, t_.cols, t_.gamma, t_.beta, t_.epsilon, 0.1f, a_.data(),
+        return code.batch_norm_training(x, y, t_.rows, t_.cols, t_.gamma, t_.beta, t_.epsilon, 0.1f, a_.data(),
                                         b_.data(), scratch_.data());
       case SIMDNORM_PEER_BATCH_NORM_INFERENCE:
-        return code.batch_norm_inference(t_.x, t_.y, t_.rows, t_.cols, t_.mean, t_.variance, t_.gamma, t_.beta,
-                                         t_.epsilon, scratch_.data());
+        return code.batch_norm_inference(x, y, t_.rows, t_.cols, t_.mean, t_.variance, t_.gamma, t_.beta, t_.epsilon,
+                                         scratch_.data());
       case SIMDNORM_PEER_STANDARDIZE:
-        code.standardize_fit(t_.x, t_.rows, t_.cols, a_.data(), b_.data());
-        return code.standardize_transform(t_.x, t_.y, t_.rows, t_.cols, a_.data(), b_.data());
+        code.standardize_fit(x, t_.rows, t_.cols, a_.data(), b_.data());
+        return code.standardize_transform(x, y, t_.rows, t_.cols, a_.data(), b_.data());
       case SIMDNORM_PEER_MIN_MAX:
-        code.min_max_fit(t_.x, t_.rows, t_.cols, a_.data(), b_.data());
-        return code.min_max_transform(t_.x, t_.y, t_.rows, t_.cols, a_.data(), b_.data(), scratch_.data());
+        code.min_max_fit(x, t_.rows, t_.cols, a_.data(), b_.data());
+        return code.min_max_transform(x, y, t_.rows, t_.cols, a_.data(), b_.data(), scratch_.data());
       case SIMDNORM_PEER_BATCH_NORM_TRAINING_NCHW:
-        return code.batch_norm_training_nchw(t_.x, t_.y, t_.batch, t_.channels, t_.cols, t_.gamma, t_.beta, t_.epsilon,
-                                             0.1f, a_.data(), b_.data());
+        return code.batch_norm_training_nchw(x, y, t_.batch, t_.channels, t_.cols, t_.gamma, t_.beta, t_.epsilon, 0.1f,
+                                             a_.data(), b_.data());
       case SIMDNORM_PEER_BATCH_NORM_INFERENCE_NCHW:
-        return code.batch_norm_inference_nchw(t_.x, t_.y, t_.batch, t_.channels, t_.cols, t_.mean, t_.variance,
-                                              t_.gamma, t_.beta, t_.epsilon);
+        return code.batch_norm_inference_nchw(x, y, t_.batch, t_.channels, t_.cols, t_.mean, t_.variance, t_.gamma,
+                                              t_.beta, t_.epsilon);
       case SIMDNORM_PEER_GROUP_NORM:
       case SIMDNORM_PEER_INSTANCE_NORM:
-        return code.group_norm(t_.x, t_.y, t_.batch, t_.channels, t_.cols, t_.groups, t_.gamma, t_.beta, t_.epsilon);
+        return code.group_norm(x, y, t_.batch, t_.channels, t_.cols, t_.groups, t_.gamma, t_.beta, t_.epsilon);
       case SIMDNORM_PEER_ADD_LAYER_NORM:
-        code.add(t_.x, t_.residual, sum_.data(), sum_.size());
-        return code.layer_norm(sum_.data(), t_.y, t_.rows, t_.cols, t_.gamma, t_.beta, t_.epsilon);
+        code.add(x, t_.residual, sum_.data(), sum_.size());
+        return code.layer_norm(sum_.data(), y, t_.rows, t_.cols, t_.gamma, t_.beta, t_.epsilon);
       case SIMDNORM_PEER_ADD_RMS_NORM:
-        code.add(t_.x, t_.residual, sum_.data(), sum_.size());
-        return code.rms_norm(sum_.data(), t_.y, t_.rows, t_.cols, t_.gamma, t_.epsilon);
+        code.add(x, t_.residual, sum_.data(), sum_.size());
+        return code.rms_norm(sum_.data(), y, t_.rows, t_.cols, t_.gamma, t_.epsilon);
       case SIMDNORM_PEER_L2_NORM:
-        return code.l2_norm(t_.x, t_.y, t_.rows, t_.cols, t_.epsilon);
+        return code.l2_norm(x, y, t_.rows, t_.cols, t_.epsilon);
       case SIMDNORM_PEER_OPERATIONS:
         break;
     }
@@ -65,6 +68,17 @@ class loops final : public job {
  private:
   simdnorm_peer_task t_;
   std::vector<float> a_, b_, scratch_, sum_;
+
+  void run_halves() {
+    const auto* const x = static_cast<const std::uint16_t*>(t_.x);
+    auto* const y = static_cast<std::uint16_t*>(t_.y);
+    const bool bf16 = t_.type == SIMDNORM_PEER_BF16;
+    if (t_.operation == SIMDNORM_PEER_LAYER_NORM) {
+      (bf16 ? code.layer_norm_bf16 : code.layer_norm_f16)(x, y, t_.rows, t_.cols, t_.gamma, t_.beta, t_.epsilon);
+    } else {
+      (bf16 ? code.rms_norm_bf16 : code.rms_norm_f16)(x, y, t_.rows, t_.cols, t_.gamma, t_.epsilon);
+    }
+  }
 };
 
 std::unique_ptr<job> make(const simdnorm_peer_task& task) {
@@ -78,7 +92,10 @@ description open(const simdnorm_peer_setup&) {
   d.version = SIMDNORM_PEER_CLANG_VERSION;
   d.note = "two-pass C++, -O3 -ffast-math for this CPU; one thread; a residual in a loop of its own";
   d.library = false;
-  d.operations = (1u << SIMDNORM_PEER_OPERATIONS) - 1;
+  d.operations[SIMDNORM_PEER_F32] = (1u << SIMDNORM_PEER_OPERATIONS) - 1;
+  for (const simdnorm_peer_type type : half_types) {
+    d.operations[type] = bit(SIMDNORM_PEER_LAYER_NORM) | bit(SIMDNORM_PEER_RMS_NORM);
+  }
   d.make = make;
   return d;
 }

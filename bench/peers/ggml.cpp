@@ -23,13 +23,13 @@ class graph final : public job {
     if (!context_) throw std::runtime_error("ggml_init");
     const auto n = [](std::size_t size) { return static_cast<std::int64_t>(size); };
     const bool image = has_channels(t.operation), instance = t.operation == SIMDNORM_PEER_INSTANCE_NORM;
-    const auto tensor = [&](const float* data) {
+    const auto tensor = [&](const void* data) {
       // Planes as rows for an instance norm, which then is ggml_norm.
       ggml_tensor* x =
           instance ? ggml_new_tensor_3d(context_, GGML_TYPE_F32, n(t.cols), n(t.channels), n(t.batch))
           : image  ? ggml_new_tensor_4d(context_, GGML_TYPE_F32, n(t.width), n(t.height), n(t.channels), n(t.batch))
                    : ggml_new_tensor_2d(context_, GGML_TYPE_F32, n(t.cols), n(t.rows));
-      x->data = const_cast<float*>(data);
+      x->data = const_cast<void*>(data);
       return x;
     };
     const auto vector = [&](const float* data) {
@@ -89,10 +89,13 @@ description open(const simdnorm_peer_setup& setup) {
   description d;
   d.version = ggml_version();
   d.threads = setup.threads;
-  d.note = "one graph of (add,) norm, mul, add; compiled on this machine for this CPU; its workers do not poll";
-  d.operations = bit(SIMDNORM_PEER_LAYER_NORM) | bit(SIMDNORM_PEER_RMS_NORM) | bit(SIMDNORM_PEER_GROUP_NORM) |
-                 bit(SIMDNORM_PEER_INSTANCE_NORM) | bit(SIMDNORM_PEER_ADD_LAYER_NORM) |
-                 bit(SIMDNORM_PEER_ADD_RMS_NORM) | bit(SIMDNORM_PEER_L2_NORM);
+  d.note =
+      "one graph of (add,) norm, mul, add; compiled on this machine for this CPU; its workers do not poll; its norms "
+      "are of f32 alone";
+  d.operations[SIMDNORM_PEER_F32] = bit(SIMDNORM_PEER_LAYER_NORM) | bit(SIMDNORM_PEER_RMS_NORM) |
+                                    bit(SIMDNORM_PEER_GROUP_NORM) | bit(SIMDNORM_PEER_INSTANCE_NORM) |
+                                    bit(SIMDNORM_PEER_ADD_LAYER_NORM) | bit(SIMDNORM_PEER_ADD_RMS_NORM) |
+                                    bit(SIMDNORM_PEER_L2_NORM);
   d.make = make;
   return d;
 }

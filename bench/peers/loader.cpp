@@ -15,7 +15,7 @@ namespace {
 
 // "torch_kernel" is in torch's module.
 std::string module_of(const std::string& name) {
-  if (name == "torch_kernel") return "torch";
+  if (name == "torch_kernel" || name == "vllm") return "torch";
   if (name == "onednn3_layout") return "onednn3";
   if (name == "ncnn" || name == "sklearn" || name == "onedal") return "python";
   return name;
@@ -33,8 +33,8 @@ std::string reason_in(const std::string& path, const std::string& name) {
 
 const std::vector<std::string>& peer_names() {
   static const std::vector<std::string> names = {
-      "clang19_fast", "onednn2",      "onednn3", "onednn3_layout", "onednn_torch", "torch", "ort",
-      "openvino",     "torch_kernel", "ggml",    "ncnn",           "sklearn",      "onedal"};
+      "clang19_fast", "onednn2", "onednn3", "onednn3_layout", "onednn_torch", "torch",  "ort",   "openvino",
+      "torch_kernel", "vllm",    "ggml",    "ncnn",           "sklearn",      "onedal", "sglang"};
   return names;
 }
 

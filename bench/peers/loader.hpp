@@ -18,8 +18,8 @@ struct peer {
   const simdnorm_peer* table = nullptr;  // null: cannot be had
   std::string why;                       // then this says why
 
-  [[nodiscard]] bool has(simdnorm_peer_operation op) const {
-    return table && (table->operations >> static_cast<unsigned>(op) & 1u) != 0;
+  [[nodiscard]] bool has(simdnorm_peer_operation op, simdnorm_peer_type type = SIMDNORM_PEER_F32) const {
+    return table && (table->operations[type] >> static_cast<unsigned>(op) & 1u) != 0;
   }
 };
 

@@ -33,12 +33,16 @@ struct library {
 };
 library dnnl;
 
+dnnl_data_type_t type_of(simdnorm_peer_type type) {
+  return type == SIMDNORM_PEER_BF16 ? dnnl_bf16 : type == SIMDNORM_PEER_F16 ? dnnl_f16 : dnnl_f32;
+}
+
 #if DNNL_VERSION_MAJOR >= 3
 // Memory descriptors became opaque objects.
 class memory_layout {
  public:
-  memory_layout(std::vector<dnnl_dim_t> dims, dnnl_format_tag_t tag) {
-    require(dnnl_memory_desc_create_with_tag(&desc_, static_cast<int>(dims.size()), dims.data(), dnnl_f32, tag),
+  memory_layout(std::vector<dnnl_dim_t> dims, dnnl_format_tag_t tag, simdnorm_peer_type type = SIMDNORM_PEER_F32) {
+    require(dnnl_memory_desc_create_with_tag(&desc_, static_cast<int>(dims.size()), dims.data(), type_of(type), tag),
             "layout");
   }
   memory_layout(const memory_layout&) = delete;
@@ -53,8 +57,9 @@ constexpr unsigned rms_flag = 0x20;  // in the headers of 3.13; 3.6.2 refuses it
 #else
 class memory_layout {
  public:
-  memory_layout(std::vector<dnnl_dim_t> dims, dnnl_format_tag_t tag) {
-    require(dnnl_memory_desc_init_by_tag(&desc_, static_cast<int>(dims.size()), dims.data(), dnnl_f32, tag), "layout");
+  memory_layout(std::vector<dnnl_dim_t> dims, dnnl_format_tag_t tag, simdnorm_peer_type type = SIMDNORM_PEER_F32) {
+    require(dnnl_memory_desc_init_by_tag(&desc_, static_cast<int>(dims.size()), dims.data(), type_of(type), tag),
+            "layout");
   }
   [[nodiscard]] const dnnl_memory_desc_t* get() const { return &desc_; }
 
@@ -72,7 +77,7 @@ memory_layout layout_of(const simdnorm_peer_task& t, view v) {
   const auto rows = static_cast<dnnl_dim_t>(t.rows), cols = static_cast<dnnl_dim_t>(t.cols);
   switch (v) {
     case view::plain:
-      return {{rows, cols}, dnnl_ab};
+      return {{rows, cols}, dnnl_ab, t.type};
     case view::batch:
       return {{rows, cols, 1, 1}, dnnl_acdb};
     case view::image:
@@ -97,9 +102,9 @@ class step {
     for (const dnnl_exec_arg_t& a : arguments_) dnnl_memory_destroy(a.memory);
     dnnl_primitive_destroy(primitive_);
   }
-  void add(int which, const memory_layout& layout, const float* data) {
+  void add(int which, const memory_layout& layout, const void* data) {
     dnnl_memory_t memory = nullptr;
-    require(dnnl_memory_create(&memory, layout.get(), dnnl.engine, const_cast<float*>(data)), "memory");
+    require(dnnl_memory_create(&memory, layout.get(), dnnl.engine, const_cast<void*>(data)), "memory");
     arguments_.push_back({which, memory});
   }
   void submit() {
@@ -168,8 +173,8 @@ class norm final : public job {
     const bool own = v == view::blocked || v == view::nhwc;
     const memory_layout vector({static_cast<dnnl_dim_t>(parameters(t))}, dnnl_a);
     const memory_layout matrix = layout_of(t, v);
-    const float* from = t.x;
-    float* to = t.y;
+    const void* from = t.x;
+    void* to = t.y;
     if (own) {
       const memory_layout given = layout_of(t, view::nchw);
       // From the start of a page on, as the others' memory.
@@ -242,7 +247,7 @@ class norm final : public job {
   void add(dnnl_primitive_desc_t about) {
     steps_.push_back(std::make_unique<step>(about));
   }
-  static std::unique_ptr<step> reorder(const memory_layout& from, const float* x, const memory_layout& to, float* y) {
+  static std::unique_ptr<step> reorder(const memory_layout& from, const void* x, const memory_layout& to, void* y) {
     dnnl_primitive_desc_t about = nullptr;
     require(dnnl_reorder_primitive_desc_create(&about, from.get(), dnnl.engine, to.get(), dnnl.engine, nullptr),
             "reorder");
@@ -278,28 +283,6 @@ bool has_group_norm() {
 #endif
 }
 
-// Asked of the library itself: versions before the flag answer that the arguments are invalid.
-bool has_rms_norm() {
-#if DNNL_VERSION_MAJOR >= 3
-  float x[4] = {1, 2, 3, 4}, y[4] = {}, gamma[2] = {1, 1};
-  simdnorm_peer_task t = {};
-  t.operation = SIMDNORM_PEER_RMS_NORM;
-  t.rows = t.cols = 2;
-  t.x = x;
-  t.y = y;
-  t.gamma = gamma;
-  t.epsilon = 1e-5f;
-  try {
-    norm(t, view::plain).run();
-    return true;
-  } catch (const std::exception&) {
-    return false;
-  }
-#else
-  return false;
-#endif
-}
-
 }  // namespace
 
 description open(const simdnorm_peer_setup& setup) {
@@ -321,20 +304,22 @@ description open(const simdnorm_peer_setup& setup) {
       v->major >= 3 && has_group_norm() ? bit(SIMDNORM_PEER_GROUP_NORM) | bit(SIMDNORM_PEER_INSTANCE_NORM) : 0;
   if (std::string(setup.name).ends_with("_layout")) {
     d.own_layout = true;
-    d.operations = batch_norm | group_norm;
+    d.operations[SIMDNORM_PEER_F32] = batch_norm | group_norm;
     d.note = "over x in nChw16c or nhwc, whichever is faster; reorders are not in the figure; out of best_library";
     d.make = [](const simdnorm_peer_task& t) { return make(t, true); };
     return d;
   }
-  d.operations = bit(SIMDNORM_PEER_LAYER_NORM) | bit(SIMDNORM_PEER_ADD_LAYER_NORM) |
-                 bit(SIMDNORM_PEER_BATCH_NORM_TRAINING) | bit(SIMDNORM_PEER_BATCH_NORM_INFERENCE) | batch_norm |
-                 group_norm;
+  unsigned& operations = d.operations[SIMDNORM_PEER_F32];
+  operations = bit(SIMDNORM_PEER_LAYER_NORM) | bit(SIMDNORM_PEER_ADD_LAYER_NORM) |
+               bit(SIMDNORM_PEER_BATCH_NORM_TRAINING) | bit(SIMDNORM_PEER_BATCH_NORM_INFERENCE) | batch_norm |
+               group_norm;
   d.note =
       "OpenMP; one primitive by the C interface, of a residual two: binary, then the norm in place; batch norm over "
-      "the "
-      "faster of two views of [N, C], and over plain NCHW";
-  if (has_rms_norm()) {
-    d.operations |= bit(SIMDNORM_PEER_RMS_NORM) | bit(SIMDNORM_PEER_ADD_RMS_NORM);
+      "the faster of two views of [N, C], and over plain NCHW";
+  d.make = [](const simdnorm_peer_task& t) { return make(t, false); };
+  // Versions before the flag answer that the arguments are invalid; 2 is not even given it.
+  if (v->major >= 3 && refusal(d, SIMDNORM_PEER_RMS_NORM, SIMDNORM_PEER_F32).empty()) {
+    operations |= bit(SIMDNORM_PEER_RMS_NORM) | bit(SIMDNORM_PEER_ADD_RMS_NORM);
   } else {
     d.note += "; this version has no RMS norm";
   }
@@ -342,7 +327,7 @@ description open(const simdnorm_peer_setup& setup) {
   if (v->major == 3 && std::string(setup.name) == "onednn3") {
     d.note += "; newer ones are in PyTorch (onednn_torch) or run on SYCL alone";
   }
-  d.make = [](const simdnorm_peer_task& t) { return make(t, false); };
+  for (const simdnorm_peer_type type : half_types) ask_for(d, type);
   return d;
 }
 

@@ -63,20 +63,27 @@ inline message integers_attribute(const char* name, const shape& values) {
   return m.integer(20, 7);
 }
 
+// TensorProto's numbers of element types, which ONNX Runtime's interface has, too.
+constexpr int element_int64 = 7;
+constexpr int element_of(simdnorm_peer_type type) {
+  return type == SIMDNORM_PEER_BF16 ? 16 : type == SIMDNORM_PEER_F16 ? 10 : 1;
+}
+
 struct constant {
   std::string name;
   shape dims;
   std::string raw;
-  bool integers = false;
+  int element;
 
-  constant(std::string n, const float* data, shape d) : name(std::move(n)), dims(std::move(d)) {
-    std::size_t size = sizeof(float);
+  constant(std::string n, const void* data, shape d, simdnorm_peer_type type = SIMDNORM_PEER_F32)
+      : name(std::move(n)), dims(std::move(d)), element(element_of(type)) {
+    std::size_t size = bytes_of(type);
     for (const std::int64_t k : dims) size *= static_cast<std::size_t>(k);
     raw.resize(size);
     std::memcpy(raw.data(), data, size);
   }
   constant(std::string n, const shape& values)
-      : name(std::move(n)), dims{static_cast<std::int64_t>(values.size())}, integers(true) {
+      : name(std::move(n)), dims{static_cast<std::int64_t>(values.size())}, element(element_int64) {
     raw.resize(values.size() * sizeof(std::int64_t));
     std::memcpy(raw.data(), values.data(), raw.size());
   }
@@ -94,7 +101,7 @@ constexpr const char* contributed = "com.microsoft";
 
 // y of x, and of a residual r where there is one, all of one shape; the rest are constants.
 inline std::string model(const std::vector<node>& nodes, int opset, const shape& dims, bool residual,
-                         const std::vector<constant>& constants) {
+                         const std::vector<constant>& constants, simdnorm_peer_type type = SIMDNORM_PEER_F32) {
   message graph;
   for (const node& n : nodes) {
     message m;
@@ -107,12 +114,12 @@ inline std::string model(const std::vector<node>& nodes, int opset, const shape&
   for (const constant& c : constants) {
     message m;
     for (const std::int64_t n : c.dims) m.integer(1, n);
-    graph.part(5, m.integer(2, c.integers ? 7 : 1).text(8, c.name).text(9, c.raw));
+    graph.part(5, m.integer(2, c.element).text(8, c.name).text(9, c.raw));
   }
   const auto value = [&](const char* name) {
     message s;
     for (const std::int64_t n : dims) s.part(1, message().integer(1, n));
-    return message().text(1, name).part(2, message().part(1, message().integer(1, 1).part(2, s)));
+    return message().text(1, name).part(2, message().part(1, message().integer(1, element_of(type)).part(2, s)));
   };
   graph.part(11, value("x"));
   if (residual) graph.part(11, value("r"));
@@ -129,14 +136,15 @@ inline std::string model(const std::vector<node>& nodes, int opset, const shape&
 inline std::vector<std::string> norms(const simdnorm_peer_task& t, bool contrib) {
   const auto channels = static_cast<std::int64_t>(t.channels), groups = static_cast<std::int64_t>(t.groups);
   const shape dims = dimensions(t), vector = {static_cast<std::int64_t>(parameters(t))};
-  const constant gamma("gamma", t.gamma, vector), beta("beta", t.beta, vector);
+  const constant gamma("gamma", t.gamma_of_type, vector, t.type), beta("beta", t.beta_of_type, vector, t.type);
   const message epsilon = real_attribute("epsilon", t.epsilon);
   const std::vector<message> last_axis = {integer_attribute("axis", -1), epsilon};
   switch (t.operation) {
     case SIMDNORM_PEER_LAYER_NORM:
-      return {model({{"LayerNormalization", {"x", "gamma", "beta"}, "y", last_axis}}, 17, dims, false, {gamma, beta})};
+      return {model({{"LayerNormalization", {"x", "gamma", "beta"}, "y", last_axis}}, 17, dims, false, {gamma, beta},
+                    t.type)};
     case SIMDNORM_PEER_RMS_NORM:
-      return {model({{"RMSNormalization", {"x", "gamma"}, "y", last_axis}}, 23, dims, false, {gamma})};
+      return {model({{"RMSNormalization", {"x", "gamma"}, "y", last_axis}}, 23, dims, false, {gamma}, t.type)};
     case SIMDNORM_PEER_BATCH_NORM_INFERENCE:
     case SIMDNORM_PEER_BATCH_NORM_INFERENCE_NCHW:
       return {model({{"BatchNormalization", {"x", "gamma", "beta", "mean", "variance"}, "y", {epsilon}}}, 15, dims,

@@ -123,11 +123,11 @@ class session final : public job {
   }
   static void throw_away(status s) { release(release_status, s); }
 
-  static object tensor(const float* data, const simdnorm_peer_task& t) {
+  static object tensor(const void* data, const simdnorm_peer_task& t) {
     const std::vector<std::int64_t> shape = dimensions(t);
     object value = nullptr;
-    require(create_tensor_with_data, static_cast<const void*>(ort.memory), static_cast<void*>(const_cast<float*>(data)),
-            t.rows * t.cols * sizeof(float), shape.data(), shape.size(), 1, &value);
+    require(create_tensor_with_data, static_cast<const void*>(ort.memory), const_cast<void*>(data),
+            t.rows * t.cols * bytes_of(t.type), shape.data(), shape.size(), onnx::element_of(t.type), &value);
     return value;
   }
 };
@@ -165,14 +165,17 @@ description open(const simdnorm_peer_setup& setup) {
   d.threads = setup.threads;
   d.note =
       "Run of a session into the given output; its threads do not spin; one node, or the fastest of two ways: "
-      "residuals "
-      "by Skip(Simplified)LayerNormalization or Add and norm, group norm by its operator or as an instance norm, L2 "
+      "residuals by Skip(Simplified)LayerNormalization or Add and norm, group norm by its operator or as an instance "
+      "norm, L2 "
       "norm by LpNormalization or ReduceL2, Max, Div";
-  d.operations = bit(SIMDNORM_PEER_LAYER_NORM) | bit(SIMDNORM_PEER_RMS_NORM) | bit(SIMDNORM_PEER_BATCH_NORM_INFERENCE) |
-                 bit(SIMDNORM_PEER_BATCH_NORM_INFERENCE_NCHW) | bit(SIMDNORM_PEER_GROUP_NORM) |
-                 bit(SIMDNORM_PEER_INSTANCE_NORM) | bit(SIMDNORM_PEER_ADD_LAYER_NORM) |
-                 bit(SIMDNORM_PEER_ADD_RMS_NORM) | bit(SIMDNORM_PEER_L2_NORM);
+  d.operations[SIMDNORM_PEER_F32] =
+      bit(SIMDNORM_PEER_LAYER_NORM) | bit(SIMDNORM_PEER_RMS_NORM) | bit(SIMDNORM_PEER_BATCH_NORM_INFERENCE) |
+      bit(SIMDNORM_PEER_BATCH_NORM_INFERENCE_NCHW) | bit(SIMDNORM_PEER_GROUP_NORM) | bit(SIMDNORM_PEER_INSTANCE_NORM) |
+      bit(SIMDNORM_PEER_ADD_LAYER_NORM) | bit(SIMDNORM_PEER_ADD_RMS_NORM) | bit(SIMDNORM_PEER_L2_NORM);
   d.make = make;
+  for (const simdnorm_peer_type type : half_types) ask_for(d, type);
+  // It has kernels of f16. Of bf16 it finds none, and makes the operator out of Cast, ReduceMean, Sub, ...
+  if (d.operations[SIMDNORM_PEER_BF16] != 0) d.note += "; of bf16 by the operator's definition, inlined";
   return d;
 }
 

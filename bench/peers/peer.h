@@ -13,7 +13,7 @@
 extern "C" {
 #endif
 
-#define SIMDNORM_PEER_INTERFACE 2
+#define SIMDNORM_PEER_INTERFACE 3
 
 enum simdnorm_peer_operation {
   SIMDNORM_PEER_LAYER_NORM = 0,
@@ -32,6 +32,14 @@ enum simdnorm_peer_operation {
   SIMDNORM_PEER_OPERATIONS = 13
 };
 
+/* Of the elements of x and y. */
+enum simdnorm_peer_type {
+  SIMDNORM_PEER_F32 = 0,
+  SIMDNORM_PEER_BF16 = 1, /* these two: layer and RMS norm alone */
+  SIMDNORM_PEER_F16 = 2,
+  SIMDNORM_PEER_TYPES = 3
+};
+
 struct simdnorm_peer_setup {
   int interface_version; /* SIMDNORM_PEER_INTERFACE */
   const char* name;      /* a module may hold several peers */
@@ -39,20 +47,22 @@ struct simdnorm_peer_setup {
   int threads;
 };
 
-/* Row major, dense, f32. The pointers and the parameters stay as they are until destroy; only x of a
+/* Row major, dense. The pointers and the parameters stay as they are until destroy; only x of a
  * peer that works in place changes. */
 struct simdnorm_peer_task {
   enum simdnorm_peer_operation operation;
+  enum simdnorm_peer_type type;
   size_t rows, cols;
-  const float* x;
-  float* y; /* for peers that work in place: the same as x */
+  const void* x;
+  void* y; /* for peers that work in place: the same as x */
   const float *gamma, *beta;
-  const float *mean, *variance; /* given to inference */
+  const void *gamma_of_type, *beta_of_type; /* the same numbers, as elements of x are */
+  const float *mean, *variance;             /* given to inference */
   float epsilon;
   /* Of operations 6 to 9: rows is batch * channels, cols is height * width, and gamma, beta, mean and
    * variance have channels entries instead of cols. */
   size_t batch, channels, height, width, groups;
-  const float* residual; /* of operations 10 and 11: [rows, cols] */
+  const float* residual; /* f32; of operations 10 and 11: [rows, cols] */
 };
 
 struct simdnorm_peer {
@@ -63,7 +73,7 @@ struct simdnorm_peer {
   unsigned in_place;   /* 1: y is x */
   unsigned own_layout; /* 1: works on a copy of x in a layout of its own, which nobody else has to serve: prepare and
                           finish reorder; stays out of the best library, too */
-  unsigned operations; /* bit 1 << simdnorm_peer_operation: it has that one */
+  unsigned operations[SIMDNORM_PEER_TYPES]; /* bit 1 << simdnorm_peer_operation: it has that one of that type */
 
   /* What a caller does once, not measured. NULL, and a reason, if it does not do that. self: this. */
   void* (*prepare)(const struct simdnorm_peer* self, const struct simdnorm_peer_task* task, char* why, size_t why_size);

@@ -4,6 +4,8 @@
 // simdnorm_peers::open, which may throw, as may the maker that it returns.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -35,7 +37,7 @@ struct description {
   std::string version, note;
   int threads = 1;
   bool library = true, in_place = false, own_layout = false;
-  unsigned operations = 0;
+  std::array<unsigned, SIMDNORM_PEER_TYPES> operations = {};
   std::function<std::unique_ptr<job>(const simdnorm_peer_task&)> make;
 };
 
@@ -43,6 +45,14 @@ description open(const simdnorm_peer_setup& setup);
 
 constexpr unsigned bit(simdnorm_peer_operation op) {
   return 1u << static_cast<unsigned>(op);
+}
+
+inline constexpr simdnorm_peer_type half_types[] = {SIMDNORM_PEER_BF16, SIMDNORM_PEER_F16};
+constexpr const char* name_of(simdnorm_peer_type type) {
+  return type == SIMDNORM_PEER_BF16 ? "bf16" : type == SIMDNORM_PEER_F16 ? "f16" : "f32";
+}
+constexpr std::size_t bytes_of(simdnorm_peer_type type) {
+  return type == SIMDNORM_PEER_F32 ? 4 : 2;
 }
 
 // Tasks over [batch, channels, height, width].
@@ -88,6 +98,46 @@ inline std::unique_ptr<job> fastest(const simdnorm_peer_task& t,
   return best;
 }
 
+// What the library itself says against an operation over two rows of 16 ones; empty if it does it.
+inline std::string refusal(const description& d, simdnorm_peer_operation op, simdnorm_peer_type type) {
+  constexpr std::size_t cols = 16;
+  const std::vector<float> floats(2 * cols, 1.0f);
+  const std::vector<std::uint16_t> halves(2 * cols, type == SIMDNORM_PEER_F16 ? 0x3c00 : 0x3f80);
+  std::vector<float> y(2 * cols);
+  simdnorm_peer_task t = {};
+  t.operation = op;
+  t.type = type;
+  t.rows = 2;
+  t.cols = cols;
+  const void* const ones = type == SIMDNORM_PEER_F32 ? static_cast<const void*>(floats.data()) : halves.data();
+  t.x = d.in_place ? y.data() : ones;
+  t.y = y.data();
+  t.gamma = t.beta = floats.data();
+  t.gamma_of_type = t.beta_of_type = ones;
+  t.epsilon = 1e-5f;
+  try {
+    d.make(t)->run();
+    return "";
+  } catch (const std::exception& e) {
+    return e.what();
+  }
+}
+
+// Layer and RMS norm of a type beside f32: those that the library does not refuse, which may depend on the CPU.
+// The note has its reasons. To be called when make and the operations of f32 are there.
+inline void ask_for(description& d, simdnorm_peer_type type) {
+  for (const simdnorm_peer_operation op : {SIMDNORM_PEER_LAYER_NORM, SIMDNORM_PEER_RMS_NORM}) {
+    if ((d.operations[SIMDNORM_PEER_F32] & bit(op)) == 0) continue;
+    const std::string why = refusal(d, op, type);
+    if (why.empty()) {
+      d.operations[type] |= bit(op);
+    } else {
+      const char* norm = op == SIMDNORM_PEER_LAYER_NORM ? "layer" : "RMS";
+      d.note += std::string("; no ") + norm + " norm of " + name_of(type) + ": " + why;
+    }
+  }
+}
+
 namespace detail {
 
 inline void tell(char* why, std::size_t size, const char* what) {
@@ -129,7 +179,7 @@ extern "C" __attribute__((visibility("default"))) const simdnorm_peer* simdnorm_
     o->library = o->about.library ? 1 : 0;
     o->in_place = o->about.in_place ? 1u : 0u;
     o->own_layout = o->about.own_layout ? 1u : 0u;
-    o->operations = o->about.operations;
+    std::copy(o->about.operations.begin(), o->about.operations.end(), o->operations);
     o->prepare = peers::detail::prepare;
     o->run = [](void* j) { static_cast<peers::job*>(j)->run(); };
     o->finish = [](void* j) { static_cast<peers::job*>(j)->finish(); };

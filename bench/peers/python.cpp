@@ -53,12 +53,13 @@ constexpr std::size_t forward_inplace_place = 9;
 class python_job final : public job {
  public:
   python_job(const std::string& name, int threads, const simdnorm_peer_task& t) {
-    const auto at = [](const float* p) { return static_cast<unsigned long long>(reinterpret_cast<std::uintptr_t>(p)); };
+    const auto at = [](const void* p) { return static_cast<unsigned long long>(reinterpret_cast<std::uintptr_t>(p)); };
     const auto n = [](std::size_t size) { return static_cast<unsigned long long>(size); };
-    PyObject* made = sure(PyObject_CallMethod(
-        helper, "make", "siiKKKKKKKKd(KKKKK)", name.c_str(), threads, static_cast<int>(t.operation), n(t.rows),
-        n(t.cols), at(t.x), at(t.y), at(t.gamma), at(t.beta), at(t.mean), at(t.variance),
-        static_cast<double>(t.epsilon), n(t.batch), n(t.channels), n(t.height), n(t.width), n(t.groups)));
+    PyObject* made = sure(PyObject_CallMethod(helper, "make", "siiiKKKKKKKKd(KKKKK)", name.c_str(), threads,
+                                              static_cast<int>(t.operation), static_cast<int>(t.type), n(t.rows),
+                                              n(t.cols), at(t.x), at(t.y), at(t.gamma), at(t.beta), at(t.mean),
+                                              at(t.variance), static_cast<double>(t.epsilon), n(t.batch), n(t.channels),
+                                              n(t.height), n(t.width), n(t.groups)));
     owner_ = made;
     run_ = PyTuple_GetItem(made, 0);
     finish_ = PyTuple_GetItem(made, 1);
@@ -99,15 +100,16 @@ class python_job final : public job {
 
   // The native call does what Python's does, to the bit; the buffer is as before afterwards.
   void compare(const simdnorm_peer_task& t) {
-    const std::size_t n = t.rows * t.cols;
-    if (n > 1 << 22) return;  // the same code as over fewer
-    const std::vector<float> before(t.y, t.y + n);
+    if (t.rows * t.cols > 1 << 22) return;  // the same code as over fewer
+    const std::size_t bytes = t.rows * t.cols * bytes_of(t.type);
+    const auto* const y = static_cast<const char*>(t.y);
+    const std::vector<char> before(y, y + bytes);
     Py_XDECREF(sure(PyObject_CallNoArgs(run_)));
-    const std::vector<float> expected(t.y, t.y + n);
-    std::memcpy(t.y, before.data(), n * sizeof(float));
+    const std::vector<char> expected(y, y + bytes);
+    std::memcpy(t.y, before.data(), bytes);
     run();
-    const bool same = std::memcmp(t.y, expected.data(), n * sizeof(float)) == 0;
-    std::memcpy(t.y, before.data(), n * sizeof(float));
+    const bool same = std::memcmp(t.y, expected.data(), bytes) == 0;
+    std::memcpy(t.y, before.data(), bytes);
     if (!same) throw std::runtime_error("its C++ is not where it was");
   }
 };
@@ -145,12 +147,13 @@ description open(const simdnorm_peer_setup& setup) {
   d.note = note;
   d.in_place = in_place != 0;
   for (Py_ssize_t i = 0; i < PyList_Size(operations); ++i) {
-    d.operations |= 1u << PyLong_AsUnsignedLong(PyList_GetItem(operations, i));
+    d.operations[SIMDNORM_PEER_F32] |= 1u << PyLong_AsUnsignedLong(PyList_GetItem(operations, i));
   }
   Py_DECREF(about);
   d.make = [name = std::string(setup.name), threads = setup.threads](const simdnorm_peer_task& t) {
     return std::make_unique<python_job>(name, threads, t);
   };
+  for (const simdnorm_peer_type type : half_types) ask_for(d, type);
   return d;
 }
 

@@ -2,7 +2,7 @@
 """The half of python.cpp that is easier said in Python: peers that PyPI has as Python packages.
 
 open_peer(name, threads) -> (version, note, threads, works in place, operations)
-make(name, threads, operation, rows, cols, x, y, gamma, beta, mean, variance, epsilon,
+make(name, threads, operation, element, rows, cols, x, y, gamma, beta, mean, variance, epsilon,
      (batch, channels, height, width, groups)) -> (run, finish, native)
 
 Matrices come as addresses. run() is measured, finish() brings its result to y. native is None, or the
@@ -15,15 +15,17 @@ import tempfile
 
 (LAYER_NORM, RMS_NORM, BATCH_NORM_TRAINING, BATCH_NORM_INFERENCE, STANDARDIZE, MIN_MAX, BATCH_NORM_TRAINING_NCHW,
  BATCH_NORM_INFERENCE_NCHW, GROUP_NORM, INSTANCE_NORM) = range(10)
+F32, BF16, F16 = range(3)
 
 
-def view(address, *shape):
+def view(address, *shape, element=F32):
     import numpy
 
     count = 1
     for n in shape:
         count *= n
-    return numpy.ctypeslib.as_array((ctypes.c_float * count).from_address(address)).reshape(shape)
+    kind = ctypes.c_float if element == F32 else ctypes.c_uint16
+    return numpy.ctypeslib.as_array((kind * count).from_address(address)).reshape(shape)
 
 
 def open_peer(name, threads):
@@ -49,7 +51,7 @@ def open_peer(name, threads):
     raise ValueError("no peer " + name)
 
 
-def make_ncnn(operation, rows, cols, x, gamma, beta, mean, variance, epsilon, tensor, threads):
+def make_ncnn(operation, element, rows, cols, x, gamma, beta, mean, variance, epsilon, tensor, threads):
     import ncnn
 
     batch, channels, height, width, groups = tensor
@@ -59,6 +61,8 @@ def make_ncnn(operation, rows, cols, x, gamma, beta, mean, variance, epsilon, te
                 "use_bf16_storage", "use_packing_layout"):
         if hasattr(net.opt, off):
             setattr(net.opt, off, False)
+    net.opt.use_bf16_storage = element == BF16
+    net.opt.use_fp16_storage = element == F16
     kind, parameters, weights = {
         LAYER_NORM: ("LayerNorm", "0=%d 1=%.9g 2=1" % (cols, epsilon), (gamma, beta)),
         RMS_NORM: ("RMSNorm", "0=%d 1=%.9g 2=1" % (cols, epsilon), (gamma,)),
@@ -78,6 +82,8 @@ def make_ncnn(operation, rows, cols, x, gamma, beta, mean, variance, epsilon, te
         if net.load_param(at + ".param") != 0 or net.load_model(at + ".bin") != 0:
             raise RuntimeError("it does not load a model of one " + kind)
     layer, options = net.layers()[1], net.opt
+    if element == BF16 and not layer.support_bf16_storage or element == F16 and not layer.support_fp16_storage:
+        raise RuntimeError("its layer keeps none on this CPU")
     # Views of the buffer, not copies: the check would find a copy's result missing.
     if channels:
         step = 4 * channels * height * width
@@ -85,7 +91,8 @@ def make_ncnn(operation, rows, cols, x, gamma, beta, mean, variance, epsilon, te
         if matrices[0].cstep != height * width:
             raise RuntimeError("its planes have multiples of 16 bytes; a dense tensor's do not here")
     else:
-        matrices = [ncnn.Mat(view(x, rows, cols))]
+        matrix = view(x, rows, cols, element=element)
+        matrices = [ncnn.Mat(matrix if element == F32 else matrix.view("float16"))]  # to it: two bytes of any kind
 
     def run():
         for matrix in matrices:
@@ -109,9 +116,9 @@ class allocating:
         self.result = None
 
 
-def make(name, threads, operation, rows, cols, x, y, gamma, beta, mean, variance, epsilon, tensor):
+def make(name, threads, operation, element, rows, cols, x, y, gamma, beta, mean, variance, epsilon, tensor):
     if name == "ncnn":
-        return make_ncnn(operation, rows, cols, x, gamma, beta, mean, variance, epsilon, tensor, threads)
+        return make_ncnn(operation, element, rows, cols, x, gamma, beta, mean, variance, epsilon, tensor, threads)
     source, target = view(x, rows, cols), view(y, rows, cols)
     if name == "sklearn":
         from sklearn.preprocessing import MinMaxScaler, StandardScaler

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// PyTorch, two peers of one module: `torch` calls the operators as a model does (dispatcher, checks, an
+// PyTorch, three peers of one module: `torch` calls the operators as a model does (dispatcher, checks, an
 // output that the operator allocates), `torch_kernel` the CPU kernels behind them, over the given
-// output, which is as near to the arithmetic alone as one gets.
+// output, which is as near to the arithmetic alone as one gets. `vllm` is vLLM's operators for CPUs, which
+// PyTorch's dispatcher calls.
 #define HAVE_AVX2_CPU_DEFINITION
 #define HAVE_AVX512_CPU_DEFINITION
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/native/batch_norm.h>
 #include <ATen/native/layer_norm.h>
 #include <torch/headeronly/version.h>
@@ -17,6 +19,8 @@
 #undef forward_fn
 #undef backward_fn
 
+#include <dlfcn.h>
+
 #include <cmath>
 #include <cstring>
 #include <string>
@@ -26,8 +30,11 @@
 namespace simdnorm_peers {
 namespace {
 
-at::Tensor over(const float* data, at::IntArrayRef shape) {
-  return at::from_blob(const_cast<float*>(data), shape, at::kFloat);
+at::Tensor over(const void* data, at::IntArrayRef shape, simdnorm_peer_type type = SIMDNORM_PEER_F32) {
+  return at::from_blob(const_cast<void*>(data), shape,
+                       type == SIMDNORM_PEER_BF16  ? at::kBFloat16
+                       : type == SIMDNORM_PEER_F16 ? at::kHalf
+                                                   : at::kFloat);
 }
 
 // Tensors over a task's buffers.
@@ -43,10 +50,10 @@ struct tensors {
         channels(static_cast<std::int64_t>(parameters(t))),
         groups(static_cast<std::int64_t>(t.groups)),
         epsilon(t.epsilon),
-        x(over(t.x, dimensions(t))),
-        y(over(t.y, dimensions(t))),
-        gamma(over(t.gamma, {channels})),
-        beta(over(t.beta, {channels})),
+        x(over(t.x, dimensions(t), t.type)),
+        y(over(t.y, dimensions(t), t.type)),
+        gamma(over(t.gamma_of_type, {channels}, t.type)),
+        beta(over(t.beta_of_type, {channels}, t.type)),
         mean(over(t.mean, {channels})),
         variance(over(t.variance, {channels})) {
     if (has_residual(t.operation)) residual = over(t.residual, {rows, cols});
@@ -98,7 +105,7 @@ class operators final : public job {
   }
   void finish() override {
     const at::Tensor dense = result_.contiguous();
-    std::memcpy(t_.y.data_ptr<float>(), dense.data_ptr<float>(), dense.numel() * sizeof(float));
+    std::memcpy(t_.y.data_ptr(), dense.data_ptr(), dense.nbytes());
     result_ = at::Tensor();
   }
 
@@ -127,7 +134,8 @@ class kernels final : public job {
         a_(at::empty({t.operation == SIMDNORM_PEER_LAYER_NORM ? t_.rows
                       : t.operation == SIMDNORM_PEER_GROUP_NORM || t.operation == SIMDNORM_PEER_INSTANCE_NORM
                           ? t_.batch * t_.groups
-                          : t_.channels})),
+                          : t_.channels},
+                     t_.x.options())),
         b_(at::empty_like(a_)) {}
 
   void run() override {
@@ -168,6 +176,38 @@ class kernels final : public job {
       chosen<std::remove_cvref_t<decltype(at::native::batch_norm_cpu_collect_stats_stub)>>();
 };
 
+// vLLM's operators; its module registers them when it is loaded.
+void load_vllm(const std::string& site) {
+  // PyTorch's empty libtorch.so needs its CUDA half; another one stands for it (CMakeLists.txt).
+  const bool avx512 = __builtin_cpu_supports("avx512bw") != 0;
+  for (const char* file : {"/vllm/libtorch.so", avx512 ? "/vllm/_C_AVX512.abi3.so" : "/vllm/_C_AVX2.abi3.so"}) {
+    // Lazily: what makes a Python module of it is not called, and Python not here.
+    if (!dlopen((site + file).c_str(), RTLD_LAZY | RTLD_LOCAL)) throw std::runtime_error(dlerror());
+  }
+}
+class vllm_rms_norm final : public job {
+ public:
+  explicit vllm_rms_norm(const simdnorm_peer_task& t)
+      : inference_(), t_(t), norm_(c10::Dispatcher::singleton().findSchemaOrThrow("_C::rms_norm", "")) {
+    try {
+      run();  // what it does not have is said here: columns that are no multiple of its vectors
+    } catch (const c10::Error& e) {
+      throw std::runtime_error(e.msg().substr(0, e.msg().find("  (Could")));
+    }
+  }
+  void run() override {
+    const c10::InferenceMode no_autograd;
+    stack_.assign({t_.y, t_.x, t_.gamma, static_cast<double>(t_.epsilon)});
+    norm_.callBoxed(&stack_);
+  }
+
+ private:
+  c10::InferenceMode inference_;
+  tensors t_;
+  c10::OperatorHandle norm_;
+  torch::jit::Stack stack_;
+};
+
 }  // namespace
 
 description open(const simdnorm_peer_setup& setup) {
@@ -175,19 +215,30 @@ description open(const simdnorm_peer_setup& setup) {
   description d;
   d.version = TORCH_VERSION;
   d.threads = at::get_num_threads();
-  d.operations = bit(SIMDNORM_PEER_LAYER_NORM) | bit(SIMDNORM_PEER_BATCH_NORM_TRAINING) |
-                 bit(SIMDNORM_PEER_BATCH_NORM_INFERENCE) | bit(SIMDNORM_PEER_BATCH_NORM_TRAINING_NCHW) |
-                 bit(SIMDNORM_PEER_BATCH_NORM_INFERENCE_NCHW) | bit(SIMDNORM_PEER_GROUP_NORM) |
-                 bit(SIMDNORM_PEER_INSTANCE_NORM);
-  if (std::string(setup.name) == "torch_kernel") {
-    d.note = "the CPU kernels without the operators, into the given output; RMS norm has none of its own";
+  d.operations[SIMDNORM_PEER_F32] =
+      bit(SIMDNORM_PEER_LAYER_NORM) | bit(SIMDNORM_PEER_BATCH_NORM_TRAINING) | bit(SIMDNORM_PEER_BATCH_NORM_INFERENCE) |
+      bit(SIMDNORM_PEER_BATCH_NORM_TRAINING_NCHW) | bit(SIMDNORM_PEER_BATCH_NORM_INFERENCE_NCHW) |
+      bit(SIMDNORM_PEER_GROUP_NORM) | bit(SIMDNORM_PEER_INSTANCE_NORM);
+  if (std::string(setup.name) == "vllm") {
+    load_vllm(setup.site);
+    d.version = SIMDNORM_PEER_VLLM_VERSION;
+    d.note = "_C::rms_norm through PyTorch's dispatcher, into the given output; of halves gamma is halves, too";
+    d.operations[SIMDNORM_PEER_F32] = bit(SIMDNORM_PEER_RMS_NORM);
+    d.make = [](const simdnorm_peer_task& t) { return std::make_unique<vllm_rms_norm>(t); };
+  } else if (std::string(setup.name) == "torch_kernel") {
+    d.note =
+        "the CPU kernels without the operators, into the given output; RMS norm has none of its own; of halves gamma "
+        "and beta are halves, too";
     d.make = [](const simdnorm_peer_task& t) { return std::make_unique<kernels>(t); };
   } else {
-    d.operations |= bit(SIMDNORM_PEER_RMS_NORM) | bit(SIMDNORM_PEER_ADD_LAYER_NORM) | bit(SIMDNORM_PEER_ADD_RMS_NORM) |
-                    bit(SIMDNORM_PEER_L2_NORM);
-    d.note = "operators from C++ in inference mode; they allocate their output; a residual is an addition before";
+    d.operations[SIMDNORM_PEER_F32] |= bit(SIMDNORM_PEER_RMS_NORM) | bit(SIMDNORM_PEER_ADD_LAYER_NORM) |
+                                       bit(SIMDNORM_PEER_ADD_RMS_NORM) | bit(SIMDNORM_PEER_L2_NORM);
+    d.note =
+        "operators from C++ in inference mode; they allocate their output; a residual is an addition before; of halves "
+        "gamma and beta are halves, too";
     d.make = [](const simdnorm_peer_task& t) { return std::make_unique<operators>(t); };
   }
+  for (const simdnorm_peer_type type : half_types) ask_for(d, type);
   return d;
 }
 

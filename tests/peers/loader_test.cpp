@@ -7,11 +7,13 @@
 #include <unistd.h>
 
 #include <array>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace {
@@ -25,7 +27,7 @@ TEST(loader_test, a_peer_that_is_there) {
   ASSERT_NE(p.table, nullptr) << p.why;
   EXPECT_EQ(p.name, "doubling");
   EXPECT_STREQ(p.table->version, "1.2.3");
-  EXPECT_STREQ(p.table->note, "the site");
+  EXPECT_TRUE(std::string_view(p.table->note).starts_with("the site")) << p.table->note;
   EXPECT_EQ(p.table->threads, 3);
   EXPECT_TRUE(p.has(SIMDNORM_PEER_LAYER_NORM));
   EXPECT_FALSE(p.has(SIMDNORM_PEER_RMS_NORM));
@@ -90,6 +92,32 @@ TEST(loader_test, residuals_and_channels) {
   EXPECT_EQ(y, (std::array<float, 8>{1, 2, -3, -4, 5, 6, -7, -8}));
 }
 
+// The library itself is asked for halves, and what it says against them is in the note.
+TEST(loader_test, halves) {
+  const bench::peer p = open_peer(modules, "", "doubling", 1);
+  ASSERT_NE(p.table, nullptr) << p.why;
+  EXPECT_TRUE(p.has(SIMDNORM_PEER_LAYER_NORM, SIMDNORM_PEER_BF16));
+  EXPECT_FALSE(p.has(SIMDNORM_PEER_LAYER_NORM, SIMDNORM_PEER_F16));
+  EXPECT_FALSE(p.has(SIMDNORM_PEER_RMS_NORM, SIMDNORM_PEER_BF16));
+  EXPECT_FALSE(p.has(SIMDNORM_PEER_ADD_LAYER_NORM, SIMDNORM_PEER_BF16));
+  EXPECT_STREQ(p.table->note, "; no layer norm of f16: of halves it doubles bf16");
+
+  const std::array<std::uint16_t, 4> x = {0x3f80, 0x4000, 0xc040, 0};  // 1, 2, -3, 0
+  std::array<std::uint16_t, 4> y = {};
+  simdnorm_peer_task task = {};
+  task.operation = SIMDNORM_PEER_LAYER_NORM;
+  task.type = SIMDNORM_PEER_BF16;
+  task.rows = task.cols = 2;
+  task.x = x.data();
+  task.y = y.data();
+  void* const handle = p.table->prepare(p.table, &task, nullptr, 0);
+  ASSERT_NE(handle, nullptr);
+  p.table->run(handle);
+  p.table->finish(handle);
+  p.table->destroy(handle);
+  EXPECT_EQ(y, (std::array<std::uint16_t, 4>{0x4000, 0x4080, 0xc0c0, 0}));
+}
+
 // A reason that does not fit is cut, not written beyond.
 TEST(loader_test, a_long_reason) {
   const bench::peer p = open_peer(modules, "", "doubling", 1);
@@ -138,6 +166,18 @@ TEST(loader_test, reasons_of_fetch) {
   EXPECT_EQ(p.why, "no network: none at all");
   std::ofstream(folder / "missing") << "doubling_twice: another one\n";
   EXPECT_NE(open_peer(folder.string(), "", "doubling", 1).table, nullptr);
+  std::filesystem::remove_all(folder);
+}
+
+// A name whose package PyPI does not have for this: fetch says why, and nobody looks for a module.
+TEST(loader_test, a_peer_that_cannot_be_had) {
+  const std::filesystem::path folder =
+      std::filesystem::path(testing::TempDir()) / ("simdnorm_fetch_" + std::to_string(getpid()));
+  const std::filesystem::path fetch = std::filesystem::path(SIMDNORM_BENCH_RUN).parent_path() / "peers" / "fetch";
+  ASSERT_EQ(std::system((fetch.string() + " " + folder.string() + " --no-fetch sglang 2>&1").c_str()), 0);
+  const bench::peer p = open_peer((folder / "peers").string(), "", "sglang", 1);
+  EXPECT_EQ(p.table, nullptr);
+  EXPECT_NE(p.why.find("sgl-kernel"), std::string::npos) << p.why;
   std::filesystem::remove_all(folder);
 }
 
