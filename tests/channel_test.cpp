@@ -479,10 +479,8 @@ struct call {
   std::size_t groups = 3;
 
   call() {
-    const tensor_view<const float> tx(x.data(), {2, 6, 5, 4});
-    const tensor_view<float> ty(y.data(), {2, 6, 5, 4});
-    cx = detail::c_view(tx);
-    cy = detail::c_view(ty);
+    cx = input_tensor(x.data(), {2, 6, 5, 4}).c();
+    cy = output_tensor(y.data(), {2, 6, 5, 4}).c();
   }
   // All functions give this status and write nothing.
   void expect(simdnorm_status status, const char* what, bool batch = true, bool group = true) {
@@ -622,13 +620,13 @@ TEST_P(channel_test, element_mask_of_channels_last) {
     y.assign(240, 7.0f);
   };
   const padding pad = padding::element_mask(std::span(mask).first(240), fill::keep);
-  written(batch_norm_training(tx, ty, {{.pad = pad}}));
-  written(batch_norm_training(tx, ty, {{.pad = pad}}, activation_function::relu));
+  written(batch_norm_training(tx, ty, {.pad = pad}));
+  written(batch_norm_training(tx, ty, {.pad = pad}, activation_function::relu));
   written(batch_norm_inference(tx, ty, c.v, c.v, {.pad = pad}));
   written(group_norm(tx, ty, 2, {.pad = pad}));
   written(instance_norm(tx, ty, {.pad = pad, .last = activation_function::relu}));
   const padding longer = padding::element_mask(mask);
-  EXPECT_EQ(batch_norm_training(tx, ty, {{.pad = longer}}), status::invalid_padding);
+  EXPECT_EQ(batch_norm_training(tx, ty, {.pad = longer}), status::invalid_padding);
   EXPECT_EQ(batch_norm_inference(tx, ty, c.v, c.v, {.pad = longer}), status::invalid_padding);
   EXPECT_EQ(group_norm(tx, ty, 2, {.pad = longer}), status::invalid_padding);
   EXPECT_EQ(instance_norm(tx, ty, {.pad = longer}), status::invalid_padding);
@@ -650,7 +648,7 @@ TEST_P(channel_test, matrices_fused) {
           ASSERT_EQ(bits_of(y[i]), v == v ? bits_of(v) : canonical_nan) << cols << " columns, element " << i;
         }
       };
-      batch_norm_training_options o;
+      batch_norm_options o;
       o.gamma = p.gamma;
       o.beta = p.beta;
       o.mean_out = expected;
@@ -731,7 +729,7 @@ TEST_P(channel_test, cpp_layer) {
   EXPECT_TRUE(same_bits(y, run(op::batch_norm_inference, p).y));
   ASSERT_EQ(batch_norm_inference_add(x, r, out, p.mean, p.variance, o), status::ok);
   EXPECT_TRUE(same_bits(y, run(op::batch_norm_inference_add, p).y));
-  batch_norm_training_options training;
+  batch_norm_options training;
   training.gamma = p.gamma;
   training.beta = p.beta;
   ASSERT_EQ(batch_norm_training_add(x, r, out, training), status::ok);

@@ -113,7 +113,7 @@ TEST_P(double_columns_test, batch_norm_meets_the_gate) {
     std::vector<double> gamma(t.cols), beta(t.cols);
     for (double& v : gamma) v = 1 + g.normal() / 4;
     for (double& v : beta) v = g.normal();
-    batch_norm_f64_options o;
+    batch_norm_options o;
     o.epsilon = t.epsilon;
     ASSERT_EQ(batch_norm_training({t.x.data(), t.rows, t.cols}, {y.data(), t.rows, t.cols}, o), status::ok);
     o.gamma = gamma;
@@ -270,7 +270,7 @@ std::vector<double> everything(const table& t, const padding& pad, const executo
     put(a);
     put(b);
   };
-  batch_norm_f64_options o;
+  batch_norm_options o;
   o.epsilon = t.epsilon;
   o.pad = pad;
   o.exec = exec;
@@ -545,7 +545,7 @@ TEST_P(double_columns_test, no_byte_beyond_is_touched) {
       auto* gamma = memory.take<double>(cols);
       for (std::size_t k = 0; k < 3 * cols; ++k) x[k] = static_cast<double>(k % 7);
       std::fill(gamma, gamma + cols, 1.0);
-      batch_norm_f64_options o;
+      batch_norm_options o;
       o.gamma = {gamma, cols};
       o.mean_out = {a, cols};
       o.running_variance = {b, cols};
