@@ -10,29 +10,30 @@
 namespace simdnorm {
 
 /// Normalizes channels by the statistics of their real elements; updates running statistics if given.
-[[nodiscard]] inline status batch_norm_training(input_tensor x, output_tensor y, const batch_norm_options& options = {},
+[[nodiscard]] inline status batch_norm_training(const input_tensor& x, const output_tensor& y,
+                                                const batch_norm_options& options = {},
                                                 activation_function last = activation_function::none) noexcept {
   return detail::call(simdnorm_batch_norm_training_nd, x, y, detail::c_options(options, last));
 }
 
 /// y = last(batch_norm(x) + residual), by the statistics of x.
-[[nodiscard]] inline status batch_norm_training_add(input_tensor x, input_tensor residual, output_tensor y,
-                                                    const batch_norm_options& options = {},
+[[nodiscard]] inline status batch_norm_training_add(const input_tensor& x, const input_tensor& residual,
+                                                    const output_tensor& y, const batch_norm_options& options = {},
                                                     activation_function last = activation_function::relu) noexcept {
   return detail::call(simdnorm_batch_norm_training_nd, x, y, detail::c_options(options, last, &residual.c()));
 }
 
 /// Normalizes channels by given statistics, [channels] each.
-[[nodiscard]] inline status batch_norm_inference(input_tensor x, output_tensor y, parameter_view mean,
+[[nodiscard]] inline status batch_norm_inference(const input_tensor& x, const output_tensor& y, parameter_view mean,
                                                  parameter_view variance, const batch_norm_options& options = {},
                                                  activation_function last = activation_function::none) noexcept {
   return detail::call(simdnorm_batch_norm_inference_nd, x, y, mean, variance, detail::c_options(options, last));
 }
 
 /// y = last(batch_norm(x) + residual), as blocks of residual networks end.
-[[nodiscard]] inline status batch_norm_inference_add(input_tensor x, input_tensor residual, output_tensor y,
-                                                     parameter_view mean, parameter_view variance,
-                                                     const batch_norm_options& options = {},
+[[nodiscard]] inline status batch_norm_inference_add(const input_tensor& x, const input_tensor& residual,
+                                                     const output_tensor& y, parameter_view mean,
+                                                     parameter_view variance, const batch_norm_options& options = {},
                                                      activation_function last = activation_function::relu) noexcept {
   return detail::call(simdnorm_batch_norm_inference_nd, x, y, mean, variance,
                       detail::c_options(options, last, &residual.c()));
@@ -65,13 +66,13 @@ inline simdnorm_group_norm_options c_options(const group_norm_options& options) 
 }  // namespace detail
 
 /// Normalizes each of `groups` groups of channels of every sample by its own statistics.
-[[nodiscard]] inline status group_norm(input_tensor x, output_tensor y, std::size_t groups,
+[[nodiscard]] inline status group_norm(const input_tensor& x, const output_tensor& y, std::size_t groups,
                                        const group_norm_options& options = {}) noexcept {
   return detail::call(simdnorm_group_norm, x, y, groups, detail::c_options(options));
 }
 
 /// Normalizes every channel of every sample by its own statistics.
-[[nodiscard]] inline status instance_norm(input_tensor x, output_tensor y,
+[[nodiscard]] inline status instance_norm(const input_tensor& x, const output_tensor& y,
                                           const group_norm_options& options = {}) noexcept {
   return detail::call(simdnorm_instance_norm, x, y, detail::c_options(options));
 }

@@ -170,14 +170,16 @@ status add_call(Function function, const input_matrix& x, const addend& with, co
 }
 
 /// Over the last dimension of a tensor, whose stride is 1; the others lie as they like. y may be x.
-[[nodiscard]] inline status layer_norm(input_tensor x, output_tensor y,
+[[nodiscard]] inline status layer_norm(const input_tensor& x, const output_tensor& y,
                                        const layer_norm_options& options = {}) noexcept {
   return detail::call(simdnorm_layer_norm_nd, x, y, detail::c_options(options));
 }
-[[nodiscard]] inline status rms_norm(input_tensor x, output_tensor y, const rms_norm_options& options = {}) noexcept {
+[[nodiscard]] inline status rms_norm(const input_tensor& x, const output_tensor& y,
+                                     const rms_norm_options& options = {}) noexcept {
   return detail::call(simdnorm_rms_norm_nd, x, y, detail::c_options(options));
 }
-[[nodiscard]] inline status l2_norm(input_tensor x, output_tensor y, const l2_norm_options& options = {}) noexcept {
+[[nodiscard]] inline status l2_norm(const input_tensor& x, const output_tensor& y,
+                                    const l2_norm_options& options = {}) noexcept {
   return detail::call(simdnorm_l2_norm_nd, x, y, detail::c_options(options));
 }
 

@@ -239,7 +239,7 @@ class vector_argument {
   [[nodiscard]] constexpr const C& c() const noexcept { return c_; }
 
  private:
-  C c_{nullptr, 0, SIMDNORM_F32};
+  C c_{nullptr, 0, 0};  // of zeros: with another type gcc clears options with rep stos, 4 to 5 ns a call
 };
 
 }  // namespace detail
