@@ -326,7 +326,7 @@ void add_norm(contest& c, const setup& s, const shared_work& w) {
     };
   });
   e.library([=] {
-    const simdnorm::addend<> with{{residual, w->rows, w->cols}, {}, {}};
+    const simdnorm::addend with{{residual, w->rows, w->cols}, {}, {}};
     if (Layer) return require(simdnorm::add_layer_norm(w->input(), with, w->output(), layer_norm_call(*w, s)));
     require(simdnorm::add_rms_norm(w->input(), with, w->output(),
                                    {.epsilon = w->epsilon, .weight = params(w->gamma), .exec = s.exec}));
@@ -928,8 +928,8 @@ std::function<double()> plain_error(const shared_work& w, const std::shared_ptr<
   return [=] { return oracle->error(w->x.data(), w->y.data(), nullptr, nullptr); };
 }
 
-simdnorm::batch_norm_training_options training_call(const work& w, const setup& s, simdnorm::padding pad = {}) {
-  simdnorm::batch_norm_training_options o;
+simdnorm::batch_norm_options training_call(const work& w, const setup& s, simdnorm::padding pad = {}) {
+  simdnorm::batch_norm_options o;
   o.epsilon = w.epsilon;
   o.gamma = params(w.gamma);
   o.beta = params(w.beta);
@@ -1276,7 +1276,7 @@ void columns_with_gaps(contest& c, const setup& s, const shared_work& w) {
     require(simdnorm::standardize({x, w->rows, w->cols}, w->output(), span_of(w->p), span_of(w->q), o));
   };
   const auto trained = [w, s](simdnorm::padding pad) {
-    simdnorm::batch_norm_training_options o;
+    simdnorm::batch_norm_options o;
     o.gamma = params(w->gamma);
     o.beta = params(w->beta);
     o.pad = pad;

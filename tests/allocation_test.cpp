@@ -149,10 +149,10 @@ TEST_P(allocation_test, no_call_allocates) {
           const std::initializer_list<std::size_t> sizes{1, 5, 700, 100};
           using const_tensor = tensor_view<const float>;
           using tensor = tensor_view<float>;
-          const simdnorm_const_tensor tx =
-              detail::c_view(last ? const_tensor::channels_last(x.data(), sizes) : const_tensor(x.data(), sizes));
-          const simdnorm_tensor ty =
-              detail::c_view(last ? tensor::channels_last(y.data(), sizes) : tensor(y.data(), sizes));
+          const input_tensor in = last ? const_tensor::channels_last(x.data(), sizes) : const_tensor(x.data(), sizes);
+          const output_tensor out = last ? tensor::channels_last(y.data(), sizes) : tensor(y.data(), sizes);
+          const simdnorm_const_tensor tx = in.c();
+          const simdnorm_tensor ty = out.c();
           simdnorm_batch_norm_options to = simdnorm_batch_norm_defaults();
           simdnorm_group_norm_options go = simdnorm_group_norm_defaults();
           to.executor = go.executor = executor;

@@ -45,7 +45,7 @@ TEST_P(article_test, batch_norm_of_the_table_column_by_column) {
   }
 
   float y[15], mean[3], rstd[3], running_mean[3] = {}, running_variance[3] = {1, 1, 1};
-  batch_norm_training_options o;
+  batch_norm_options o;
   o.epsilon = 0;
   o.mean_out = mean;
   o.rstd_out = rstd;
@@ -117,7 +117,7 @@ exact_moments of_real_tokens(std::size_t feature) {
 
 TEST_P(article_test, masked_batch_norm_has_the_statistics_of_the_real_tokens) {
   float y[24], unmasked_y[24], mean[3], rstd[3], unmasked_mean[3], unmasked_rstd[3];
-  batch_norm_training_options o;
+  batch_norm_options o;
   o.mean_out = mean;
   o.rstd_out = rstd;
   o.pad = padding::sequence_lengths(std::span<const std::int32_t>(lengths), 4);
@@ -152,7 +152,7 @@ TEST_P(article_test, masked_batch_norm_ignores_what_padding_holds) {
   float poisoned[24], y[24], z[24];
   std::copy(std::begin(sentences), std::end(sentences), poisoned);
   for (std::size_t k = 6; k < 12; ++k) poisoned[k] = float_of(canonical_nan);
-  batch_norm_training_options o;
+  batch_norm_options o;
   o.pad = padding::sequence_lengths(std::span<const std::int32_t>(lengths), 4);
   ASSERT_EQ(batch_norm_training({sentences, 8, 3}, {y, 8, 3}, o), status::ok);
   ASSERT_EQ(batch_norm_training({poisoned, 8, 3}, {z, 8, 3}, o), status::ok);

@@ -114,13 +114,6 @@ void check(gate& g, op o, const channel_problem& p, const channel_setup& s, cons
     }
 }
 
-std::string describe(op o, const channel_problem& p, const channel_setup& s) {
-  std::string text = std::string(name_of(o)) + " ";
-  for (const std::size_t n : p.sizes) text += std::to_string(n) + "x";
-  return text + " in " + std::to_string(p.groups) + " groups, " + (s.last ? "channels last" : "channels first") +
-         ", padding " + std::to_string(s.pad.kind);
-}
-
 const std::vector<std::vector<std::size_t>> shapes = {{5, 4},         {1, 6},          {33, 3},         {3, 4, 7},
                                                       {2, 6, 100},    {2, 2, 7, 7},    {9, 4, 14, 14},  {3, 6, 5, 51},
                                                       {1, 4, 56, 56}, {2, 2, 3, 4, 5}, {1, 8, 1, 9, 1}, {2, 300, 3, 3},

@@ -28,40 +28,6 @@ const std::vector<std::vector<std::size_t>> shapes = {{7, 5},         {3, 4, 7},
                                                       {9, 4, 14, 14}, {3, 6, 5, 51},  {1, 3, 23, 29}, {2, 2, 3, 4, 5},
                                                       {2, 300, 3, 3}, {20, 10, 7, 7}, {1, 2, 2100}};
 
-channel_problem sample(op o, const std::vector<std::size_t>& sizes, std::uint64_t seed) {
-  const auto f = static_cast<flavour>(seed % flavour_count);
-  const std::size_t groups = sizes[1] % 3 == 0 ? sizes[1] / 3 : sizes[1] % 2 == 0 ? 2 : 1;
-  return make_channel_problem(seed, sizes, o == op::instance_norm ? sizes[1] : groups, f, !is_batch_norm(o));
-}
-
-std::string describe(op o, const channel_problem& p, const channel_setup& s = {}) {
-  std::string text = std::string(name_of(o)) + " ";
-  for (const std::size_t n : p.sizes) text += std::to_string(n) + "x";
-  return text + (s.last ? " channels last" : " channels first") + ", padding " + std::to_string(s.pad.kind);
-}
-
-// Every kind, drawn from one seed; NONE is one.
-std::vector<mask> masks_for(const channel_problem& p, std::uint64_t seed) {
-  generator g(seed);
-  std::vector<mask> all(1);
-  mask m;
-  m.tokens = p.positions();
-  m.cols = p.positions();
-  m.fill = seed & 1 ? SIMDNORM_FILL_KEEP : SIMDNORM_FILL_ZERO;
-  m.index_type = seed & 2 ? SIMDNORM_I32 : SIMDNORM_I64;
-  for (std::size_t n = 0; n < p.batch(); ++n)
-    m.lengths.push_back(static_cast<std::int64_t>(g.between(n == 0 ? 1 : 0, p.positions())));
-  for (std::size_t k = 0; k < p.batch() * p.positions(); ++k) m.rows.push_back(g.below(4) != 0);
-  for (std::size_t k = 0; k < p.x.size(); ++k) m.elements.push_back(g.below(4) != 0);
-  for (const simdnorm_padding_kind kind :
-       {SIMDNORM_PADDING_SEQUENCE_LENGTHS, SIMDNORM_PADDING_ROW_MASK, SIMDNORM_PADDING_ROW_MASK_BITS,
-        SIMDNORM_PADDING_ELEMENT_MASK, SIMDNORM_PADDING_ELEMENT_MASK_BITS}) {
-    m.kind = kind;
-    all.push_back(m);
-  }
-  return all;
-}
-
 template <class Work>
 void for_samples(Work work) {
   std::uint64_t seed = 0;
@@ -490,10 +456,8 @@ struct call {
   std::size_t groups = 3;
 
   call() {
-    const tensor_view<const float> tx(x.data(), {2, 6, 5, 4});
-    const tensor_view<float> ty(y.data(), {2, 6, 5, 4});
-    cx = detail::c_view(tx);
-    cy = detail::c_view(ty);
+    cx = input_tensor(x.data(), {2, 6, 5, 4}).c();
+    cy = output_tensor(y.data(), {2, 6, 5, 4}).c();
   }
   // All functions give this status and write nothing.
   void expect(simdnorm_status status, const char* what, bool batch = true, bool group = true) {
@@ -633,13 +597,13 @@ TEST_P(channel_test, element_mask_of_channels_last) {
     y.assign(240, 7.0f);
   };
   const padding pad = padding::element_mask(std::span(mask).first(240), fill::keep);
-  written(batch_norm_training(tx, ty, {{.pad = pad}}));
-  written(batch_norm_training(tx, ty, {{.pad = pad}}, activation_function::relu));
+  written(batch_norm_training(tx, ty, {.pad = pad}));
+  written(batch_norm_training(tx, ty, {.pad = pad}, activation_function::relu));
   written(batch_norm_inference(tx, ty, c.v, c.v, {.pad = pad}));
   written(group_norm(tx, ty, 2, {.pad = pad}));
   written(instance_norm(tx, ty, {.pad = pad, .last = activation_function::relu}));
   const padding longer = padding::element_mask(mask);
-  EXPECT_EQ(batch_norm_training(tx, ty, {{.pad = longer}}), status::invalid_padding);
+  EXPECT_EQ(batch_norm_training(tx, ty, {.pad = longer}), status::invalid_padding);
   EXPECT_EQ(batch_norm_inference(tx, ty, c.v, c.v, {.pad = longer}), status::invalid_padding);
   EXPECT_EQ(group_norm(tx, ty, 2, {.pad = longer}), status::invalid_padding);
   EXPECT_EQ(instance_norm(tx, ty, {.pad = longer}), status::invalid_padding);
@@ -661,7 +625,7 @@ TEST_P(channel_test, matrices_fused) {
           ASSERT_EQ(bits_of(y[i]), v == v ? bits_of(v) : canonical_nan) << cols << " columns, element " << i;
         }
       };
-      batch_norm_training_options o;
+      batch_norm_options o;
       o.gamma = p.gamma;
       o.beta = p.beta;
       o.mean_out = expected;
@@ -742,7 +706,7 @@ TEST_P(channel_test, cpp_layer) {
   EXPECT_TRUE(same_bits(y, run(op::batch_norm_inference, p).y));
   ASSERT_EQ(batch_norm_inference_add(x, r, out, p.mean, p.variance, o), status::ok);
   EXPECT_TRUE(same_bits(y, run(op::batch_norm_inference_add, p).y));
-  batch_norm_training_options training;
+  batch_norm_options training;
   training.gamma = p.gamma;
   training.beta = p.beta;
   ASSERT_EQ(batch_norm_training_add(x, r, out, training), status::ok);

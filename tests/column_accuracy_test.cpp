@@ -118,7 +118,7 @@ TEST_P(column_accuracy_test, moments) {
 
 void check_batch_norm(gate& g, const matrix& m, bool affine) {
   std::vector<float> y(m.x.size(), -1), gamma, beta, mean(m.cols, -1), rstd(m.cols, -1);
-  batch_norm_training_options o;
+  batch_norm_options o;
   o.epsilon = m.epsilon;
   generator random(m.rows);
   if (affine) {
@@ -214,7 +214,7 @@ TEST_P(column_accuracy_test, running_statistics) {
         const matrix m = normal_matrix(rows, rows, 33);
         std::vector<float> y(m.x.size()), mean = normals(1, 33, 2), variance = normals(2, 33, 8, 0.5);
         const std::vector<float> old_mean = mean, old_variance = variance;
-        batch_norm_training_options o;
+        batch_norm_options o;
         o.momentum = momentum;
         o.biased_running_variance = biased;
         o.running_mean = mean;

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "support/channels.hpp"
 #include "support/double_gate.hpp"
 #include "support/doubles.hpp"
 #include "support/executors.hpp"
@@ -40,25 +41,20 @@ bool has_all(op o) {
   return o == op::training_all || o == op::inference_all || o == op::group_all;
 }
 
-// x is in the order [batch, channels, positions], whatever the layout.
-struct problem {
-  std::size_t batch, channels, positions, groups = 1;
+struct problem : channel_shape {
+  std::size_t groups = 1;
   bool last = false, floats = false;  // gamma and beta are floats
   double epsilon = 1e-5;
   std::vector<double> x{}, residual{}, gamma{}, beta{}, mean{}, variance{};
-  [[nodiscard]] std::size_t size() const { return batch * channels * positions; }
-  [[nodiscard]] std::size_t index(std::size_t n, std::size_t c, std::size_t k) const {
-    return (n * channels + c) * positions + k;
-  }
-  [[nodiscard]] std::size_t groups_of(op o) const { return o == op::instance ? channels : groups; }
-  [[nodiscard]] std::size_t sets(op o) const { return of_batch(o) ? channels : batch * groups_of(o); }
+  [[nodiscard]] std::size_t groups_of(op o) const { return o == op::instance ? channels() : groups; }
+  [[nodiscard]] std::size_t sets(op o) const { return of_batch(o) ? channels() : batch() * groups_of(o); }
   [[nodiscard]] std::size_t set_of(op o, std::size_t n, std::size_t c) const {
-    return of_batch(o) ? c : n * groups_of(o) + c / (channels / groups_of(o));
+    return of_batch(o) ? c : n * groups_of(o) + c / (channels() / groups_of(o));
   }
 };
 problem make_problem(std::size_t batch, std::size_t channels, std::size_t positions, bool last, std::uint64_t seed) {
   if (positions == 1 || channels == 1) last = positions == 1;  // what strides of both layouts mean
-  problem p{batch, channels, positions, channels % 3 == 0 ? channels / 3 : channels % 2 == 0 ? 2u : 1u, last};
+  problem p{{{batch, channels, positions}}, channels % 3 == 0 ? channels / 3 : channels % 2 == 0 ? 2u : 1u, last};
   p.floats = seed % 2 == 1;
   generator g(seed);
   const double means[] = {0, 0.3, 1, 1e3, 1e6, 1e9, 1e12};
@@ -76,69 +72,6 @@ problem make_problem(std::size_t batch, std::size_t channels, std::size_t positi
   return p;
 }
 
-// One padding, and which elements it leaves.
-struct marks {
-  simdnorm_padding_kind kind = SIMDNORM_PADDING_NONE;
-  simdnorm_padding_fill fill = SIMDNORM_FILL_ZERO;
-  std::vector<std::int64_t> lengths{};
-  std::vector<std::uint8_t> data{};
-  std::vector<char> real{};  // as x; empty: all
-  [[nodiscard]] bool is_real(std::size_t i) const { return real.empty() || real[i]; }
-  [[nodiscard]] simdnorm_padding padding(const problem& p) const {
-    simdnorm_padding c{};
-    c.kind = kind;
-    c.fill = fill;
-    c.index_type = SIMDNORM_I64;
-    c.tokens = p.positions;
-    c.data = lengths.empty() ? static_cast<const void*>(data.data()) : lengths.data();
-    c.size = !lengths.empty()                                                              ? lengths.size()
-             : kind == SIMDNORM_PADDING_ROW_MASK || kind == SIMDNORM_PADDING_ROW_MASK_BITS ? p.batch * p.positions
-                                                                                           : p.size();
-    return c;
-  }
-};
-constexpr simdnorm_padding_kind kinds[] = {SIMDNORM_PADDING_NONE,         SIMDNORM_PADDING_SEQUENCE_LENGTHS,
-                                           SIMDNORM_PADDING_ROW_MASK,     SIMDNORM_PADDING_ROW_MASK_BITS,
-                                           SIMDNORM_PADDING_ELEMENT_MASK, SIMDNORM_PADDING_ELEMENT_MASK_BITS};
-// share: of 4, how many elements are left out.
-marks make_marks(const problem& p, simdnorm_padding_kind kind, std::uint64_t seed, std::uint64_t share = 1) {
-  marks m;
-  m.kind = kind;
-  if (kind == SIMDNORM_PADDING_NONE) return m;
-  generator g(seed);
-  m.real.resize(p.size());
-  for (std::size_t n = 0; n < p.batch; ++n) {
-    if (kind == SIMDNORM_PADDING_SEQUENCE_LENGTHS) {
-      m.lengths.push_back(static_cast<std::int64_t>(share == 0 ? p.positions : g.between(n == 0, p.positions)));
-    }
-    for (std::size_t k = 0; k < p.positions; ++k) {
-      const bool row = m.lengths.empty() ? g.below(4) >= share : static_cast<std::int64_t>(k) < m.lengths[n];
-      for (std::size_t c = 0; c < p.channels; ++c)
-        m.real[p.index(n, c, k)] = kind >= SIMDNORM_PADDING_ELEMENT_MASK ? g.below(4) >= share : row;
-    }
-  }
-  if (!m.lengths.empty()) return m;
-  const bool bits = kind == SIMDNORM_PADDING_ROW_MASK_BITS || kind == SIMDNORM_PADDING_ELEMENT_MASK_BITS;
-  const auto put = [&](std::size_t row, std::size_t cols, std::size_t at, bool real) {
-    const std::size_t i = bits ? row * ((cols + 7) / 8) + at / 8 : row * cols + at;
-    if (m.data.size() <= i) m.data.resize(i + 1);
-    if (real) m.data[i] = static_cast<std::uint8_t>(m.data[i] | (bits ? 1u << (at % 8) : 1u));
-  };
-  for (std::size_t n = 0; n < p.batch; ++n)
-    for (std::size_t c = 0; c < p.channels; ++c)
-      for (std::size_t k = 0; k < p.positions; ++k) {
-        const bool real = m.real[p.index(n, c, k)] != 0;
-        if (kind < SIMDNORM_PADDING_ELEMENT_MASK && kind != SIMDNORM_PADDING_ELEMENT_MASK_BITS) {
-          if (c == 0) put(0, p.batch * p.positions, n * p.positions + k, real);
-        } else if (p.last) {
-          put(n * p.positions + k, p.channels, c, real);
-        } else {
-          put(n * p.channels + c, p.positions, k, real);
-        }
-      }
-  return m;
-}
-
 struct how {
   bool in_place = false;
   std::size_t gap = 0;  // elements between samples and channels, or rows
@@ -153,67 +86,35 @@ bool same(const outputs& a, const outputs& b) {
   return a.status == b.status && same_doubles(a.y, b.y) && same_doubles(a.told, b.told);
 }
 
-outputs run(op o, const problem& p, const marks& m, const how& h, arena& memory) {
+outputs run(op o, const problem& p, const mask& m, const how& h, arena& memory) {
   memory.reset();
-  const std::size_t channel = p.last ? 1 : p.positions + h.gap, row = p.last ? p.channels + h.gap : 1;
-  const std::size_t batch = p.last ? p.positions * row + (of_batch(o) ? 0 : h.gap) : p.channels * channel + h.gap;
-  const std::size_t size = (p.batch - 1) * batch + (p.channels - 1) * channel + (p.positions - 1) * row + 1;
-  simdnorm_const_tensor cx{};
-  cx.sizes[0] = p.batch;
-  cx.sizes[1] = p.channels;
-  cx.sizes[2] = p.positions;
-  cx.strides[0] = static_cast<std::ptrdiff_t>(batch);
-  cx.strides[1] = static_cast<std::ptrdiff_t>(channel);
-  cx.strides[2] = static_cast<std::ptrdiff_t>(row);
-  cx.rank = 3;
-  cx.type = SIMDNORM_F64;
-  const auto at = [&](std::size_t n, std::size_t c, std::size_t k) { return n * batch + c * channel + k * row; };
-  const auto each = [&](auto&& work) {
-    for (std::size_t n = 0; n < p.batch; ++n)
-      for (std::size_t c = 0; c < p.channels; ++c)
-        for (std::size_t k = 0; k < p.positions; ++k) work(p.index(n, c, k), at(n, c, k));
-  };
-  const auto take = [&](const std::vector<double>& v) {
-    auto* t = memory.take<double>(size);
-    std::fill(t, t + size, double_unwritten);
-    each([&](std::size_t i, std::size_t k) { t[k] = v[i]; });
+  placed place{memory};
+  channel_setup layout;
+  layout.last = p.last;
+  layout.channel_gap = h.gap;
+  layout.batch_gap = p.last && of_batch(o) ? 0 : h.gap;
+  const channel_place where(p, layout);
+  const auto take = [&](const std::vector<double>* v) {
+    double* const t = unwritten_doubles(memory, where.count);
+    if (v) {
+      p.for_elements(
+          [&](std::size_t n, std::size_t c, std::size_t k) { t[where.at(p, n, c, k)] = (*v)[p.index(n, c, k)]; });
+    }
     return t;
   };
-  const auto vector = [&](const std::vector<double>& v, bool floats) -> simdnorm_const_vector {
-    if (floats) {
-      auto* f = memory.take<float>(v.size());
-      std::copy(v.begin(), v.end(), f);
-      return {f, v.size(), SIMDNORM_F32};
-    }
-    auto* d = memory.take<double>(v.size());
-    std::copy(v.begin(), v.end(), d);
-    return {d, v.size(), SIMDNORM_F64};
-  };
-  double* const x = take(p.x);
-  double* const y = h.in_place ? x : take(std::vector<double>(p.size(), double_unwritten));
-  cx.data = x;
+  double* const x = take(&p.x);
+  double* const y = h.in_place ? x : take(nullptr);
+  const auto cx = where.view<simdnorm_const_tensor>(p, x, SIMDNORM_F64);
+  const auto cy = where.view<simdnorm_tensor>(p, y, SIMDNORM_F64);
   simdnorm_const_tensor residual = cx;
-  simdnorm_tensor cy{};
-  std::copy_n(cx.sizes, 5, cy.sizes);
-  std::copy_n(cx.strides, 5, cy.strides);
-  cy.rank = 3;
-  cy.type = SIMDNORM_F64;
-  cy.data = y;
-  outputs out;
-  const std::size_t told = of_batch(o) ? p.channels : p.sets(o);
   const auto output = [&](double value) {
-    auto* d = memory.take<double>(told);
-    std::fill(d, d + told, value);
-    return simdnorm_vector{d, told, SIMDNORM_F64};
+    const simdnorm_vector v = double_vector(memory, p.sets(o));
+    std::fill_n(static_cast<double*>(v.data), v.size, value);
+    return v;
   };
-  // The mask's own bytes may end with a page, too.
-  simdnorm_padding padding = m.padding(p);
-  if (!m.data.empty()) {
-    auto* bytes = memory.take<std::uint8_t>(m.data.size());
-    std::copy(m.data.begin(), m.data.end(), bytes);
-    padding.data = bytes;
-  }
-  const simdnorm_const_vector gamma = vector(p.gamma, p.floats), beta = vector(p.beta, p.floats);
+  const simdnorm_padding padding = place.in(in_memory_order(p, m, where.strides));
+  const simdnorm_const_vector gamma = place.in(p.gamma, p.floats), beta = place.in(p.beta, p.floats);
+  outputs out;
   if (of_batch(o)) {
     simdnorm_batch_norm_options b = simdnorm_batch_norm_defaults();
     b.epsilon = p.epsilon;
@@ -223,7 +124,7 @@ outputs run(op o, const problem& p, const marks& m, const how& h, arena& memory)
     if (has_all(o)) {
       b.gamma = gamma;
       b.beta = beta;
-      residual.data = take(p.residual);
+      residual.data = take(&p.residual);
       b.residual = &residual;
       b.activation = SIMDNORM_ACTIVATION_RELU;
       b.running_mean = vectors[0];
@@ -232,12 +133,11 @@ outputs run(op o, const problem& p, const marks& m, const how& h, arena& memory)
       b.rstd = vectors[3];
     }
     if (o == op::inference || o == op::inference_all) {
-      out.status = simdnorm_batch_norm_inference_nd(&cx, &cy, vector(p.mean, false), vector(p.variance, false), &b);
+      out.status = simdnorm_batch_norm_inference_nd(&cx, &cy, place.in(p.mean, false), place.in(p.variance, false), &b);
     } else {
       out.status = simdnorm_batch_norm_training_nd(&cx, &cy, &b);
     }
-    for (const simdnorm_vector& v : vectors)
-      out.told.insert(out.told.end(), static_cast<double*>(v.data), static_cast<double*>(v.data) + told);
+    for (const simdnorm_vector& v : vectors) append(out.told, v);
   } else {
     simdnorm_group_norm_options g = simdnorm_group_norm_defaults();
     g.epsilon = p.epsilon;
@@ -252,42 +152,38 @@ outputs run(op o, const problem& p, const marks& m, const how& h, arena& memory)
     g.mean = vectors[0];
     g.rstd = vectors[1];
     out.status = o == op::instance ? simdnorm_instance_norm(&cx, &cy, &g) : simdnorm_group_norm(&cx, &cy, p.groups, &g);
-    for (const simdnorm_vector& v : vectors)
-      out.told.insert(out.told.end(), static_cast<double*>(v.data), static_cast<double*>(v.data) + told);
+    for (const simdnorm_vector& v : vectors) append(out.told, v);
   }
   out.intact = memory.intact();
-  std::vector<char> inside(size);
+  std::vector<char> inside(where.count);
   out.y.resize(p.size());
-  each([&](std::size_t i, std::size_t k) {
-    out.y[i] = y[k];
-    inside[k] = 1;
+  p.for_elements([&](std::size_t n, std::size_t c, std::size_t k) {
+    const std::size_t at = where.at(p, n, c, k);
+    out.y[p.index(n, c, k)] = y[at];
+    inside[at] = 1;
   });
-  for (std::size_t k = 0; k < size; ++k) out.intact &= inside[k] || bits_of(y[k]) == bits_of(double_unwritten);
+  for (std::size_t k = 0; k < where.count; ++k) out.intact &= inside[k] || bits_of(y[k]) == bits_of(double_unwritten);
   return out;
 }
-outputs run(op o, const problem& p, const marks& m = {}, const how& h = {}) {
+outputs run(op o, const problem& p, const mask& m = {}, const how& h = {}) {
   offset_arena memory;
   return run(o, p, m, h, memory);
 }
 
 // Against the definitions, in binary128.
-void check(double_gate& gate, op o, const problem& p, const marks& m, const outputs& out, const std::string& where) {
+void check(double_gate& gate, op o, const problem& p, const mask& m, const outputs& out, const std::string& where) {
   ASSERT_EQ(out.status, SIMDNORM_OK) << where;
   ASSERT_TRUE(out.intact) << where;
   const bool given = o == op::inference || o == op::inference_all;
   std::vector<std::vector<double>> real(p.sets(o));
   std::vector<exact_moments> moments(p.sets(o));
-  const auto each = [&](auto&& work) {
-    for (std::size_t n = 0; n < p.batch; ++n)
-      for (std::size_t c = 0; c < p.channels; ++c)
-        for (std::size_t k = 0; k < p.positions; ++k) work(p.index(n, c, k), c, p.set_of(o, n, c));
-  };
-  each([&](std::size_t i, std::size_t, std::size_t set) {
-    if (m.is_real(i)) real[set].push_back(p.x[i]);
+  p.for_elements([&](std::size_t n, std::size_t c, std::size_t k) {
+    if (real_element(p, m, n, c, k)) real[p.set_of(o, n, c)].push_back(p.x[p.index(n, c, k)]);
   });
   for (std::size_t s = 0; s < real.size() && !given; ++s) moments[s] = oracle_moments(real[s].data(), real[s].size());
-  each([&](std::size_t i, std::size_t c, std::size_t set) {
-    if (!m.is_real(i)) {
+  p.for_elements([&](std::size_t n, std::size_t c, std::size_t k) {
+    const std::size_t i = p.index(n, c, k), set = p.set_of(o, n, c);
+    if (!real_element(p, m, n, c, k)) {
       ASSERT_EQ(bits_of(out.y[i]), 0u) << where;
       return;
     }
@@ -305,7 +201,7 @@ void check(double_gate& gate, op o, const problem& p, const marks& m, const outp
                static_cast<wide>(std::fabs(p.gamma[c])) * gate.unit_of(xhat), slack, where, i);
   });
   if (given || o == op::training) return;
-  const std::size_t first = of_batch(o) ? 2 * p.channels : 0, sets = real.size();
+  const std::size_t first = of_batch(o) ? 2 * p.channels() : 0, sets = real.size();
   for (std::size_t s = 0; s < sets; ++s) {
     const exact_moments& e = moments[s];
     const double got_mean = out.told[first + s], got_rstd = out.told[first + sets + s];
@@ -342,11 +238,11 @@ void for_samples(Work work) {
     for (const shape& s : shapes)
       for (const bool last : {false, true}) {
         const problem p = make_problem(s.batch, s.channels, s.positions, last, ++seed);
-        for (const simdnorm_padding_kind kind : kinds) {
-          const marks m = make_marks(p, kind, seed);
+        for (mask m : masks_for(p, seed)) {
+          m.fill = SIMDNORM_FILL_ZERO;
           work(o, p, m,
                std::string(name_of(o)) + " " + std::to_string(s.batch) + "x" + std::to_string(s.channels) + "x" +
-                   std::to_string(s.positions) + (last ? " last" : " first") + ", padding " + std::to_string(kind));
+                   std::to_string(s.positions) + (last ? " last" : " first") + ", padding " + std::to_string(m.kind));
         }
       }
 }
@@ -354,7 +250,7 @@ void for_samples(Work work) {
 TEST_P(double_channels_test, meets_the_gate) {
   for (const op wanted : operations) {
     double_gate gate(name_of(wanted));
-    for_samples([&](op o, const problem& p, const marks& m, const std::string& where) {
+    for_samples([&](op o, const problem& p, const mask& m, const std::string& where) {
       if (o == wanted) check(gate, o, p, m, run(o, p, m), where);
     });
     gate.report();
@@ -373,9 +269,9 @@ TEST_P(double_channels_test, hostile_sets_meet_the_gate) {
         for (const hostile_doubles& row : hostile_rows_f64(size)) {
           p.epsilon = row.epsilon;
           std::vector<std::size_t> used(p.sets(o));
-          for (std::size_t n = 0; n < p.batch; ++n)
-            for (std::size_t c = 0; c < p.channels; ++c)
-              for (std::size_t k = 0; k < p.positions; ++k) p.x[p.index(n, c, k)] = row.x[used[p.set_of(o, n, c)]++];
+          p.for_elements([&](std::size_t n, std::size_t c, std::size_t k) {
+            p.x[p.index(n, c, k)] = row.x[used[p.set_of(o, n, c)]++];
+          });
           const outputs out = run(o, p);
           check(gate, o, p, {}, out, row.name);
           if (row.name.rfind("constant", 0) != 0) continue;
@@ -402,7 +298,7 @@ TEST_P(double_channels_test, nist) {
 TEST_P(double_channels_test, one_result_wherever_and_whoever) {
   thread_executor threads(3);
   std::size_t turn = 0;
-  for_samples([&](op o, const problem& original, const marks& m, const std::string& where) {
+  for_samples([&](op o, const problem& original, const mask& m, const std::string& where) {
     problem p = original;
     if (++turn % 4 == 0) {  // what is not finite, of one set
       p.x[p.size() / 2] = nan;
@@ -432,21 +328,26 @@ TEST_P(double_channels_test, one_result_wherever_and_whoever) {
 }
 
 TEST_P(double_channels_test, padding_is_never_read_and_kept_on_request) {
-  for_samples([&](op o, const problem& p, marks m, const std::string& where) {
+  for_samples([&](op o, const problem& p, const mask& m, const std::string& where) {
     if (m.kind == SIMDNORM_PADDING_NONE) return;
     const outputs expected = run(o, p, m);
     problem garbage = p;
-    for (std::size_t i = 0; i < p.size(); ++i) {
-      if (!m.is_real(i)) garbage.x[i] = garbage.residual[i] = i % 2 == 0 ? nan : infinity;
-    }
-    ASSERT_TRUE(same(run(o, garbage, m), expected)) << where;
-    m.fill = SIMDNORM_FILL_KEEP;
-    const outputs kept = run(o, p, m);
+    mask kept_mask = m, all = m;
+    kept_mask.fill = SIMDNORM_FILL_KEEP;
+    const outputs kept = run(o, p, kept_mask);
     ASSERT_TRUE(same_doubles(kept.told, expected.told)) << where;
-    for (std::size_t i = 0; i < p.size(); ++i)
-      ASSERT_EQ(bits_of(kept.y[i]), m.is_real(i) ? bits_of(expected.y[i]) : bits_of(double_unwritten)) << where;
+    p.for_elements([&](std::size_t n, std::size_t c, std::size_t k) {
+      const std::size_t i = p.index(n, c, k);
+      const bool real = real_element(p, m, n, c, k);
+      if (!real) garbage.x[i] = garbage.residual[i] = i % 2 == 0 ? nan : infinity;
+      ASSERT_EQ(bits_of(kept.y[i]), real ? bits_of(expected.y[i]) : bits_of(double_unwritten)) << where;
+    });
+    ASSERT_TRUE(same(run(o, garbage, m), expected)) << where;
     // A mask that leaves nothing out is none.
-    ASSERT_TRUE(same(run(o, p, make_marks(p, m.kind, 1, 0)), run(o, p))) << where;
+    all.lengths.assign(p.batch(), static_cast<std::int64_t>(p.positions()));
+    all.rows.assign(p.batch() * p.positions(), 1);
+    all.elements.assign(p.size(), 1);
+    ASSERT_TRUE(same(run(o, p, all), run(o, p))) << where;
   });
 }
 
@@ -455,10 +356,12 @@ TEST_P(double_channels_test, forms_of_a_mask_agree) {
   for (const op o : operations) {
     for (const shape& s : shapes) {
       const problem p = make_problem(s.batch, s.channels, s.positions, false, 3);
-      const marks lengths = make_marks(p, SIMDNORM_PADDING_SEQUENCE_LENGTHS, 4);
-      marks elements = make_marks(p, SIMDNORM_PADDING_ELEMENT_MASK, 4);
-      elements.real = lengths.real;
-      elements.data.assign(lengths.real.begin(), lengths.real.end());
+      const mask lengths = masks_for(p, 4)[1];
+      mask elements = lengths;
+      elements.kind = SIMDNORM_PADDING_ELEMENT_MASK;
+      p.for_elements([&](std::size_t n, std::size_t c, std::size_t k) {
+        elements.elements[p.index(n, c, k)] = real_element(p, lengths, n, c, k);
+      });
       ASSERT_TRUE(same(run(o, p, elements), run(o, p, lengths))) << name_of(o) << " " << s.positions;
     }
   }
@@ -514,10 +417,72 @@ TEST_P(double_channels_test, no_byte_beyond_is_touched) {
       for (const bool last : {false, true})
         for (std::size_t size = 1; size <= 140; size += size < 20 ? 1 : 7) {
           const problem p = last ? make_problem(2, size, 3, true, size) : make_problem(2, 4, size, false, size);
-          const marks m = make_marks(p, kinds[size % 6], size);
+          const mask m = masks_for(p, size)[size % 6];
           ASSERT_TRUE(same(run(o, p, m, {}, memory), run(o, p, m))) << name_of(o) << " " << size;
           ASSERT_TRUE(run(o, p, m, {true, 1, nullptr}, memory).intact);
         }
+  }
+}
+
+TEST_P(double_channels_test, the_cpp_front) {
+  const std::vector<std::size_t> sizes{3, 4, 15};
+  for (const bool last : {false, true}) {
+    problem p = make_problem(sizes[0], sizes[1], sizes[2], last, 7);
+    p.groups = 2;
+    // In the order of memory.
+    std::vector<double> in(p.size()), skip(in), y(in), mean(12), rstd(12), running(4), variance(4);
+    const auto view = [&](std::vector<double>& v) {
+      return last ? tensor_view<double>::channels_last(v.data(), {3, 4, 15})
+                  : tensor_view<double>(v.data(), {3, 4, 15});
+    };
+    const auto at = [&](std::size_t n, std::size_t c, std::size_t k) {
+      return last ? (n * 15 + k) * 4 + c : p.index(n, c, k);
+    };
+    p.for_elements([&](std::size_t n, std::size_t c, std::size_t k) {
+      in[at(n, c, k)] = p.x[p.index(n, c, k)];
+      skip[at(n, c, k)] = p.residual[p.index(n, c, k)];
+    });
+    const auto expect = [&](status s, op o, const std::vector<double>& told) {
+      ASSERT_EQ(s, status::ok) << name_of(o);
+      const outputs expected = run(o, p);
+      p.for_elements([&](std::size_t n, std::size_t c, std::size_t k) {
+        ASSERT_EQ(bits_of(y[at(n, c, k)]), bits_of(expected.y[p.index(n, c, k)])) << name_of(o);
+      });
+      ASSERT_TRUE(told.empty() || same_doubles(told, expected.told)) << name_of(o);
+    };
+    const auto joined = [](std::initializer_list<std::span<const double>> parts) {
+      std::vector<double> all;
+      for (const auto& part : parts) all.insert(all.end(), part.begin(), part.end());
+      return all;
+    };
+    const std::vector<float> gamma(p.gamma.begin(), p.gamma.end());
+    std::fill(running.begin(), running.end(), 2);
+    std::fill(variance.begin(), variance.end(), 3);
+    const batch_norm_options all{.gamma = gamma,
+                                 .beta = p.beta,
+                                 .running_mean = running,
+                                 .running_variance = variance,
+                                 .mean_out = std::span(mean).first(4),
+                                 .rstd_out = std::span(rstd).first(4)};
+    expect(batch_norm_training(view(in), view(y)), op::training, {});
+    const status trained = batch_norm_training_add(view(in), view(skip), view(y), all);
+    expect(trained, op::training_all, joined({running, variance, std::span(mean).first(4), std::span(rstd).first(4)}));
+    expect(batch_norm_inference(view(in), view(y), p.mean, p.variance), op::inference, {});
+    expect(
+        batch_norm_inference_add(view(in), view(skip), view(y), p.mean, p.variance, {.gamma = gamma, .beta = p.beta}),
+        op::inference_all, {});
+    const status grouped = group_norm(view(in), view(y), 2,
+                                      {.gamma = p.gamma,
+                                       .beta = p.beta,
+                                       .mean_out = std::span(mean).first(6),
+                                       .rstd_out = std::span(rstd).first(6),
+                                       .last = activation_function::relu});
+    expect(grouped, op::group_all, joined({std::span(mean).first(6), std::span(rstd).first(6)}));
+    const status instances = instance_norm(view(in), view(y), {.mean_out = mean, .rstd_out = rstd});
+    expect(instances, op::instance, joined({mean, rstd}));
+    std::vector<float> floats(p.size());
+    EXPECT_EQ(group_norm(view(in), {floats.data(), {3, 4, 15}}, 2), status::unsupported_type);
+    EXPECT_EQ(batch_norm_inference(view(in), view(y), gamma, gamma), status::unsupported_type);
   }
 }
 

@@ -113,7 +113,7 @@ TEST_P(double_columns_test, batch_norm_meets_the_gate) {
     std::vector<double> gamma(t.cols), beta(t.cols);
     for (double& v : gamma) v = 1 + g.normal() / 4;
     for (double& v : beta) v = g.normal();
-    batch_norm_f64_options o;
+    batch_norm_options o;
     o.epsilon = t.epsilon;
     ASSERT_EQ(batch_norm_training({t.x.data(), t.rows, t.cols}, {y.data(), t.rows, t.cols}, o), status::ok);
     o.gamma = gamma;
@@ -252,25 +252,22 @@ TEST_P(double_columns_test, scaling_is_right_and_comes_back) {
 std::vector<double> everything(const table& t, const padding& pad, const executor* exec, std::size_t pitch,
                                bool in_place, bool* intact = nullptr) {
   std::vector<double> all;
-  const std::size_t step = t.cols + pitch, size = (t.rows - 1) * step + t.cols;
   const auto put = [&](const std::vector<double>& v) { all.insert(all.end(), v.begin(), v.end()); };
   std::vector<double> gamma(t.cols, 1.5), beta(t.cols, -0.25), a(t.cols), b(t.cols);
   const auto call = [&](auto&& work) {
     offset_arena memory(pitch);
-    auto* x = memory.take<double>(size);
-    auto* y = in_place ? x : memory.take<double>(size);
-    std::fill(y, y + size, double_unwritten);
-    for (std::size_t i = 0; i < t.rows; ++i) std::copy_n(t.x.data() + i * t.cols, t.cols, x + i * step);
-    const auto stride = static_cast<std::ptrdiff_t>(step);
-    const status s =
-        work(matrix_view<const double>{x, t.rows, t.cols, stride}, matrix_view<double>{y, t.rows, t.cols, stride});
-    EXPECT_EQ(s, status::ok);
-    if (intact) *intact = *intact && memory.intact();
-    for (std::size_t i = 0; i < t.rows; ++i) all.insert(all.end(), y + i * step, y + i * step + t.cols);
+    const double_matrix x(memory, t.rows, t.cols, pitch, &t.x);
+    const double_matrix y = in_place ? x : double_matrix(memory, t.rows, t.cols, pitch);
+    const auto stride = static_cast<std::ptrdiff_t>(x.pitch);
+    EXPECT_EQ(work(matrix_view<const double>{x.data, t.rows, t.cols, stride},
+                   matrix_view<double>{y.data, t.rows, t.cols, stride}),
+              status::ok);
+    if (intact) *intact = *intact && memory.intact() && y.intact();
+    put(y.elements());
     put(a);
     put(b);
   };
-  batch_norm_f64_options o;
+  batch_norm_options o;
   o.epsilon = t.epsilon;
   o.pad = pad;
   o.exec = exec;
@@ -398,32 +395,21 @@ TEST_P(double_columns_test, gaps_and_weights) {
           if (!marks[k] || (weighted && weights[i] == 0) || (missing && g.below(4) == 0)) t.x[k] = nan;
           real.push_back(t.x[k] == t.x[k]);
         }
-        simdnorm_padding pad{};
-        if (masked) pad = bits ? padding::element_mask_bits(packed, rows, cols).c : padding::element_mask(marks).c;
-        const simdnorm_const_vector w = !weighted ? simdnorm_const_vector{}
-                                        : bits    ? simdnorm_const_vector{floats.data(), rows, SIMDNORM_F32}
-                                                  : simdnorm_const_vector{weights.data(), rows, SIMDNORM_F64};
-        const auto step = static_cast<std::ptrdiff_t>(cols);
-        const simdnorm_const_matrix cx{t.x.data(), rows, cols, step, SIMDNORM_F64};
+        padding pad{};
+        if (masked) pad = bits ? padding::element_mask_bits(packed, rows, cols) : padding::element_mask(marks);
+        const parameter_view w = !weighted ? parameter_view() : bits ? parameter_view(floats) : parameter_view(weights);
+        const matrix_view<const double> x{t.x.data(), rows, cols};
         std::vector<double> y(t.x.size(), double_unwritten), z = y, mean(cols), scale(cols);
-        const simdnorm_matrix cy{y.data(), rows, cols, step, SIMDNORM_F64},
-            cz{z.data(), rows, cols, step, SIMDNORM_F64};
-        std::vector<simdnorm_moments> m(cols), again(cols);
-        simdnorm_column_options o = simdnorm_column_defaults();
-        o.padding = pad;
-        o.weights = w;
-        o.nan_is_missing = missing;
-        ASSERT_EQ(simdnorm_column_moments(&cx, m.data(), &o), SIMDNORM_OK);
-        o.executor = &threads.c;
+        const matrix_view<double> to{y.data(), rows, cols}, on{z.data(), rows, cols};
+        std::vector<moments> m(cols), again(cols);
+        column_options o{.pad = pad, .weights = w, .nan_is_missing = missing};
+        ASSERT_EQ(column_moments(x, m, o), status::ok);
+        o.exec = &threads.c;
         ASSERT_EQ(simdnorm_isa_force(SIMDNORM_SCALAR), SIMDNORM_OK);
-        ASSERT_EQ(simdnorm_column_moments(&cx, again.data(), &o), SIMDNORM_OK);
+        ASSERT_EQ(column_moments(x, again, o), status::ok);
         ASSERT_EQ(simdnorm_isa_force(GetParam()), SIMDNORM_OK);
         ASSERT_EQ(std::memcmp(m.data(), again.data(), cols * sizeof m[0]), 0);
-        simdnorm_standardize_options so = simdnorm_standardize_defaults();
-        so.padding = pad;
-        so.weights = w;
-        so.nan_is_missing = missing;
-        ASSERT_EQ(simdnorm_standardize(&cx, &cy, mean.data(), scale.data(), &so), SIMDNORM_OK);
+        ASSERT_EQ(standardize(x, to, mean, scale, {.pad = pad, .weights = w, .nan_is_missing = missing}), status::ok);
         for (std::size_t j = 0; j < cols; ++j) {
           wide total = 0, sum = 0, m2 = 0;
           std::uint64_t count = 0;
@@ -466,14 +452,10 @@ TEST_P(double_columns_test, gaps_and_weights) {
         }
         if (weighted || missing) continue;
         // Batch norm, a residual and ReLU; in place on the residual.
-        simdnorm_batch_norm_options bo = simdnorm_batch_norm_defaults();
-        bo.padding = pad;
-        bo.activation = SIMDNORM_ACTIVATION_RELU;
+        const batch_norm_options bo{.pad = pad};
         for (double& v : z) v = g.normal();
         const std::vector<double> residuals = z;
-        const simdnorm_const_tensor residual{z.data(), {rows, cols}, {step, 1}, 2, SIMDNORM_F64};
-        bo.residual = &residual;
-        ASSERT_EQ(simdnorm_batch_norm_training(&cx, &cz, &bo), SIMDNORM_OK);
+        ASSERT_EQ(batch_norm_training_add(x, on, on, bo), status::ok);
         for (std::size_t j = 0; j < cols; ++j) {
           std::vector<double> column;
           for (std::size_t i = 0; i < rows; ++i) {
@@ -545,7 +527,7 @@ TEST_P(double_columns_test, no_byte_beyond_is_touched) {
       auto* gamma = memory.take<double>(cols);
       for (std::size_t k = 0; k < 3 * cols; ++k) x[k] = static_cast<double>(k % 7);
       std::fill(gamma, gamma + cols, 1.0);
-      batch_norm_f64_options o;
+      batch_norm_options o;
       o.gamma = {gamma, cols};
       o.mean_out = {a, cols};
       o.running_variance = {b, cols};

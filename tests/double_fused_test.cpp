@@ -19,13 +19,7 @@
 namespace simdnorm::test {
 namespace {
 
-class double_fused_test : public isa_fixture {
- protected:
-  void TearDown() override {
-    simdnorm_stream_border_set(0);
-    isa_fixture::TearDown();
-  }
-};
+class double_fused_test : public isa_fixture {};
 SIMDNORM_FOR_EACH_ISA(double_fused_test);
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
@@ -43,41 +37,18 @@ struct call {
   std::size_t pitch = 0;
 };
 
-struct marked {
-  std::vector<std::int32_t> lengths;
-  std::vector<std::uint8_t> bytes;
-  std::vector<char> real;
-  simdnorm_padding c{};
-  explicit marked(const call& k) {
-    c.kind = k.padding;
-    c.fill = k.keep ? SIMDNORM_FILL_KEEP : SIMDNORM_FILL_ZERO;
-    const bool row = k.padding == SIMDNORM_PADDING_ROW_MASK, bits = k.padding == SIMDNORM_PADDING_ELEMENT_MASK_BITS;
-    bytes.resize(row ? k.rows : bits ? k.rows * ((k.cols + 7) / 8) : k.rows * k.cols);
-    for (std::size_t i = 0; i < k.rows; ++i) {
-      lengths.push_back(static_cast<std::int32_t>(k.cols * (i + 1) / k.rows));
-      for (std::size_t j = 0; j < k.cols; ++j) {
-        const bool element = (i * k.cols + j) % 5 != 2;
-        real.push_back(k.padding == SIMDNORM_PADDING_NONE          ? true
-                       : k.padding == SIMDNORM_PADDING_ROW_LENGTHS ? static_cast<std::int32_t>(j) < lengths[i]
-                       : row                                       ? i != 1
-                                                                   : element);
-        if (!real.back()) continue;
-        if (row) {
-          bytes[i] = 1;
-        } else if (bits) {
-          std::uint8_t& b = bytes[i * ((k.cols + 7) / 8) + j / 8];
-          b = static_cast<std::uint8_t>(b | 1u << (j % 8));
-        } else {
-          bytes[i * k.cols + j] = 1;
-        }
-      }
-    }
-    if (k.padding == SIMDNORM_PADDING_NONE) return;
-    const bool by_length = k.padding == SIMDNORM_PADDING_ROW_LENGTHS;
-    c.data = by_length ? static_cast<const void*>(lengths.data()) : bytes.data();
-    c.size = by_length || row ? k.rows : k.rows * k.cols;
+mask mask_of(const call& k) {
+  mask m;
+  m.kind = k.padding;
+  m.fill = k.keep ? SIMDNORM_FILL_KEEP : SIMDNORM_FILL_ZERO;
+  m.cols = k.cols;
+  for (std::size_t i = 0; i < k.rows; ++i) {
+    m.lengths.push_back(static_cast<std::int64_t>(k.cols * (i + 1) / k.rows));
+    m.rows.push_back(i != 1);
+    for (std::size_t j = 0; j < k.cols; ++j) m.elements.push_back((i * k.cols + j) % 5 != 2);
   }
-};
+  return m;
+}
 
 struct given {
   double_rows p;
@@ -99,69 +70,33 @@ bool same(const outcome& a, const outcome& b) {
          same_doubles(a.rstd, b.rstd);
 }
 
+double_how how_of(const call& k) {
+  double_how h;
+  h.given = k.given;
+  h.pad = mask_of(k);
+  h.relu = k.relu;
+  h.unit_offset = k.unit_offset;
+  return h;
+}
+
 outcome run(const call& k, const given& d, arena& memory, const simdnorm_executor* executor = nullptr) {
   memory.reset();
-  const std::size_t pitch = k.cols + k.pitch, size = (k.rows - 1) * pitch + k.cols;
-  const auto take = [&](const std::vector<double>* v) {
-    auto* t = memory.take<double>(size);
-    std::fill(t, t + size, double_unwritten);
-    for (std::size_t i = 0; v && i < k.rows; ++i) std::copy_n(v->data() + i * k.cols, k.cols, t + i * pitch);
-    return t;
-  };
-  const auto vector = [&](const std::vector<double>& v, bool wanted, bool floats) -> simdnorm_const_vector {
-    if (!wanted) return {};
-    if (floats) {
-      auto* f = memory.take<float>(v.size());
-      std::copy(v.begin(), v.end(), f);
-      return {f, v.size(), SIMDNORM_F32};
-    }
-    auto* t = memory.take<double>(v.size());
-    std::copy(v.begin(), v.end(), t);
-    return {t, v.size(), SIMDNORM_F64};
-  };
-  double *x = take(&d.p.x), *residual = take(&d.residual);
+  const auto take = [&](const std::vector<double>* v) { return double_matrix(memory, k.rows, k.cols, k.pitch, v); };
+  const double_matrix x = take(&d.p.x), residual = take(&d.residual);
   const auto at = [&](place p) { return p == place::x ? x : p == place::residual ? residual : take(nullptr); };
-  double *sum = k.sum == place::none ? nullptr : at(k.sum), *y = at(k.y);
-  auto *mean = memory.take<double>(k.rows), *rstd = memory.take<double>(k.rows);
-  const auto step = static_cast<std::ptrdiff_t>(pitch);
-  const simdnorm_const_matrix cx{x, k.rows, k.cols, step, SIMDNORM_F64},
-      cr{residual, k.rows, k.cols, step, SIMDNORM_F64};
-  const simdnorm_matrix cs{sum, k.rows, k.cols, step, SIMDNORM_F64}, cy{y, k.rows, k.cols, step, SIMDNORM_F64};
-  const simdnorm_const_vector bias = vector(d.bias, k.bias != 0, k.bias == 2);
-  const bool floats = k.given == double_given::floats, any = k.given != double_given::nothing;
-  const simdnorm_const_vector gamma = vector(d.p.gamma, any, floats),
-                              beta = vector(d.p.beta, any && k.norm == double_norm::layer, floats);
-  const marked m(k);
+  const double_matrix sum = at(k.sum), y = at(k.y);
+  const simdnorm_matrix cs = sum.out();
+  const simdnorm_const_vector bias = k.bias == 0 ? simdnorm_const_vector{} : placed{memory}.in(d.bias, k.bias == 2);
+  double_how h = how_of(k);
+  h.executor = executor;
+  const double_call norm(k.norm, d.p, h, memory);
   outcome out;
-  if (k.norm == double_norm::layer) {
-    simdnorm_layer_norm_options o = simdnorm_layer_norm_defaults();
-    o.gamma = gamma;
-    o.beta = beta;
-    o.mean = {mean, k.rows, SIMDNORM_F64};
-    o.rstd = {rstd, k.rows, SIMDNORM_F64};
-    o.padding = m.c;
-    o.executor = executor;
-    o.activation = k.relu ? SIMDNORM_ACTIVATION_RELU : SIMDNORM_ACTIVATION_NONE;
-    out.status = simdnorm_add_layer_norm(&cx, &cr, bias, sum ? &cs : nullptr, &cy, &o);
-    out.mean.assign(mean, mean + k.rows);
-  } else {
-    simdnorm_rms_norm_options o = simdnorm_rms_norm_defaults();
-    o.weight = gamma;
-    o.rstd = {rstd, k.rows, SIMDNORM_F64};
-    o.padding = m.c;
-    o.executor = executor;
-    o.activation = k.relu ? SIMDNORM_ACTIVATION_RELU : SIMDNORM_ACTIVATION_NONE;
-    o.add_unit_offset = k.unit_offset;
-    out.status = simdnorm_add_rms_norm(&cx, &cr, bias, sum ? &cs : nullptr, &cy, &o);
-  }
-  out.rstd.assign(rstd, rstd + k.rows);
-  out.intact = memory.intact();
-  for (std::size_t i = 0; i < k.rows; ++i) {
-    out.y.insert(out.y.end(), y + i * pitch, y + i * pitch + k.cols);
-    if (sum) out.sum.insert(out.sum.end(), sum + i * pitch, sum + i * pitch + k.cols);
-    for (std::size_t j = k.cols; j < pitch && i + 1 < k.rows; ++j)
-      for (const double* v : {x, residual, y}) out.intact &= bits_of(v[i * pitch + j]) == bits_of(double_unwritten);
-  }
+  out.status = norm.add(x.in(), residual.in(), bias, k.sum == place::none ? nullptr : &cs, y.out());
+  out.intact = memory.intact() && x.intact() && residual.intact() && y.intact();
+  out.y = y.elements();
+  if (k.sum != place::none) out.sum = sum.elements();
+  if (k.norm == double_norm::layer) append(out.mean, norm.mean);
+  append(out.rstd, norm.rstd);
   return out;
 }
 
@@ -169,21 +104,21 @@ outcome run(const call& k, const given& d, arena& memory, const simdnorm_executo
 outcome expected(const call& k, const given& d) {
   double_rows p = d.p;
   outcome out;
-  const marked m(k);
+  double_how h = how_of(k);
+  const mask m = h.pad;
+  const auto real = [&](std::size_t i) { return m.real(i / k.cols, i % k.cols); };
+  const auto before = [&](place at, std::size_t i) {
+    return at == place::x ? d.p.x[i] : at == place::residual ? d.residual[i] : double_unwritten;
+  };
   for (std::size_t i = 0; i < p.x.size(); ++i) {
-    const double x = p.x[i], with = k.bias ? x + d.bias[i % k.cols] : x, h = with + d.residual[i];
-    const auto before = [&](place at) {
-      return at == place::x ? x : at == place::residual ? d.residual[i] : double_unwritten;
-    };
-    p.x[i] = m.real[i] ? h == h ? h : std::numeric_limits<double>::quiet_NaN() : nan;
-    if (k.sum != place::none) out.sum.push_back(m.real[i] ? p.x[i] : k.keep ? before(k.sum) : 0.0);
+    const double x = p.x[i], with = k.bias ? x + d.bias[i % k.cols] : x, sum = with + d.residual[i];
+    p.x[i] = real(i) && sum == sum ? sum : nan;
+    if (k.sum != place::none) out.sum.push_back(real(i) ? p.x[i] : k.keep ? before(k.sum, i) : 0.0);
   }
-  double_how how;
-  how.given = k.norm == double_norm::rms && k.given == double_given::doubles ? double_given::gamma_alone : k.given;
-  how.padding = m.c;
-  how.padding.fill = SIMDNORM_FILL_ZERO;
-  if (k.unit_offset) how.given = double_given::nothing;
-  const double_outputs norm = run(k.norm, p, how);
+  h.pad.fill = SIMDNORM_FILL_ZERO;
+  h.relu = h.unit_offset = false;
+  if (k.unit_offset) h.given = double_given::nothing;
+  const double_outputs norm = run(k.norm, p, h);
   out.status = norm.status;
   out.intact = true;
   out.y = norm.y;
@@ -191,8 +126,7 @@ outcome expected(const call& k, const given& d) {
     double& y = out.y[i];
     if (k.unit_offset && k.given != double_given::nothing) y = std::fma(y, p.gamma[i % k.cols], y);
     if (k.relu && y < 0) y = 0;
-    if (!m.real[i] && k.keep)
-      y = k.y == place::x ? d.p.x[i] : k.y == place::residual ? d.residual[i] : double_unwritten;
+    if (!real(i) && k.keep) y = before(k.y, i);
   }
   if (k.norm == double_norm::layer) out.mean = norm.mean;
   out.rstd = norm.rstd;
@@ -263,10 +197,10 @@ TEST_P(double_fused_test, as_the_separate_steps) {
     ASSERT_TRUE(same(run(k, d, end, &threads.c), want)) << describe(k);
     simdnorm_stream_border_set(0);
     given garbage = d;
-    const marked m(k);
+    const mask m = mask_of(k);
     if (k.keep) continue;
-    for (std::size_t i = 0; i < m.real.size(); ++i) {
-      if (!m.real[i]) garbage.p.x[i] = garbage.residual[i] = nan;
+    for (std::size_t i = 0; i < d.residual.size(); ++i) {
+      if (!m.real(i / k.cols, i % k.cols)) garbage.p.x[i] = garbage.residual[i] = nan;
     }
     ASSERT_TRUE(same(run(k, garbage, start), want)) << describe(k);
   }
@@ -315,28 +249,31 @@ TEST_P(double_fused_test, tensors_are_their_rows) {
       for (int kind = 0; kind < 5; ++kind)
         for (const bool in_place : {false, true}) {
           double_rows p(rows, cols, cols, kind == 2 ? 1e9 : 1);
-          std::vector<std::uint8_t> mask(kind == 3 ? rows * cols : batch * tokens);
-          for (std::size_t i = 0; i < mask.size(); ++i) mask[i] = i % 4 != 1;
-          const std::vector<std::int32_t> lengths = {4, 2};
-          std::vector<std::int32_t> row_lengths(rows);
-          for (std::size_t i = 0; i < rows; ++i) row_lengths[i] = static_cast<std::int32_t>(cols * (i % 4) / 3);
-          simdnorm_padding tensor{}, matrix{};
-          std::vector<std::uint8_t> of_rows(rows);
-          for (std::size_t i = 0; i < rows; ++i) {
-            const std::size_t token = i / heads;
-            of_rows[i] = kind == 1 ? mask[token] : static_cast<std::int32_t>(token % tokens) < lengths[token / tokens];
+          // Of the tensor, and of the matrix of its rows.
+          mask tensor, matrix;
+          tensor.cols = cols;
+          tensor.tokens = tokens;
+          for (std::size_t i = 0; i < batch * tokens; ++i) tensor.rows.push_back(i % 4 != 1);
+          for (std::size_t i = 0; i < rows * cols; ++i) tensor.elements.push_back(i % 4 != 1);
+          if (kind == 2) tensor.lengths = {4, 2};
+          for (std::size_t i = 0; i < rows && kind == 4; ++i)
+            tensor.lengths.push_back(static_cast<std::int64_t>(cols * (i % 4) / 3));
+          constexpr simdnorm_padding_kind kinds[] = {SIMDNORM_PADDING_NONE, SIMDNORM_PADDING_ROW_MASK,
+                                                     SIMDNORM_PADDING_SEQUENCE_LENGTHS, SIMDNORM_PADDING_ELEMENT_MASK,
+                                                     SIMDNORM_PADDING_ROW_LENGTHS};
+          tensor.kind = kinds[kind];
+          matrix = tensor;
+          if (kind == 1 || kind == 2) {
+            matrix.kind = SIMDNORM_PADDING_ROW_MASK;
+            matrix.rows.clear();
+            for (std::size_t i = 0; i < rows; ++i) matrix.rows.push_back(tensor.real(i / heads, 0));
           }
-          if (kind == 1) tensor = {mask.data(), batch * tokens, 0, SIMDNORM_PADDING_ROW_MASK, 0, 0};
-          if (kind == 2) tensor = {lengths.data(), batch, tokens, SIMDNORM_PADDING_SEQUENCE_LENGTHS, SIMDNORM_I32, 0};
-          if (kind == 1 || kind == 2) matrix = {of_rows.data(), rows, 0, SIMDNORM_PADDING_ROW_MASK, 0, 0};
-          if (kind == 3) tensor = matrix = {mask.data(), rows * cols, 0, SIMDNORM_PADDING_ELEMENT_MASK, 0, 0};
-          if (kind == 4) tensor = matrix = {row_lengths.data(), rows, 0, SIMDNORM_PADDING_ROW_LENGTHS, SIMDNORM_I32, 0};
           double_how how;
           how.given = double_given::doubles;
-          how.padding = matrix;
+          how.pad = matrix;
           const double_outputs want = run(n, p, how);
           const std::size_t row = cols, token = 3 * heads * cols, sample = tokens * token;
-          std::vector<double> buffer(batch * sample, double_unwritten), own = buffer, mean(rows), rstd(rows);
+          std::vector<double> buffer(batch * sample, double_unwritten), own = buffer;
           const auto at = [&](std::size_t i) {
             return i / heads / tokens * sample + i / heads % tokens * token + i % heads * row;
           };
@@ -351,45 +288,21 @@ TEST_P(double_fused_test, tensors_are_their_rows) {
           simdnorm_tensor cy{y, {}, {}, 4, SIMDNORM_F64};
           std::copy_n(cx.sizes, 4, cy.sizes);
           std::copy_n(cx.strides, 4, cy.strides);
-          const simdnorm_const_vector gamma{p.gamma.data(), cols, SIMDNORM_F64},
-              beta{p.beta.data(), cols, SIMDNORM_F64};
-          const simdnorm_vector means{mean.data(), rows, SIMDNORM_F64}, scales{rstd.data(), rows, SIMDNORM_F64};
-          simdnorm_status s;
-          if (n == double_norm::layer) {
-            simdnorm_layer_norm_options o = simdnorm_layer_norm_defaults();
-            o.epsilon = p.epsilon;
-            o.gamma = gamma;
-            o.beta = beta;
-            o.mean = means;
-            o.rstd = scales;
-            o.padding = tensor;
-            o.executor = &threads.c;
-            s = simdnorm_layer_norm_nd(&cx, &cy, &o);
-          } else if (n == double_norm::rms) {
-            simdnorm_rms_norm_options o = simdnorm_rms_norm_defaults();
-            o.epsilon = p.epsilon;
-            o.weight = gamma;
-            o.rstd = scales;
-            o.padding = tensor;
-            s = simdnorm_rms_norm_nd(&cx, &cy, &o);
-          } else {
-            simdnorm_l2_norm_options o = simdnorm_l2_norm_defaults();
-            o.epsilon = p.epsilon;
-            o.norm = scales;
-            o.padding = tensor;
-            s = simdnorm_l2_norm_nd(&cx, &cy, &o);
-          }
-          ASSERT_EQ(s, SIMDNORM_OK);
+          offset_arena memory;
+          how.pad = tensor;
+          how.executor = &threads.c;
+          const double_call norm(n, p, how, memory);
+          ASSERT_EQ(norm.run(cx, cy), SIMDNORM_OK);
           std::vector<double> got, rest(y, y + batch * sample);
           for (std::size_t i = 0; i < rows; ++i) {
             got.insert(got.end(), y + at(i), y + at(i) + cols);
             std::fill_n(rest.begin() + signed_of(at(i)), cols, double_unwritten);
           }
           ASSERT_TRUE(same_doubles(got, want.y)) << name_of(n) << " " << cols << " " << kind;
-          ASSERT_TRUE(same_doubles(rstd, want.rstd));
-          if (n == double_norm::layer) {
-            ASSERT_TRUE(same_doubles(mean, want.mean));
-          }
+          std::vector<double> mean, rstd;
+          append(mean, norm.mean);
+          append(rstd, norm.rstd);
+          ASSERT_TRUE(same_doubles(mean, want.mean) && same_doubles(rstd, want.rstd));
           for (const double v : rest) ASSERT_EQ(bits_of(v), bits_of(double_unwritten));
         }
 }

@@ -19,13 +19,7 @@
 namespace simdnorm::test {
 namespace {
 
-class double_test : public isa_fixture {
- protected:
-  void TearDown() override {
-    simdnorm_stream_border_set(0);
-    isa_fixture::TearDown();
-  }
-};
+class double_test : public isa_fixture {};
 SIMDNORM_FOR_EACH_ISA(double_test);
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
@@ -271,69 +265,31 @@ TEST_P(double_test, no_byte_beyond_is_touched) {
 
 // ---- padding ---------------------------------------------------------------------------------------
 
-struct marks {
-  simdnorm_padding_kind kind;
-  std::vector<std::uint8_t> bytes;
-  std::vector<std::int32_t> lengths;
-  std::size_t size = 0, tokens = 0;
-  std::vector<std::vector<bool>> real;  // rows x cols
-
-  [[nodiscard]] simdnorm_padding padding(simdnorm_padding_fill fill) const {
-    const void* data = lengths.empty() ? static_cast<const void*>(bytes.data()) : lengths.data();
-    return {data, size, tokens, kind, SIMDNORM_I32, fill};
-  }
-};
-
-std::vector<marks> all_marks(std::size_t rows, std::size_t cols, std::uint64_t seed) {
+std::vector<mask> all_masks(std::size_t rows, std::size_t cols, std::uint64_t seed) {
   generator g(seed);
-  std::vector<marks> all;
-  const auto make = [&](simdnorm_padding_kind kind) -> marks& {
-    all.push_back({kind, {}, {}, rows, 0, std::vector<std::vector<bool>>(rows, std::vector<bool>(cols, false))});
+  std::vector<mask> all;
+  const auto make = [&](simdnorm_padding_kind kind) -> mask& {
+    all.emplace_back();
+    all.back().kind = kind;
+    all.back().cols = cols;
     return all.back();
   };
-  marks& lengths = make(SIMDNORM_PADDING_ROW_LENGTHS);
-  for (std::size_t i = 0; i < rows; ++i) {
-    const std::size_t n = i == 1 ? 0 : g.below(cols + 1);
-    lengths.lengths.push_back(static_cast<std::int32_t>(n));
-    for (std::size_t j = 0; j < n; ++j) lengths.real[i][j] = true;
-  }
-  for (const auto kind : {SIMDNORM_PADDING_ROW_MASK, SIMDNORM_PADDING_ROW_MASK_BITS}) {
-    marks& m = make(kind);
-    m.bytes.assign(rows, 0);
-    for (std::size_t i = 0; i < rows; ++i) {
-      if (g.next() & 1) continue;
-      m.real[i].assign(cols, true);
-      if (kind == SIMDNORM_PADDING_ROW_MASK) {
-        m.bytes[i] = 7;
-      } else {
-        m.bytes[i / 8] = static_cast<std::uint8_t>(m.bytes[i / 8] | 1u << (i % 8));
-      }
-    }
-  }
-  marks& sequences = make(SIMDNORM_PADDING_SEQUENCE_LENGTHS);
-  sequences.lengths = {2, static_cast<std::int32_t>(rows / 2)};
-  sequences.size = 2;
-  sequences.tokens = rows / 2;
+  mask& lengths = make(SIMDNORM_PADDING_ROW_LENGTHS);
   for (std::size_t i = 0; i < rows; ++i)
-    if (i < 2 || i >= rows / 2) sequences.real[i].assign(cols, true);
-  marks& offsets = make(SIMDNORM_PADDING_OFFSETS);
-  offsets.lengths = {1, 3, static_cast<std::int32_t>(rows) - 1};
-  offsets.size = 3;
-  for (std::size_t i = 1; i + 1 < rows; ++i) offsets.real[i].assign(cols, true);
+    lengths.lengths.push_back(i == 1 ? 0 : static_cast<std::int64_t>(g.below(cols + 1)));
+  for (const auto kind : {SIMDNORM_PADDING_ROW_MASK, SIMDNORM_PADDING_ROW_MASK_BITS}) {
+    mask& m = make(kind);
+    for (std::size_t i = 0; i < rows; ++i) m.rows.push_back(g.next() & 1 ? 0 : 7);
+  }
+  mask& sequences = make(SIMDNORM_PADDING_SEQUENCE_LENGTHS);
+  sequences.tokens = rows / 2;
+  sequences.lengths = {2, static_cast<std::int64_t>(rows / 2)};
+  make(SIMDNORM_PADDING_OFFSETS).lengths = {1, 3, static_cast<std::int64_t>(rows) - 1};
   for (const auto kind : {SIMDNORM_PADDING_ELEMENT_MASK, SIMDNORM_PADDING_ELEMENT_MASK_BITS}) {
-    marks& m = make(kind);
-    const bool bits = kind == SIMDNORM_PADDING_ELEMENT_MASK_BITS;
-    const std::size_t row_bytes = bits ? (cols + 7) / 8 : cols;
-    m.size = rows * cols;
-    m.bytes.assign(rows * row_bytes, 0);
+    mask& m = make(kind);
     for (std::size_t i = 0; i < rows; ++i) {
       const std::uint64_t of = i == 1 ? 0 : i == 2 ? 9 : 1 + g.below(8);  // of 9, so many count; none, all
-      for (std::size_t j = 0; j < cols; ++j) {
-        if (g.below(9) >= of || (i == 3 && j < 100)) continue;
-        m.real[i][j] = true;
-        std::uint8_t& byte = m.bytes[i * row_bytes + (bits ? j / 8 : j)];
-        byte = static_cast<std::uint8_t>(bits ? byte | 1u << (j % 8) : 1);
-      }
+      for (std::size_t j = 0; j < cols; ++j) m.elements.push_back(g.below(9) < of && (i != 3 || j >= 100));
     }
   }
   return all;
@@ -344,7 +300,7 @@ TEST_P(double_test, padding_does_not_count) {
     double_gate g(std::string(name_of(n)) + " of doubles beside padding");
     for (const std::size_t cols : {3, 20, 128, 150, 300}) {
       constexpr std::size_t rows = 8;
-      for (const marks& m : all_marks(rows, cols, cols)) {
+      for (const mask& m : all_masks(rows, cols, cols)) {
         for (const bool hostile : {false, true}) {
           double_rows p(rows, cols, cols, 10);
           if (hostile)
@@ -352,12 +308,12 @@ TEST_P(double_test, padding_does_not_count) {
           double_rows garbage = p;
           for (std::size_t i = 0; i < rows; ++i)
             for (std::size_t j = 0; j < cols; ++j)
-              if (!m.real[i][j]) garbage.x[i * cols + j] = (i + j) % 3 == 0 ? nan : (i + j) % 3 == 1 ? infinity : 1e300;
+              if (!m.real(i, j)) garbage.x[i * cols + j] = (i + j) % 3 == 0 ? nan : (i + j) % 3 == 1 ? infinity : 1e300;
           for (const auto given : {double_given::nothing, double_given::doubles, double_given::floats}) {
             double_how h;
             h.given = given;
             h.pitch = cols % 2;
-            h.padding = m.padding(SIMDNORM_FILL_ZERO);
+            h.pad = m;
             const double_outputs out = run(n, p, h);
             ASSERT_EQ(out.status, SIMDNORM_OK);
             ASSERT_TRUE(out.intact);
@@ -365,7 +321,7 @@ TEST_P(double_test, padding_does_not_count) {
             h.in_place = true;
             ASSERT_TRUE(same_doubles(run(n, garbage, h), out)) << "kind " << m.kind;
             h.in_place = false;
-            h.padding = m.padding(SIMDNORM_FILL_KEEP);
+            h.pad.fill = SIMDNORM_FILL_KEEP;
             const double_outputs kept = run(n, p, h);
             for (std::size_t i = 0; i < rows; ++i) {
               double_rows one(1, 0, 1);
@@ -373,8 +329,8 @@ TEST_P(double_test, padding_does_not_count) {
               std::vector<double> ys, gammas, betas;
               for (std::size_t j = 0; j < cols; ++j) {
                 const std::size_t at = i * cols + j;
-                ASSERT_EQ(bits_of(kept.y[at]), bits_of(m.real[i][j] ? out.y[at] : double_unwritten));
-                if (!m.real[i][j]) {
+                ASSERT_EQ(bits_of(kept.y[at]), bits_of(m.real(i, j) ? out.y[at] : double_unwritten));
+                if (!m.real(i, j)) {
                   ASSERT_EQ(bits_of(out.y[at]), 0u);
                   continue;
                 }
@@ -407,25 +363,23 @@ TEST_P(double_test, forms_of_padding_have_one_result) {
     for (const std::size_t cols : {5, 65, 200, 700}) {
       for (const double mean : {0.0, 1e9}) {
         double_rows p(3, cols, cols, mean);
-        const std::vector<std::int32_t> lengths = {static_cast<std::int32_t>(cols), static_cast<std::int32_t>(cols / 2),
-                                                   static_cast<std::int32_t>(cols - 1)};
-        std::vector<std::uint8_t> bytes(3 * cols), bits(3 * ((cols + 7) / 8));
-        for (std::size_t i = 0; i < 3; ++i) {
-          for (std::size_t j = 0; j < static_cast<std::size_t>(lengths[i]); ++j) {
-            bytes[i * cols + j] = 255;
-            std::uint8_t& byte = bits[i * ((cols + 7) / 8) + j / 8];
-            byte = static_cast<std::uint8_t>(byte | 1u << (j % 8));
-          }
-        }
+        mask lengths, elements;
+        lengths.kind = SIMDNORM_PADDING_ROW_LENGTHS;
+        for (const std::size_t n_real : {cols, cols / 2, cols - 1})
+          lengths.lengths.push_back(static_cast<std::int64_t>(n_real));
+        elements.cols = cols;
+        for (std::size_t k = 0; k < 3 * cols; ++k)
+          elements.elements.push_back(lengths.real(k / cols, k % cols) ? 255 : 0);
         double_how h;
         h.given = double_given::doubles;
         const double_outputs whole = run(n, p, h);
-        h.padding = {lengths.data(), 3, 0, SIMDNORM_PADDING_ROW_LENGTHS, SIMDNORM_I32, SIMDNORM_FILL_ZERO};
+        h.pad = lengths;
         const double_outputs out = run(n, p, h);
-        h.padding = {bytes.data(), 3 * cols, 0, SIMDNORM_PADDING_ELEMENT_MASK, SIMDNORM_I32, SIMDNORM_FILL_ZERO};
-        EXPECT_TRUE(same_doubles(run(n, p, h), out)) << name_of(n) << " " << cols;
-        h.padding = {bits.data(), 3 * cols, 0, SIMDNORM_PADDING_ELEMENT_MASK_BITS, SIMDNORM_I32, SIMDNORM_FILL_ZERO};
-        EXPECT_TRUE(same_doubles(run(n, p, h), out)) << name_of(n) << " " << cols;
+        for (const auto kind : {SIMDNORM_PADDING_ELEMENT_MASK, SIMDNORM_PADDING_ELEMENT_MASK_BITS}) {
+          h.pad = elements;
+          h.pad.kind = kind;
+          EXPECT_TRUE(same_doubles(run(n, p, h), out)) << name_of(n) << " " << cols;
+        }
         for (std::size_t j = 0; j < cols; ++j) ASSERT_EQ(bits_of(out.y[j]), bits_of(whole.y[j]));
       }
     }
@@ -599,21 +553,54 @@ TEST_P(double_test, a_bad_argument_is_a_status) {
 }
 
 TEST_P(double_test, the_cpp_front) {
-  double_rows p(4, 30, 8, 2);
-  std::vector<double> y(p.x.size()), mean(4), rstd(4);
-  double_how h;
-  h.given = double_given::doubles;
-  ASSERT_EQ(layer_norm({p.x.data(), 4, 30}, {y.data(), 4, 30},
-                       {.gamma = p.gamma, .beta = p.beta, .mean_out = mean, .rstd_out = rstd}),
-            status::ok);
-  double_outputs expected = run(double_norm::layer, p, h);
-  EXPECT_TRUE(same_doubles(y, expected.y) && same_doubles(mean, expected.mean) && same_doubles(rstd, expected.rstd));
-  ASSERT_EQ(rms_norm({p.x.data(), 4, 30}, {y.data(), 4, 30}, {.weight = p.gamma, .rstd_out = rstd}), status::ok);
-  expected = run(double_norm::rms, p, h);
-  EXPECT_TRUE(same_doubles(y, expected.y) && same_doubles(rstd, expected.rstd));
-  ASSERT_EQ(l2_norm({p.x.data(), 4, 30}, {y.data(), 4, 30}, {.epsilon = 1e-5, .norm_out = rstd}), status::ok);
-  expected = run(double_norm::l2, p, h);
-  EXPECT_TRUE(same_doubles(y, expected.y) && same_doubles(rstd, expected.rstd));
+  const double_rows p(4, 30, 8, 2);
+  const std::vector<float> gamma(p.gamma.begin(), p.gamma.end());
+  const std::vector<double> zeros(p.x.size());
+  std::vector<double> y(p.x.size()), sum(y), mean(4), rstd(4);
+  const matrix_view<const double> x(p.x.data(), 4, 30);
+  const matrix_view<double> to(y.data(), 4, 30);
+  const tensor_view<const double> heads(p.x.data(), {2, 2, 30});
+  const addend with{.residual = {zeros.data(), 4, 30}, .bias = {}, .sum = {sum.data(), 4, 30}};
+  for (const bool relu : {false, true}) {
+    double_how h;
+    h.given = double_given::doubles;
+    h.relu = relu;
+    const auto last = relu ? activation_function::relu : activation_function::none;
+    const auto expect = [&](status s, double_norm n) {
+      EXPECT_EQ(s, status::ok);
+      const double_outputs expected = run(n, p, h);
+      EXPECT_TRUE(same_doubles(y, expected.y) && same_doubles(rstd, expected.rstd)) << name_of(n);
+      if (n == double_norm::layer) {
+        EXPECT_TRUE(same_doubles(mean, expected.mean));
+      }
+      for (std::vector<double>* v : {&y, &mean, &rstd}) std::fill(v->begin(), v->end(), double_unwritten);
+    };
+    const layer_norm_options layer{
+        .gamma = gamma, .beta = p.beta, .mean_out = mean, .rstd_out = rstd, .activation = last};
+    expect(layer_norm({p.x.data(), 4, 30}, {y.data(), 4, 30}, layer), double_norm::layer);
+    expect(layer_norm(heads, {y.data(), {2, 2, 30}}, layer), double_norm::layer);
+    expect(add_layer_norm(x, with, to, layer), double_norm::layer);
+    EXPECT_TRUE(same_doubles(sum, p.x));
+    const rms_norm_options rms{.weight = p.gamma, .rstd_out = rstd, .activation = last};
+    expect(rms_norm(x, to, rms), double_norm::rms);
+    expect(rms_norm(heads, {y.data(), {2, 2, 30}}, rms), double_norm::rms);
+    expect(add_rms_norm(x, with, to, rms), double_norm::rms);
+    h.unit_offset = true;
+    expect(rms_norm(x, to, {.weight = p.gamma, .rstd_out = rstd, .activation = last, .add_unit_offset = true}),
+           double_norm::rms);
+    const l2_norm_options l2{.epsilon = 1e-5, .norm_out = rstd};
+    expect(l2_norm(x, to, l2), double_norm::l2);
+    expect(l2_norm(heads, {y.data(), {2, 2, 30}}, l2), double_norm::l2);
+  }
+  // Types that do not go together.
+  std::vector<float> floats(y.size());
+  EXPECT_EQ(layer_norm(x, {floats.data(), 4, 30}), status::unsupported_type);
+  EXPECT_EQ(layer_norm({floats.data(), 4, 30}, to), status::unsupported_type);
+  EXPECT_EQ(layer_norm(x, to, {.mean_out = std::span(floats).first(4)}), status::unsupported_type);
+  EXPECT_EQ(layer_norm({floats.data(), 4, 30}, {floats.data(), 4, 30}, {.gamma = p.gamma}), status::unsupported_type);
+  EXPECT_EQ(add_rms_norm(x, {.residual = {floats.data(), 4, 30}}, to), status::unsupported_type);
+  EXPECT_EQ(gated_rms_norm(x, x, to), status::unsupported_type);
+  EXPECT_EQ(rms_norm(x, to, {.activation = activation_function::gelu}), status::unsupported_type);
 }
 
 }  // namespace

@@ -12,13 +12,7 @@
 namespace simdnorm::test {
 namespace {
 
-class half_channels_test : public isa_fixture {
- protected:
-  void TearDown() override {
-    simdnorm_stream_border_set(0);
-    isa_fixture::TearDown();
-  }
-};
+class half_channels_test : public isa_fixture {};
 SIMDNORM_FOR_EACH_ISA(half_channels_test);
 
 using op = channel_operation;
@@ -30,38 +24,6 @@ const element_types mixtures[] = {{bf16, bf16, bf16}, {f16, f16, f16},  {f32, bf
 const std::vector<std::vector<std::size_t>> shapes = {{7, 5},         {3, 4, 7},     {2, 6, 33},      {5, 4, 4, 4},
                                                       {9, 4, 14, 14}, {3, 6, 5, 51}, {2, 2, 3, 4, 5}, {2, 300, 3, 3},
                                                       {20, 10, 7, 7}, {1, 2, 2100},  {1, 2, 65, 127}};
-
-channel_problem sample(op o, const std::vector<std::size_t>& sizes, std::uint64_t seed) {
-  const auto f = static_cast<flavour>(seed % flavour_count);
-  const std::size_t groups = sizes[1] % 3 == 0 ? sizes[1] / 3 : sizes[1] % 2 == 0 ? 2 : 1;
-  return make_channel_problem(seed, sizes, o == op::instance_norm ? sizes[1] : groups, f, !is_batch_norm(o));
-}
-
-std::string describe(op o, const channel_problem& p, const channel_setup& s) {
-  std::string text = std::string(name_of(o)) + " ";
-  for (const std::size_t n : p.sizes) text += std::to_string(n) + "x";
-  return text + (s.last ? " channels last" : " channels first") + ", padding " + std::to_string(s.pad.kind) +
-         (s.pad.fill == SIMDNORM_FILL_KEEP ? " kept" : "") + ", types " + std::to_string(s.types.x) + " " +
-         std::to_string(s.types.y) + " " + std::to_string(s.types.residual);
-}
-
-// Kind `kind` of six, the first of which is none.
-mask draw_mask(const channel_problem& p, std::size_t kind, std::uint64_t seed) {
-  constexpr simdnorm_padding_kind kinds[] = {SIMDNORM_PADDING_NONE,         SIMDNORM_PADDING_SEQUENCE_LENGTHS,
-                                             SIMDNORM_PADDING_ROW_MASK,     SIMDNORM_PADDING_ROW_MASK_BITS,
-                                             SIMDNORM_PADDING_ELEMENT_MASK, SIMDNORM_PADDING_ELEMENT_MASK_BITS};
-  generator g(seed);
-  mask m;
-  m.kind = kinds[kind % std::size(kinds)];
-  m.tokens = m.cols = p.positions();
-  m.fill = seed & 1 ? SIMDNORM_FILL_KEEP : SIMDNORM_FILL_ZERO;
-  m.index_type = seed & 2 ? SIMDNORM_I32 : SIMDNORM_I64;
-  for (std::size_t n = 0; n < p.batch(); ++n)
-    m.lengths.push_back(static_cast<std::int64_t>(g.between(n == 0 ? 1 : 0, p.positions())));
-  for (std::size_t k = 0; k < p.batch() * p.positions(); ++k) m.rows.push_back(g.below(4) != 0);
-  for (std::size_t k = 0; k < p.x.size(); ++k) m.elements.push_back(g.below(4) != 0);
-  return m;
-}
 
 // Of every `step` samples one.
 template <class Work>
@@ -77,15 +39,10 @@ void for_samples(std::uint64_t step, Work work) {
           s.last = last;
           s.types = types;
           for (const std::size_t kind : {seed, seed + 3}) {
-            s.pad = draw_mask(p, kind, seed / 3);
+            s.pad = masks_for(p, seed / 3)[kind % 6];
             work(o, p, s);
           }
         }
-}
-
-result widened(op o, const channel_problem& p, channel_setup s) {
-  s.types.widened = true;
-  return run(o, p, s);
 }
 
 TEST_P(half_channels_test, the_rounded_float) {
@@ -157,7 +114,7 @@ TEST_P(half_channels_test, threads_give_the_same_bits) {
         channel_setup s;
         s.last = last;
         s.types = mixtures[seed % std::size(mixtures)];
-        s.pad = draw_mask(p, seed, seed);
+        s.pad = masks_for(p, seed)[seed % 6];
         const result expected = widened(o, p, s);
         for (const std::size_t count : {2, 7}) {
           shuffle_executor threads(count);

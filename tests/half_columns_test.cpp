@@ -15,13 +15,7 @@
 namespace simdnorm::test {
 namespace {
 
-class half_columns_test : public isa_fixture {
- protected:
-  void TearDown() override {
-    simdnorm_stream_border_set(0);
-    isa_fixture::TearDown();
-  }
-};
+class half_columns_test : public isa_fixture {};
 SIMDNORM_FOR_EACH_ISA(half_columns_test);
 
 constexpr simdnorm_type f32 = SIMDNORM_F32, bf16 = SIMDNORM_BF16, f16 = SIMDNORM_F16;
@@ -79,11 +73,6 @@ std::string describe(operation op, const problem& p, const setup& s) {
   return std::string(name_of(op)) + " " + std::to_string(p.rows) + "x" + std::to_string(p.cols) + ", types " +
          std::to_string(s.types.x) + " " + std::to_string(s.types.y) + " " + std::to_string(s.types.residual) +
          ", padding " + std::to_string(s.pad.kind) + (s.pad.fill == SIMDNORM_FILL_KEEP ? ", kept" : "");
-}
-
-result widened(operation op, const problem& p, setup s) {
-  s.types.widened = true;
-  return run(op, p, s);
 }
 
 struct shape {

@@ -22,13 +22,7 @@
 namespace simdnorm::test {
 namespace {
 
-class half_test : public isa_fixture {
- protected:
-  void TearDown() override {
-    simdnorm_stream_border_set(0);
-    isa_fixture::TearDown();
-  }
-};
+class half_test : public isa_fixture {};
 SIMDNORM_FOR_EACH_ISA(half_test);
 
 enum class norm { layer, rms };

@@ -86,7 +86,7 @@ TEST_P(nist_test, norms_meet_the_gate) {
     ASSERT_EQ(layer_norm({d.data, 1, d.n}, {y.data(), 1, d.n}, lo), status::ok);
     const wide r = oracle_rstd(e.variance(), 0);
     for (std::size_t i = 0; i < d.n; ++i) layer.check(y[i], (static_cast<wide>(d.data[i]) - e.mean) * r, d.name, i);
-    batch_norm_training_options bo;
+    batch_norm_options bo;
     bo.epsilon = 0;
     ASSERT_EQ(batch_norm_training({d.data, d.n, 1}, {y.data(), d.n, 1}, bo), status::ok);
     for (std::size_t i = 0; i < d.n; ++i) batch.check(y[i], (static_cast<wide>(d.data[i]) - e.mean) * r, d.name, i);

@@ -121,7 +121,7 @@ TEST_P(row_family_test, add_norms_are_additions_and_the_norm) {
               std::vector<float> x = p.x, r = residual, sum(rows * cols, -7), y(rows * cols, -7);
               std::vector<float>& sum_at = to_sum == 2 ? x : to_sum == 3 ? r : sum;
               std::vector<float>& y_at = to_y == 1 ? x : to_y == 2 ? r : y;
-              const addend<> with{view(r), bias, to_sum == 0 ? matrix_view<float>() : view(sum_at)};
+              const addend with{view(r), bias, to_sum == 0 ? matrix_view<float>() : view(sum_at)};
               ASSERT_EQ(
                   layer ? add_layer_norm(view(x), with, view(y_at), lo) : add_rms_norm(view(x), with, view(y_at), ro),
                   status::ok);

@@ -189,7 +189,7 @@ TEST_P(scaling_test, batch_norm_with_gaps) {
     const gaps v = make_gaps(t, 2, t.rows);
     std::vector<float> y(t.x.size(), 9), mean(t.cols), rstd(t.cols), running_mean(t.cols, 2),
         running_variance(t.cols, 3);
-    batch_norm_training_options o;
+    batch_norm_options o;
     o.epsilon = 1e-5;
     o.pad = pad_of(v);
     o.mean_out = mean;

@@ -93,7 +93,7 @@ TEST_P(semantics_test, one_element_per_line) {
     ASSERT_EQ(bits_of(r.f32[40 + j]), bits_of(one.variance[j])) << "running variance";
     ASSERT_EQ(r.f32[80 + j], one.x[j]) << "mean";
   }
-  batch_norm_training_options o;
+  batch_norm_options o;
   std::vector<float> variance = one.variance, y(40);
   o.biased_running_variance = true;
   o.running_variance = variance;

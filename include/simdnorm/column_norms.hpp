@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Norms whose statistics belong to one column: batch_norm, standardize, min_max; and the moments
-// that they rest on. x, y and residual are each of float, bf16 or f16.
+// that they rest on. x, y and residual are each of float, bf16 or f16, gamma, beta and weights float, other vectors
+// float or, where spans say so, double. Beside an x of double everything is, but gamma, beta and weights may be float.
+// Else status::unsupported_type.
 #pragma once
 
 #include <cstddef>
@@ -26,7 +28,7 @@ using moments = simdnorm_moments;
 struct column_options {
   padding pad{};
   const executor* exec = nullptr;
-  std::span<const float> weights{};  ///< of rows; empty: ones
+  parameter_view weights{};  ///< of rows; empty: ones
   bool nan_is_missing = false;
 };
 
@@ -36,7 +38,7 @@ inline simdnorm_column_options c_options(const column_options& options) noexcept
   return {.struct_size = sizeof(simdnorm_column_options),
           .padding = options.pad.c,
           .executor = options.exec,
-          .weights = c_vector(options.weights),
+          .weights = options.weights.c(),
           .nan_is_missing = options.nan_is_missing};
 }
 
@@ -46,9 +48,7 @@ inline simdnorm_column_options c_options(const column_options& options) noexcept
 [[nodiscard]] inline status column_moments(input_matrix x, std::span<moments> out,
                                            const column_options& options = {}) noexcept {
   if (out.size() != x.c().cols) return status::invalid_shape;
-  const simdnorm_column_options c = detail::c_options(options);
-  const simdnorm_const_matrix cx = detail::c_view(x);
-  return static_cast<status>(simdnorm_column_moments(&cx, out.data(), &c));
+  return detail::call(simdnorm_column_moments, x, out, detail::c_options(options));
 }
 
 /// Moments of columns that arrive in pieces: any pieces give the bits of one shot. Only making, copying and
@@ -77,8 +77,7 @@ class column_accumulator {
   /// Appends the real elements of x.
   [[nodiscard]] status update(input_matrix x, const column_options& options = {}) noexcept {
     const simdnorm_column_options c = detail::c_options(options);
-    const simdnorm_const_matrix cx = detail::c_view(x);
-    return static_cast<status>(simdnorm_column_state_update(state_, &cx, &c));
+    return static_cast<status>(simdnorm_column_state_update(state_, &x.c(), &c));
   }
   /// This set followed by the other's.
   [[nodiscard]] status merge(const column_accumulator& other) noexcept {
@@ -130,124 +129,80 @@ class column_accumulator {
   }
 };
 
-/// See simdnorm_batch_norm_options.
+/// See simdnorm_batch_norm_options. What stands behind `exec` is of training alone.
 struct batch_norm_options {
   double epsilon = 1e-5;
-  std::span<const float> gamma{}, beta{};
+  parameter_view gamma{}, beta{};
   padding pad{};
   const executor* exec = nullptr;
-};
-
-struct batch_norm_training_options : batch_norm_options {
   double momentum = 0.1;
   bool biased_running_variance = false;
-  std::span<float> running_mean{}, running_variance{};
-  std::span<float> mean_out{}, rstd_out{};
+  statistics_view running_mean{}, running_variance{};
+  statistics_view mean_out{}, rstd_out{};
 };
 
 namespace detail {
 
-// Of inference; training has the rest.
-inline simdnorm_batch_norm_options c_options(const batch_norm_options& options) noexcept {
+inline simdnorm_batch_norm_options c_options(const batch_norm_options& options, activation_function last,
+                                             const simdnorm_const_tensor* residual = nullptr) noexcept {
   return {.struct_size = sizeof(simdnorm_batch_norm_options),
           .epsilon = options.epsilon,
-          .gamma = c_vector(options.gamma),
-          .beta = c_vector(options.beta),
+          .gamma = options.gamma.c(),
+          .beta = options.beta.c(),
           .padding = options.pad.c,
           .executor = options.exec,
-          .momentum = 0,
-          .biased_running_variance = false,
-          .running_mean = c_vector(std::span<float>()),
-          .running_variance = c_vector(std::span<float>()),
-          .mean = c_vector(std::span<float>()),
-          .rstd = c_vector(std::span<float>()),
-          .activation = SIMDNORM_ACTIVATION_NONE,
-          .residual = nullptr};
-}
-
-inline simdnorm_batch_norm_options c_options(const batch_norm_training_options& options) noexcept {
-  simdnorm_batch_norm_options c = c_options(static_cast<const batch_norm_options&>(options));
-  c.momentum = options.momentum;
-  c.biased_running_variance = options.biased_running_variance;
-  c.running_mean = c_vector(options.running_mean);
-  c.running_variance = c_vector(options.running_variance);
-  c.mean = c_vector(options.mean_out);
-  c.rstd = c_vector(options.rstd_out);
-  return c;
+          .momentum = options.momentum,
+          .biased_running_variance = options.biased_running_variance,
+          .running_mean = options.running_mean.c(),
+          .running_variance = options.running_variance.c(),
+          .mean = options.mean_out.c(),
+          .rstd = options.rstd_out.c(),
+          .activation = static_cast<simdnorm_activation>(last),
+          .residual = residual};
 }
 
 // A matrix as the residual of a batch norm.
-inline simdnorm_const_tensor c_residual(const input_matrix& m) noexcept {
-  simdnorm_const_tensor t{};
-  t.data = m.c().data;
-  t.sizes[0] = m.c().rows;
-  t.sizes[1] = m.c().cols;
-  t.strides[0] = m.c().row_stride;
-  t.strides[1] = 1;
-  t.rank = 2;
-  t.type = m.c().type;
-  return t;
+inline simdnorm_const_tensor c_residual(const simdnorm_const_matrix& m) noexcept {
+  return {m.data, {m.rows, m.cols}, {m.row_stride, 1}, 2, m.type};
 }
 
 }  // namespace detail
 
 /// Normalizes columns by the statistics of their real rows; updates running statistics if given.
-[[nodiscard]] inline status batch_norm_training(input_matrix x, output_matrix y,
-                                                const batch_norm_training_options& options = {},
+[[nodiscard]] inline status batch_norm_training(input_matrix x, output_matrix y, const batch_norm_options& options = {},
                                                 activation_function last = activation_function::none) noexcept {
-  simdnorm_batch_norm_options c = detail::c_options(options);
-  c.activation = static_cast<simdnorm_activation>(last);
-  const simdnorm_const_matrix cx = detail::c_view(x);
-  const simdnorm_matrix cy = detail::c_view(y);
-  return static_cast<status>(simdnorm_batch_norm_training(&cx, &cy, &c));
+  return detail::call(simdnorm_batch_norm_training, x, y, detail::c_options(options, last));
 }
 
 /// y = last(batch_norm(x) + residual), by the statistics of x.
 [[nodiscard]] inline status batch_norm_training_add(input_matrix x, input_matrix residual, output_matrix y,
-                                                    const batch_norm_training_options& options = {},
+                                                    const batch_norm_options& options = {},
                                                     activation_function last = activation_function::relu) noexcept {
-  simdnorm_batch_norm_options c = detail::c_options(options);
-  const simdnorm_const_tensor cr = detail::c_residual(residual);
-  c.residual = &cr;
-  c.activation = static_cast<simdnorm_activation>(last);
-  const simdnorm_const_matrix cx = detail::c_view(x);
-  const simdnorm_matrix cy = detail::c_view(y);
-  return static_cast<status>(simdnorm_batch_norm_training(&cx, &cy, &c));
+  const simdnorm_const_tensor r = detail::c_residual(residual.c());
+  return detail::call(simdnorm_batch_norm_training, x, y, detail::c_options(options, last, &r));
 }
 
-/// Normalizes columns by given statistics.
-[[nodiscard]] inline status batch_norm_inference(input_matrix x, output_matrix y, std::span<const float> mean,
-                                                 std::span<const float> variance,
-                                                 const batch_norm_options& options = {},
+/// Normalizes columns by given statistics, [cols] each.
+[[nodiscard]] inline status batch_norm_inference(input_matrix x, output_matrix y, parameter_view mean,
+                                                 parameter_view variance, const batch_norm_options& options = {},
                                                  activation_function last = activation_function::none) noexcept {
-  simdnorm_batch_norm_options c = detail::c_options(options);
-  c.activation = static_cast<simdnorm_activation>(last);
-  const simdnorm_const_matrix cx = detail::c_view(x);
-  const simdnorm_matrix cy = detail::c_view(y);
-  return static_cast<status>(
-      simdnorm_batch_norm_inference(&cx, &cy, detail::c_vector(mean), detail::c_vector(variance), &c));
+  return detail::call(simdnorm_batch_norm_inference, x, y, mean, variance, detail::c_options(options, last));
 }
 
 /// y = last(batch_norm(x) + residual), by given statistics.
 [[nodiscard]] inline status batch_norm_inference_add(input_matrix x, input_matrix residual, output_matrix y,
-                                                     std::span<const float> mean, std::span<const float> variance,
+                                                     parameter_view mean, parameter_view variance,
                                                      const batch_norm_options& options = {},
                                                      activation_function last = activation_function::relu) noexcept {
-  simdnorm_batch_norm_options c = detail::c_options(options);
-  const simdnorm_const_tensor cr = detail::c_residual(residual);
-  c.residual = &cr;
-  c.activation = static_cast<simdnorm_activation>(last);
-  const simdnorm_const_matrix cx = detail::c_view(x);
-  const simdnorm_matrix cy = detail::c_view(y);
-  return static_cast<status>(
-      simdnorm_batch_norm_inference(&cx, &cy, detail::c_vector(mean), detail::c_vector(variance), &c));
+  const simdnorm_const_tensor r = detail::c_residual(residual.c());
+  return detail::call(simdnorm_batch_norm_inference, x, y, mean, variance, detail::c_options(options, last, &r));
 }
 
 /// See simdnorm_standardize_options.
 struct standardize_options {
   padding pad{};
   const executor* exec = nullptr;
-  std::span<const float> weights{};  ///< of rows; empty: ones. Not looked at by transform and inverse
+  parameter_view weights{};  ///< of rows; empty: ones. Not looked at by transform and inverse
   bool nan_is_missing = false;
   bool with_mean = true, with_std = true;
 };
@@ -274,7 +229,7 @@ inline simdnorm_standardize_options c_options(const standardize_options& options
   return {.struct_size = sizeof(simdnorm_standardize_options),
           .padding = options.pad.c,
           .executor = options.exec,
-          .weights = c_vector(options.weights),
+          .weights = options.weights.c(),
           .nan_is_missing = options.nan_is_missing,
           .with_mean = options.with_mean,
           .with_std = options.with_std};
@@ -298,9 +253,9 @@ inline simdnorm_max_abs_options c_options(const max_abs_options& options) noexce
 }
 
 // Parameters that a fit in one call with its transform may leave out: an empty span is null.
-template <class T>
-inline bool fits(std::span<T> parameters, std::size_t cols) noexcept {
-  return parameters.empty() || parameters.size() == cols;
+template <class... T>
+bool fits(std::size_t cols, std::span<T>... parameters) noexcept {
+  return ((parameters.empty() || parameters.size() == cols) && ...);
 }
 
 }  // namespace detail
@@ -309,9 +264,7 @@ inline bool fits(std::span<T> parameters, std::size_t cols) noexcept {
 [[nodiscard]] inline status standardize_fit(input_matrix x, std::span<double> mean, std::span<double> scale,
                                             const standardize_options& options = {}) noexcept {
   if (mean.size() != x.c().cols || scale.size() != x.c().cols) return status::invalid_shape;
-  const simdnorm_standardize_options c = detail::c_options(options);
-  const simdnorm_const_matrix cx = detail::c_view(x);
-  return static_cast<status>(simdnorm_standardize_fit(&cx, mean.data(), scale.data(), &c));
+  return detail::call(simdnorm_standardize_fit, x, mean, scale, detail::c_options(options));
 }
 
 /// The same from moments.
@@ -319,8 +272,7 @@ inline bool fits(std::span<T> parameters, std::size_t cols) noexcept {
                                                    std::span<double> scale,
                                                    const standardize_options& options = {}) noexcept {
   if (mean.size() != of.size() || scale.size() != of.size()) return status::invalid_shape;
-  const simdnorm_standardize_options c = detail::c_options(options);
-  return static_cast<status>(simdnorm_standardize_parameters(of.data(), of.size(), mean.data(), scale.data(), &c));
+  return detail::call(simdnorm_standardize_parameters, of, of.size(), mean, scale, detail::c_options(options));
 }
 
 /// y = (x - mean) / scale.
@@ -328,10 +280,7 @@ inline bool fits(std::span<T> parameters, std::size_t cols) noexcept {
                                                   std::span<const double> scale,
                                                   const standardize_options& options = {}) noexcept {
   if (mean.size() != x.c().cols || scale.size() != x.c().cols) return status::invalid_shape;
-  const simdnorm_standardize_options c = detail::c_options(options);
-  const simdnorm_const_matrix cx = detail::c_view(x);
-  const simdnorm_matrix cy = detail::c_view(y);
-  return static_cast<status>(simdnorm_standardize_transform(&cx, &cy, mean.data(), scale.data(), &c));
+  return detail::call(simdnorm_standardize_transform, x, y, mean, scale, detail::c_options(options));
 }
 
 /// x = y * scale + mean.
@@ -339,36 +288,28 @@ inline bool fits(std::span<T> parameters, std::size_t cols) noexcept {
                                                 std::span<const double> scale,
                                                 const standardize_options& options = {}) noexcept {
   if (mean.size() != y.c().cols || scale.size() != y.c().cols) return status::invalid_shape;
-  const simdnorm_standardize_options c = detail::c_options(options);
-  const simdnorm_const_matrix cy = detail::c_view(y);
-  const simdnorm_matrix cx = detail::c_view(x);
-  return static_cast<status>(simdnorm_standardize_inverse(&cy, &cx, mean.data(), scale.data(), &c));
+  return detail::call(simdnorm_standardize_inverse, y, x, mean, scale, detail::c_options(options));
 }
 
 /// Fit and transform; an empty span: not wanted.
 [[nodiscard]] inline status standardize(input_matrix x, output_matrix y, std::span<double> mean,
                                         std::span<double> scale, const standardize_options& options = {}) noexcept {
-  if (!detail::fits(mean, x.c().cols) || !detail::fits(scale, x.c().cols)) return status::invalid_shape;
-  const simdnorm_standardize_options c = detail::c_options(options);
-  const simdnorm_const_matrix cx = detail::c_view(x);
-  const simdnorm_matrix cy = detail::c_view(y);
-  return static_cast<status>(simdnorm_standardize(&cx, &cy, mean.data(), scale.data(), &c));
+  if (!detail::fits(x.c().cols, mean, scale)) return status::invalid_shape;
+  return detail::call(simdnorm_standardize, x, y, mean, scale, detail::c_options(options));
 }
 
 /// Least and greatest value of every column.
 [[nodiscard]] inline status min_max_fit(input_matrix x, std::span<double> min, std::span<double> max,
                                         const min_max_options& options = {}) noexcept {
   if (min.size() != x.c().cols || max.size() != x.c().cols) return status::invalid_shape;
-  const simdnorm_min_max_options c = detail::c_options(options);
-  const simdnorm_const_matrix cx = detail::c_view(x);
-  return static_cast<status>(simdnorm_min_max_fit(&cx, min.data(), max.data(), &c));
+  return detail::call(simdnorm_min_max_fit, x, min, max, detail::c_options(options));
 }
 
 /// The same from moments.
 [[nodiscard]] inline status min_max_parameters(std::span<const moments> of, std::span<double> min,
                                                std::span<double> max) noexcept {
   if (min.size() != of.size() || max.size() != of.size()) return status::invalid_shape;
-  return static_cast<status>(simdnorm_min_max_parameters(of.data(), of.size(), min.data(), max.data()));
+  return detail::call(simdnorm_min_max_parameters, of, of.size(), min, max);
 }
 
 /// y = (x - min) / (max - min) * (high - low) + low.
@@ -376,75 +317,55 @@ inline bool fits(std::span<T> parameters, std::size_t cols) noexcept {
                                               std::span<const double> max,
                                               const min_max_options& options = {}) noexcept {
   if (min.size() != x.c().cols || max.size() != x.c().cols) return status::invalid_shape;
-  const simdnorm_min_max_options c = detail::c_options(options);
-  const simdnorm_const_matrix cx = detail::c_view(x);
-  const simdnorm_matrix cy = detail::c_view(y);
-  return static_cast<status>(simdnorm_min_max_transform(&cx, &cy, min.data(), max.data(), &c));
+  return detail::call(simdnorm_min_max_transform, x, y, min, max, detail::c_options(options));
 }
 
 /// x = (y - low) / (high - low) * (max - min) + min.
 [[nodiscard]] inline status min_max_inverse(input_matrix y, output_matrix x, std::span<const double> min,
                                             std::span<const double> max, const min_max_options& options = {}) noexcept {
   if (min.size() != y.c().cols || max.size() != y.c().cols) return status::invalid_shape;
-  const simdnorm_min_max_options c = detail::c_options(options);
-  const simdnorm_const_matrix cy = detail::c_view(y);
-  const simdnorm_matrix cx = detail::c_view(x);
-  return static_cast<status>(simdnorm_min_max_inverse(&cy, &cx, min.data(), max.data(), &c));
+  return detail::call(simdnorm_min_max_inverse, y, x, min, max, detail::c_options(options));
 }
 
 /// Fit and transform; an empty span: not wanted.
 [[nodiscard]] inline status min_max(input_matrix x, output_matrix y, std::span<double> min, std::span<double> max,
                                     const min_max_options& options = {}) noexcept {
-  if (!detail::fits(min, x.c().cols) || !detail::fits(max, x.c().cols)) return status::invalid_shape;
-  const simdnorm_min_max_options c = detail::c_options(options);
-  const simdnorm_const_matrix cx = detail::c_view(x);
-  const simdnorm_matrix cy = detail::c_view(y);
-  return static_cast<status>(simdnorm_min_max(&cx, &cy, min.data(), max.data(), &c));
+  if (!detail::fits(x.c().cols, min, max)) return status::invalid_shape;
+  return detail::call(simdnorm_min_max, x, y, min, max, detail::c_options(options));
 }
 
 /// The greatest |x| of every column, 1 where that is 0.
 [[nodiscard]] inline status max_abs_fit(input_matrix x, std::span<double> scale,
                                         const max_abs_options& options = {}) noexcept {
   if (scale.size() != x.c().cols) return status::invalid_shape;
-  const simdnorm_max_abs_options c = detail::c_options(options);
-  const simdnorm_const_matrix cx = detail::c_view(x);
-  return static_cast<status>(simdnorm_max_abs_fit(&cx, scale.data(), &c));
+  return detail::call(simdnorm_max_abs_fit, x, scale, detail::c_options(options));
 }
 
 /// The same from moments.
 [[nodiscard]] inline status max_abs_parameters(std::span<const moments> of, std::span<double> scale) noexcept {
   if (scale.size() != of.size()) return status::invalid_shape;
-  return static_cast<status>(simdnorm_max_abs_parameters(of.data(), of.size(), scale.data()));
+  return detail::call(simdnorm_max_abs_parameters, of, of.size(), scale);
 }
 
 /// y = x / scale.
 [[nodiscard]] inline status max_abs_transform(input_matrix x, output_matrix y, std::span<const double> scale,
                                               const max_abs_options& options = {}) noexcept {
   if (scale.size() != x.c().cols) return status::invalid_shape;
-  const simdnorm_max_abs_options c = detail::c_options(options);
-  const simdnorm_const_matrix cx = detail::c_view(x);
-  const simdnorm_matrix cy = detail::c_view(y);
-  return static_cast<status>(simdnorm_max_abs_transform(&cx, &cy, scale.data(), &c));
+  return detail::call(simdnorm_max_abs_transform, x, y, scale, detail::c_options(options));
 }
 
 /// x = y * scale.
 [[nodiscard]] inline status max_abs_inverse(input_matrix y, output_matrix x, std::span<const double> scale,
                                             const max_abs_options& options = {}) noexcept {
   if (scale.size() != y.c().cols) return status::invalid_shape;
-  const simdnorm_max_abs_options c = detail::c_options(options);
-  const simdnorm_const_matrix cy = detail::c_view(y);
-  const simdnorm_matrix cx = detail::c_view(x);
-  return static_cast<status>(simdnorm_max_abs_inverse(&cy, &cx, scale.data(), &c));
+  return detail::call(simdnorm_max_abs_inverse, y, x, scale, detail::c_options(options));
 }
 
 /// Fit and transform; an empty span: not wanted.
 [[nodiscard]] inline status max_abs(input_matrix x, output_matrix y, std::span<double> scale,
                                     const max_abs_options& options = {}) noexcept {
-  if (!detail::fits(scale, x.c().cols)) return status::invalid_shape;
-  const simdnorm_max_abs_options c = detail::c_options(options);
-  const simdnorm_const_matrix cx = detail::c_view(x);
-  const simdnorm_matrix cy = detail::c_view(y);
-  return static_cast<status>(simdnorm_max_abs(&cx, &cy, scale.data(), &c));
+  if (!detail::fits(x.c().cols, scale)) return status::invalid_shape;
+  return detail::call(simdnorm_max_abs, x, y, scale, detail::c_options(options));
 }
 
 }  // namespace simdnorm

@@ -6,8 +6,6 @@
 
 #include "simdnorm/channel_norms.hpp"
 #include "simdnorm/column_norms.hpp"
-#include "simdnorm/column_norms_f64.hpp"
 #include "simdnorm/cpu.hpp"
 #include "simdnorm/row_norms.hpp"
-#include "simdnorm/row_norms_f64.hpp"
 #include "simdnorm/types.hpp"

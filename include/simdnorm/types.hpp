@@ -102,10 +102,9 @@ inline constexpr simdnorm_type type_of = detail::type_number<std::remove_const_t
 template <class T>
 concept element = type_of<T>
 != 0;
-/// float, bf16 or f16.
+/// float, double, bf16 or f16.
 template <class T>
-concept float_or_half = type_of<T>
-== SIMDNORM_F32 || type_of<T> == SIMDNORM_BF16 || type_of<T> == SIMDNORM_F16;
+concept input_element = (type_of<T> >= SIMDNORM_F32 && type_of<T> <= SIMDNORM_BF16);
 
 /// rows x cols elements; element (i, j) is at data + i * row_stride + j.
 template <element T>
@@ -185,148 +184,124 @@ struct tensor_view {
 
 namespace detail {
 
-template <class Tensor, class View>
-Tensor c_tensor(const View& v) noexcept {
-  Tensor c{};
-  c.data = v.data;
-  for (std::size_t i = 0; i < v.sizes.size(); ++i) {
-    c.sizes[i] = v.sizes[i];
-    c.strides[i] = v.strides[i];
-  }
-  c.rank = v.rank;
-  c.type = type_of<std::remove_pointer_t<decltype(v.data)>>;
-  return c;
-}
-template <class T>
-auto c_view(const tensor_view<T>& v) noexcept {
-  return c_tensor<std::conditional_t<std::is_const_v<T>, simdnorm_const_tensor, simdnorm_tensor>>(v);
-}
-template <class T>
-std::conditional_t<std::is_const_v<T>, simdnorm_const_matrix, simdnorm_matrix> c_view(
-    const matrix_view<T>& m) noexcept {
-  return {m.data, m.rows, m.cols, m.row_stride, type_of<T>};
-}
-template <class T>
-std::conditional_t<std::is_const_v<T>, simdnorm_const_vector, simdnorm_vector> c_vector(std::span<T> v) noexcept {
-  return {v.data(), v.size(), type_of<T>};
-}
+template <class C>
+inline constexpr bool is_input = std::is_const_v<std::remove_pointer_t<decltype(C::data)>>;
+// Elements that an input or output of this C struct may have. Which go together the call says, by a status.
+template <class T, class C>
+concept viewed_by = (is_input<C> ? input_element<T> : element<T> && !std::is_const_v<T>);
+template <class Range, class C>
+concept viewed_range = std::ranges::contiguous_range<Range> && std::ranges::sized_range<Range> &&
+    viewed_by<std::remove_reference_t<std::ranges::range_reference_t<Range>>, C> &&
+    (is_input<C> || std::ranges::borrowed_range<Range>);
 
-// A function of simdnorm.h over two views.
-template <class Function, class X, class Y, class Options>
-status call(Function function, const X& x, const Y& y, const Options& c) noexcept {
-  const auto cx = c_view(x);
-  const auto cy = c_view(y);
-  return static_cast<status>(function(&cx, &cy, &c));
-}
+template <class C>
+class matrix_argument {
+ public:
+  constexpr matrix_argument() noexcept = default;
+  /// Of no elements; of floats.
+  constexpr matrix_argument(std::nullptr_t, std::size_t rows, std::size_t cols) noexcept
+      : matrix_argument(matrix_view<float>(nullptr, rows, cols)) {}
+  template <viewed_by<C> T>
+  constexpr matrix_argument(const matrix_view<T>& m) noexcept : c_{m.data, m.rows, m.cols, m.row_stride, type_of<T>} {}
+  template <viewed_by<C> T>
+  constexpr matrix_argument(T* first, std::size_t rows, std::size_t cols) noexcept
+      : matrix_argument(matrix_view<T>(first, rows, cols)) {}
+  template <viewed_by<C> T>
+  constexpr matrix_argument(T* first, std::size_t rows, std::size_t cols, std::ptrdiff_t stride) noexcept
+      : matrix_argument(matrix_view<T>(first, rows, cols, stride)) {}
+  [[nodiscard]] constexpr const C& c() const noexcept { return c_; }
+
+ private:
+  C c_{nullptr, 0, 0, 0, SIMDNORM_F32};
+};
+
+template <class C>
+class tensor_argument {
+ public:
+  template <viewed_by<C> T>
+  constexpr tensor_argument(const tensor_view<T>& t) noexcept : c_{t.data, {}, {}, t.rank, type_of<T>} {
+    for (std::size_t i = 0; i < t.sizes.size(); ++i) {
+      c_.sizes[i] = t.sizes[i];
+      c_.strides[i] = t.strides[i];
+    }
+  }
+  template <viewed_by<C> T>
+  constexpr tensor_argument(T* first, std::initializer_list<std::size_t> shape) noexcept
+      : tensor_argument(tensor_view<T>(first, shape)) {}
+  template <viewed_by<C> T>
+  constexpr tensor_argument(T* first, std::initializer_list<std::size_t> shape,
+                            std::initializer_list<std::ptrdiff_t> steps) noexcept
+      : tensor_argument(tensor_view<T>(first, shape, steps)) {}
+  [[nodiscard]] constexpr const C& c() const noexcept { return c_; }
+
+ private:
+  C c_;
+};
+
+template <class C>
+class vector_argument {
+ public:
+  constexpr vector_argument() noexcept = default;
+  template <viewed_by<C> T>
+  constexpr vector_argument(T* first, std::size_t size) noexcept : c_{first, size, type_of<T>} {}
+  template <viewed_range<C> Range>
+  constexpr vector_argument(Range&& range) noexcept
+      : vector_argument(std::ranges::data(range), std::ranges::size(range)) {}
+  [[nodiscard]] constexpr const C& c() const noexcept { return c_; }
+
+ private:
+  C c_{nullptr, 0, 0};  // of zeros: with another type gcc clears options with rep stos, 4 to 5 ns a call
+};
 
 }  // namespace detail
 
-/// A matrix or tensor of float, bf16 or f16 that a function reads or writes: made of a view, or as one is.
-class input_matrix {
- public:
-  constexpr input_matrix() noexcept = default;
-  /// Of no elements; of floats.
-  constexpr input_matrix(std::nullptr_t, std::size_t rows, std::size_t cols) noexcept
-      : input_matrix(matrix_view<float>(nullptr, rows, cols)) {}
-  template <float_or_half T>
-  constexpr input_matrix(const matrix_view<T>& m) noexcept : c_{m.data, m.rows, m.cols, m.row_stride, type_of<T>} {}
-  template <float_or_half T>
-  constexpr input_matrix(T* first, std::size_t rows, std::size_t cols) noexcept
-      : input_matrix(matrix_view<T>(first, rows, cols)) {}
-  template <float_or_half T>
-  constexpr input_matrix(T* first, std::size_t rows, std::size_t cols, std::ptrdiff_t stride) noexcept
-      : input_matrix(matrix_view<T>(first, rows, cols, stride)) {}
-  [[nodiscard]] constexpr const simdnorm_const_matrix& c() const noexcept { return c_; }
-
- private:
-  simdnorm_const_matrix c_{nullptr, 0, 0, 0, SIMDNORM_F32};
-};
-class output_matrix {
- public:
-  constexpr output_matrix() noexcept = default;
-  /// Of no elements; of floats.
-  constexpr output_matrix(std::nullptr_t, std::size_t rows, std::size_t cols) noexcept
-      : output_matrix(matrix_view<float>(nullptr, rows, cols)) {}
-  template <float_or_half T>
-  requires(!std::is_const_v<T>) constexpr output_matrix(const matrix_view<T>& m) noexcept
-      : c_{m.data, m.rows, m.cols, m.row_stride, type_of<T>} {}
-  template <float_or_half T>
-  constexpr output_matrix(T* first, std::size_t rows, std::size_t cols) noexcept
-      : output_matrix(matrix_view<T>(first, rows, cols)) {}
-  template <float_or_half T>
-  constexpr output_matrix(T* first, std::size_t rows, std::size_t cols, std::ptrdiff_t stride) noexcept
-      : output_matrix(matrix_view<T>(first, rows, cols, stride)) {}
-  [[nodiscard]] constexpr const simdnorm_matrix& c() const noexcept { return c_; }
-
- private:
-  simdnorm_matrix c_{nullptr, 0, 0, 0, SIMDNORM_F32};
-};
-class input_tensor {
- public:
-  template <float_or_half T>
-  input_tensor(const tensor_view<T>& t) noexcept : c_(detail::c_view(tensor_view<const T>(t))) {}
-  template <float_or_half T>
-  input_tensor(T* first, std::initializer_list<std::size_t> shape) noexcept
-      : input_tensor(tensor_view<T>(first, shape)) {}
-  template <float_or_half T>
-  input_tensor(T* first, std::initializer_list<std::size_t> shape, std::initializer_list<std::ptrdiff_t> steps) noexcept
-      : input_tensor(tensor_view<T>(first, shape, steps)) {}
-  [[nodiscard]] const simdnorm_const_tensor& c() const noexcept { return c_; }
-
- private:
-  simdnorm_const_tensor c_;
-};
-class output_tensor {
- public:
-  template <float_or_half T>
-  requires(!std::is_const_v<T>) output_tensor(const tensor_view<T>& t)
-  noexcept : c_(detail::c_view(t)) {}
-  template <float_or_half T>
-  output_tensor(T* first, std::initializer_list<std::size_t> shape) noexcept
-      : output_tensor(tensor_view<T>(first, shape)) {}
-  template <float_or_half T>
-  output_tensor(T* first, std::initializer_list<std::size_t> shape,
-                std::initializer_list<std::ptrdiff_t> steps) noexcept
-      : output_tensor(tensor_view<T>(first, shape, steps)) {}
-  [[nodiscard]] const simdnorm_tensor& c() const noexcept { return c_; }
-
- private:
-  simdnorm_tensor c_;
-};
+/// A matrix of float, double, bf16 or f16 that a function reads, or one that it writes, which may also be of bytes:
+/// made of a view, or as one is.
+using input_matrix = detail::matrix_argument<simdnorm_const_matrix>;
+using output_matrix = detail::matrix_argument<simdnorm_matrix>;
+/// The same of tensors.
+using input_tensor = detail::tensor_argument<simdnorm_const_tensor>;
+using output_tensor = detail::tensor_argument<simdnorm_tensor>;
+/// A vector of parameters: gamma, beta, a weight or a bias, of float, double, bf16 or f16; empty: none. Made of
+/// anything contiguous; nothing is copied.
+using parameter_view = detail::vector_argument<simdnorm_const_vector>;
+/// Statistics that a function writes, float or, beside an x of double, double; empty: not wanted. Made of anything
+/// contiguous that stays.
+using statistics_view = detail::vector_argument<simdnorm_vector>;
 
 namespace detail {
 
-inline const simdnorm_const_matrix& c_view(const input_matrix& m) noexcept {
-  return m.c();
+// An argument as simdnorm.h takes it.
+template <class C>
+const C* c_argument(const matrix_argument<C>& m) noexcept {
+  return &m.c();
 }
-inline const simdnorm_matrix& c_view(const output_matrix& m) noexcept {
-  return m.c();
+template <class C>
+const C* c_argument(const tensor_argument<C>& t) noexcept {
+  return &t.c();
 }
-inline const simdnorm_const_tensor& c_view(const input_tensor& t) noexcept {
-  return t.c();
+template <class C>
+C c_argument(const vector_argument<C>& v) noexcept {
+  return v.c();
 }
-inline const simdnorm_tensor& c_view(const output_tensor& t) noexcept {
-  return t.c();
+template <class T>
+T* c_argument(std::span<T> v) noexcept {
+  return v.data();
+}
+inline std::size_t c_argument(std::size_t n) noexcept {
+  return n;
+}
+template <class Options>
+const Options* c_argument(const Options& options) noexcept {
+  return &options;
+}
+
+template <class... Parameters, class... Arguments>
+status call(simdnorm_status (*function)(Parameters...), const Arguments&... arguments) noexcept {
+  return static_cast<status>(function(c_argument(arguments)...));
 }
 
 }  // namespace detail
-
-/// A vector of parameters: gamma, beta, a weight or a bias, of float, bf16 or f16; empty: none. Made of anything
-/// contiguous; nothing is copied.
-class parameter_view {
- public:
-  constexpr parameter_view() noexcept = default;
-  template <float_or_half T>
-  constexpr parameter_view(const T* first, std::size_t size) noexcept : c_{first, size, type_of<T>} {}
-  template <std::ranges::contiguous_range Range>
-  requires float_or_half<std::ranges::range_value_t<Range>> && std::ranges::sized_range<Range>
-  constexpr parameter_view(const Range& range) noexcept
-      : parameter_view(std::ranges::data(range), std::ranges::size(range)) {}
-  [[nodiscard]] constexpr const simdnorm_const_vector& c() const noexcept { return c_; }
-
- private:
-  simdnorm_const_vector c_{nullptr, 0, SIMDNORM_F32};
-};
 
 /// What happens to outputs at padded places.
 enum class fill : simdnorm_padding_fill { zero = SIMDNORM_FILL_ZERO, keep = SIMDNORM_FILL_KEEP };

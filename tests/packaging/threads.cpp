@@ -16,7 +16,7 @@ int main() {
 
   const simdnorm::executor_ptr executor = simdnorm::make_executor(2);
   if (!executor || simdnorm::batch_norm_training(in, {alone.data(), rows, cols}) != simdnorm::status::ok) return 1;
-  simdnorm::batch_norm_training_options options;
+  simdnorm::batch_norm_options options;
   options.exec = executor.get();
   if (simdnorm::batch_norm_training(in, {together.data(), rows, cols}, options) != simdnorm::status::ok) return 1;
   if (alone != together) {

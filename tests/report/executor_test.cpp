@@ -257,7 +257,7 @@ TEST(executor, same_bits_as_one_thread) {
     for (std::size_t i = 0; i < x.size(); ++i)
       ASSERT_EQ(std::bit_cast<std::uint32_t>(one[i]), std::bit_cast<std::uint32_t>(many[i])) << i;
 
-    batch_norm_training_options column;
+    batch_norm_options column;
     ASSERT_EQ(batch_norm_training(in, matrix_view<float>(one.data(), rows, cols), column), status::ok);
     column.exec = e.get();
     ASSERT_EQ(batch_norm_training(in, matrix_view<float>(many.data(), rows, cols), column), status::ok);

@@ -49,7 +49,22 @@ channel_problem make_channel_problem(std::uint64_t seed, std::vector<std::size_t
   return p;
 }
 
-bool real_element(const channel_problem& p, const mask& m, std::size_t n, std::size_t c, std::size_t s) {
+channel_problem sample(channel_operation op, const std::vector<std::size_t>& sizes, std::uint64_t seed) {
+  const auto f = static_cast<flavour>(seed % flavour_count);
+  const std::size_t groups = sizes[1] % 3 == 0 ? sizes[1] / 3 : sizes[1] % 2 == 0 ? 2 : 1;
+  return make_channel_problem(seed, sizes, op == channel_operation::instance_norm ? sizes[1] : groups, f,
+                              !is_batch_norm(op));
+}
+
+std::string describe(channel_operation op, const channel_problem& p, const channel_setup& s) {
+  std::string text = std::string(name_of(op)) + " ";
+  for (const std::size_t n : p.sizes) text += std::to_string(n) + "x";
+  return text + " in " + std::to_string(p.groups) + " groups, " + (s.last ? "channels last" : "channels first") +
+         ", padding " + std::to_string(s.pad.kind) + (s.pad.fill == SIMDNORM_FILL_KEEP ? " kept" : "") + ", types " +
+         std::to_string(s.types.x) + " " + std::to_string(s.types.y) + " " + std::to_string(s.types.residual);
+}
+
+bool real_element(const channel_shape& p, const mask& m, std::size_t n, std::size_t c, std::size_t s) {
   switch (m.kind) {
     case SIMDNORM_PADDING_ELEMENT_MASK:
     case SIMDNORM_PADDING_ELEMENT_MASK_BITS:
@@ -59,54 +74,58 @@ bool real_element(const channel_problem& p, const mask& m, std::size_t n, std::s
   }
 }
 
-namespace {
-
-// Where an element of a tensor lies, and what its strides are.
-struct place_of {
-  std::vector<std::ptrdiff_t> strides;
-  std::size_t count = 0;  // elements from the lowest to the highest
-  std::ptrdiff_t base = 0;
-
-  place_of(const channel_problem& p, const channel_setup& s) {
-    const auto size = static_cast<std::ptrdiff_t>(p.positions());
-    const auto channels = static_cast<std::ptrdiff_t>(p.channels());
-    const auto gap = static_cast<std::ptrdiff_t>(s.channel_gap);
-    const std::ptrdiff_t step = (s.last ? channels : size) + gap;  // from row to row
-    const std::ptrdiff_t rows = s.last ? size : channels;
-    const std::ptrdiff_t batch = rows * step + static_cast<std::ptrdiff_t>(s.batch_gap);
-    strides.resize(p.sizes.size());
-    const std::ptrdiff_t sign = s.reversed ? -1 : 1;
-    std::ptrdiff_t inner = s.last ? sign * step : 1;
-    for (std::size_t i = p.sizes.size(); i-- > 2; inner *= static_cast<std::ptrdiff_t>(p.sizes[i])) strides[i] = inner;
-    strides[1] = s.last ? 1 : sign * step;
-    strides[0] = s.last && s.reversed ? -batch : batch;  // so that batch and positions stay rows of one stride
-    const bool any = p.batch() * p.channels() * p.positions() > 0;
-    if (!any) return;
-    std::ptrdiff_t low = 0, high = 0;
-    for (std::size_t i = 0; i < strides.size(); ++i) {
-      const std::ptrdiff_t reach = strides[i] * static_cast<std::ptrdiff_t>(p.sizes[i] - 1);
-      (reach < 0 ? low : high) += reach;
-    }
-    base = -low;
-    count = static_cast<std::size_t>(high - low + 1);
-  }
-  [[nodiscard]] std::size_t at(const channel_problem& p, std::size_t n, std::size_t c, std::size_t s) const {
-    std::ptrdiff_t i = base + static_cast<std::ptrdiff_t>(n) * strides[0] + static_cast<std::ptrdiff_t>(c) * strides[1];
-    for (std::size_t d = p.sizes.size(); d-- > 2; s /= p.sizes[d])
-      i += static_cast<std::ptrdiff_t>(s % p.sizes[d]) * strides[d];
-    return static_cast<std::size_t>(i);
-  }
-};
-
-template <class Work>
-void for_elements(const channel_problem& p, Work work) {
+std::vector<mask> masks_for(const channel_shape& p, std::uint64_t seed) {
+  generator g(seed);
+  std::vector<mask> all(1);
+  mask m;
+  m.tokens = p.positions();
+  m.cols = p.positions();
+  m.fill = seed & 1 ? SIMDNORM_FILL_KEEP : SIMDNORM_FILL_ZERO;
+  m.index_type = seed & 2 ? SIMDNORM_I32 : SIMDNORM_I64;
   for (std::size_t n = 0; n < p.batch(); ++n)
-    for (std::size_t c = 0; c < p.channels(); ++c)
-      for (std::size_t s = 0; s < p.positions(); ++s) work(n, c, s);
+    m.lengths.push_back(static_cast<std::int64_t>(g.between(n == 0 ? 1 : 0, p.positions())));
+  for (std::size_t k = 0; k < p.batch() * p.positions(); ++k) m.rows.push_back(g.below(4) != 0);
+  for (std::size_t k = 0; k < p.size(); ++k) m.elements.push_back(g.below(4) != 0);
+  for (const simdnorm_padding_kind kind :
+       {SIMDNORM_PADDING_SEQUENCE_LENGTHS, SIMDNORM_PADDING_ROW_MASK, SIMDNORM_PADDING_ROW_MASK_BITS,
+        SIMDNORM_PADDING_ELEMENT_MASK, SIMDNORM_PADDING_ELEMENT_MASK_BITS}) {
+    m.kind = kind;
+    all.push_back(m);
+  }
+  return all;
 }
 
-// An element mask in the order that the library takes it in: memory's.
-mask in_memory_order(const channel_problem& p, const mask& m, const std::vector<std::ptrdiff_t>& strides) {
+channel_place::channel_place(const channel_shape& p, const channel_setup& s) {
+  const auto size = static_cast<std::ptrdiff_t>(p.positions());
+  const auto channels = static_cast<std::ptrdiff_t>(p.channels());
+  const auto gap = static_cast<std::ptrdiff_t>(s.channel_gap);
+  const std::ptrdiff_t step = (s.last ? channels : size) + gap;  // from row to row
+  const std::ptrdiff_t rows = s.last ? size : channels;
+  const std::ptrdiff_t batch = rows * step + static_cast<std::ptrdiff_t>(s.batch_gap);
+  strides.resize(p.sizes.size());
+  const std::ptrdiff_t sign = s.reversed ? -1 : 1;
+  std::ptrdiff_t inner = s.last ? sign * step : 1;
+  for (std::size_t i = p.sizes.size(); i-- > 2; inner *= static_cast<std::ptrdiff_t>(p.sizes[i])) strides[i] = inner;
+  strides[1] = s.last ? 1 : sign * step;
+  strides[0] = s.last && s.reversed ? -batch : batch;  // so that batch and positions stay rows of one stride
+  if (p.size() == 0) return;
+  std::ptrdiff_t low = 0, high = 0;
+  for (std::size_t i = 0; i < strides.size(); ++i) {
+    const std::ptrdiff_t reach = strides[i] * static_cast<std::ptrdiff_t>(p.sizes[i] - 1);
+    (reach < 0 ? low : high) += reach;
+  }
+  base = -low;
+  count = static_cast<std::size_t>(high - low + 1);
+}
+
+std::size_t channel_place::at(const channel_shape& p, std::size_t n, std::size_t c, std::size_t s) const {
+  std::ptrdiff_t i = base + static_cast<std::ptrdiff_t>(n) * strides[0] + static_cast<std::ptrdiff_t>(c) * strides[1];
+  for (std::size_t d = p.sizes.size(); d-- > 2; s /= p.sizes[d])
+    i += static_cast<std::ptrdiff_t>(s % p.sizes[d]) * strides[d];
+  return static_cast<std::size_t>(i);
+}
+
+mask in_memory_order(const channel_shape& p, const mask& m, const std::vector<std::ptrdiff_t>& strides) {
   if (m.kind != SIMDNORM_PADDING_ELEMENT_MASK && m.kind != SIMDNORM_PADDING_ELEMENT_MASK_BITS) return m;
   const bool last = p.channels() == 1 || strides[1] == 1;
   const bool first = p.positions() == 1 || strides.back() == 1;
@@ -121,30 +140,21 @@ mask in_memory_order(const channel_problem& p, const mask& m, const std::vector<
   return to;
 }
 
-}  // namespace
-
 result run(channel_operation op, const channel_problem& p, const channel_setup& s, arena& memory) {
   memory.reset();
   placed place{memory};
   result r;
-  const place_of where(p, s);
+  const channel_place where(p, s);
   const auto fill = [&](const std::vector<float>* from, simdnorm_type type) {
     typed_array to(memory, where.count, type, s.types.widened);  // gaps are NaN
     if (from)
-      for_elements(p, [&](std::size_t n, std::size_t c, std::size_t k) {
+      p.for_elements([&](std::size_t n, std::size_t c, std::size_t k) {
         to.put(where.at(p, n, c, k), (*from)[p.index(n, c, k)]);
       });
     return to;
   };
   const auto view = [&](const typed_array& data, auto t) {
-    t.data = data.at(where.base);
-    for (std::size_t i = 0; i < p.sizes.size(); ++i) {
-      t.sizes[i] = p.sizes[i];
-      t.strides[i] = where.strides[i];
-    }
-    t.rank = static_cast<std::int32_t>(p.sizes.size());
-    t.type = data.type();
-    return t;
+    return where.view<decltype(t)>(p, data.at(where.base), data.type());
   };
   const typed_array xs = fill(&p.x, s.types.x);
   const bool adds = adds_residual(op);
@@ -219,7 +229,7 @@ result run(channel_operation op, const channel_problem& p, const channel_setup& 
   r.intact = memory.intact();
   std::vector<bool> element(where.count, false);
   r.y.resize(p.x.size());
-  for_elements(p, [&](std::size_t n, std::size_t c, std::size_t k) {
+  p.for_elements([&](std::size_t n, std::size_t c, std::size_t k) {
     const std::size_t at = where.at(p, n, c, k);
     element[at] = true;
     r.y[p.index(n, c, k)] = ys.get(at);

@@ -4,6 +4,7 @@
 // promise that holds for all of them is tested on all of them by one loop.
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -45,13 +46,9 @@ inline bool adds_residual(channel_operation op) {
   return op == channel_operation::batch_norm_training_add || op == channel_operation::batch_norm_inference_add;
 }
 
-// Elements are in the order of the dimensions.
-struct channel_problem {
+// Of a tensor whose elements are in the order of the dimensions.
+struct channel_shape {
   std::vector<std::size_t> sizes;  // batch, channels, spatial...
-  std::size_t groups = 1;
-  std::vector<float> x, residual;
-  std::vector<float> gamma, beta, mean, variance;  // channels
-  double epsilon = 1e-5;
 
   [[nodiscard]] std::size_t batch() const { return sizes[0]; }
   [[nodiscard]] std::size_t channels() const { return sizes[1]; }
@@ -63,11 +60,27 @@ struct channel_problem {
   [[nodiscard]] std::size_t index(std::size_t n, std::size_t c, std::size_t s) const {
     return (n * channels() + c) * positions() + s;
   }
+  [[nodiscard]] std::size_t size() const { return batch() * channels() * positions(); }
+  template <class Work>
+  void for_elements(Work work) const {
+    for (std::size_t n = 0; n < batch(); ++n)
+      for (std::size_t c = 0; c < channels(); ++c)
+        for (std::size_t s = 0; s < positions(); ++s) work(n, c, s);
+  }
+};
+
+struct channel_problem : channel_shape {
+  std::size_t groups = 1;
+  std::vector<float> x, residual;
+  std::vector<float> gamma, beta, mean, variance;  // channels
+  double epsilon = 1e-5;
 };
 
 // Every channel (or, `by_sample`, every group of a sample) is another line of make_problem.
 channel_problem make_channel_problem(std::uint64_t seed, std::vector<std::size_t> sizes, std::size_t groups, flavour f,
                                      bool by_sample);
+// Of the flavour and with the groups that the seed and the sizes give.
+channel_problem sample(channel_operation op, const std::vector<std::size_t>& sizes, std::uint64_t seed);
 
 struct channel_setup {
   bool last = false;            // channels last
@@ -81,11 +94,38 @@ struct channel_setup {
   element_types types{};
 };
 
+std::string describe(channel_operation op, const channel_problem& p, const channel_setup& s = {});
+
+// Where the elements of a tensor lie.
+struct channel_place {
+  std::vector<std::ptrdiff_t> strides;
+  std::size_t count = 0;  // elements from the lowest to the highest
+  std::ptrdiff_t base = 0;
+
+  channel_place(const channel_shape& p, const channel_setup& s);
+  [[nodiscard]] std::size_t at(const channel_shape& p, std::size_t n, std::size_t c, std::size_t s) const;
+  // The C struct of what begins at `data`.
+  template <class Tensor>
+  [[nodiscard]] Tensor view(const channel_shape& p, void* data, simdnorm_type type) const {
+    Tensor t{};
+    t.data = data;
+    std::copy(p.sizes.begin(), p.sizes.end(), t.sizes);
+    std::copy(strides.begin(), strides.end(), t.strides);
+    t.rank = static_cast<std::int32_t>(p.sizes.size());
+    t.type = type;
+    return t;
+  }
+};
+// An element mask in the order that the library takes it in: memory's.
+mask in_memory_order(const channel_shape& p, const mask& m, const std::vector<std::ptrdiff_t>& strides);
+
 // y is in the order of the dimensions.
 result run(channel_operation op, const channel_problem& p, const channel_setup& s, arena& memory);
 result run(channel_operation op, const channel_problem& p, const channel_setup& s = {});
 
 // Whether element (n, c, s) counts.
-bool real_element(const channel_problem& p, const mask& m, std::size_t n, std::size_t c, std::size_t s);
+bool real_element(const channel_shape& p, const mask& m, std::size_t n, std::size_t c, std::size_t s);
+// Six kinds, drawn from one seed; the first is none.
+std::vector<mask> masks_for(const channel_shape& p, std::uint64_t seed);
 
 }  // namespace simdnorm::test

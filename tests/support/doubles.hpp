@@ -16,6 +16,7 @@
 #include "support/arena.hpp"
 #include "support/data.hpp"
 #include "support/operations.hpp"
+#include "support/placed.hpp"
 
 namespace simdnorm::test {
 
@@ -47,8 +48,9 @@ struct double_how {
   double_given given = double_given::nothing;
   bool in_place = false, statistics = true;
   std::size_t pitch = 0;  // columns beyond the row
-  simdnorm_padding padding{};
+  mask pad{};
   const simdnorm_executor* executor = nullptr;
+  bool relu = false, unit_offset = false;
 };
 
 inline constexpr double double_unwritten = 0x1.23456789abcdep-700;
@@ -59,74 +61,97 @@ struct double_outputs {
   bool intact = false;
 };
 
+inline double* unwritten_doubles(arena& memory, std::size_t n) {
+  auto* d = memory.take<double>(n);
+  std::fill(d, d + n, double_unwritten);
+  return d;
+}
+inline simdnorm_vector double_vector(arena& memory, std::size_t n) {
+  return {unwritten_doubles(memory, n), n, SIMDNORM_F64};
+}
+inline void append(std::vector<double>& to, const simdnorm_vector& v) {
+  const auto* d = static_cast<const double*>(v.data);
+  to.insert(to.end(), d, d + v.size);
+}
+
+// rows x cols doubles in an arena, with `gap` more behind each row but the last; unwritten where nothing was put.
+struct double_matrix {
+  std::size_t rows, cols, pitch;
+  double* data;
+  double_matrix(arena& memory, std::size_t r, std::size_t c, std::size_t gap, const std::vector<double>* from = nullptr)
+      : rows(r), cols(c), pitch(c + gap), data(unwritten_doubles(memory, r == 0 ? 0 : (r - 1) * pitch + c)) {
+    for (std::size_t i = 0; from && i < rows; ++i) std::copy_n(from->data() + i * cols, cols, data + i * pitch);
+  }
+  [[nodiscard]] simdnorm_const_matrix in() const {
+    return {data, rows, cols, static_cast<std::ptrdiff_t>(pitch), SIMDNORM_F64};
+  }
+  [[nodiscard]] simdnorm_matrix out() const {
+    return {data, rows, cols, static_cast<std::ptrdiff_t>(pitch), SIMDNORM_F64};
+  }
+  [[nodiscard]] std::vector<double> elements() const {
+    std::vector<double> all;
+    for (std::size_t i = 0; i < rows; ++i) all.insert(all.end(), data + i * pitch, data + i * pitch + cols);
+    return all;
+  }
+  // Whether nothing was written between the rows.
+  [[nodiscard]] bool intact() const {
+    for (std::size_t i = 0; i + 1 < rows; ++i)
+      for (std::size_t j = cols; j < pitch; ++j)
+        if (bits_of(data[i * pitch + j]) != bits_of(double_unwritten)) return false;
+    return true;
+  }
+};
+
+// The options of a norm in an arena, and its forms.
+struct double_call {
+  double_norm norm;
+  simdnorm_vector mean, rstd;
+  simdnorm_layer_norm_options layer = simdnorm_layer_norm_defaults();
+  simdnorm_rms_norm_options rms = simdnorm_rms_norm_defaults();
+  simdnorm_l2_norm_options l2 = simdnorm_l2_norm_defaults();
+
+  double_call(double_norm n, const double_rows& p, const double_how& h, arena& memory)
+      : norm(n), mean(double_vector(memory, p.rows)), rstd(double_vector(memory, p.rows)) {
+    placed place{memory};
+    const bool floats = h.given == double_given::floats, any = h.given != double_given::nothing;
+    if (any && h.given != double_given::beta_alone) layer.gamma = rms.weight = place.in(p.gamma, floats);
+    if (any && h.given != double_given::gamma_alone) layer.beta = place.in(p.beta, floats);
+    layer.epsilon = rms.epsilon = l2.epsilon = p.epsilon;
+    layer.padding = rms.padding = l2.padding = place.in(h.pad);
+    layer.executor = rms.executor = l2.executor = h.executor;
+    layer.activation = rms.activation = h.relu ? SIMDNORM_ACTIVATION_RELU : SIMDNORM_ACTIVATION_NONE;
+    rms.add_unit_offset = h.unit_offset;
+    if (!h.statistics) return;
+    layer.mean = mean;
+    layer.rstd = rms.rstd = l2.norm = rstd;
+  }
+  [[nodiscard]] simdnorm_status run(const simdnorm_const_matrix& x, const simdnorm_matrix& y) const {
+    if (norm == double_norm::layer) return simdnorm_layer_norm(&x, &y, &layer);
+    return norm == double_norm::rms ? simdnorm_rms_norm(&x, &y, &rms) : simdnorm_l2_norm(&x, &y, &l2);
+  }
+  [[nodiscard]] simdnorm_status run(const simdnorm_const_tensor& x, const simdnorm_tensor& y) const {
+    if (norm == double_norm::layer) return simdnorm_layer_norm_nd(&x, &y, &layer);
+    return norm == double_norm::rms ? simdnorm_rms_norm_nd(&x, &y, &rms) : simdnorm_l2_norm_nd(&x, &y, &l2);
+  }
+  [[nodiscard]] simdnorm_status add(const simdnorm_const_matrix& x, const simdnorm_const_matrix& residual,
+                                    const simdnorm_const_vector& bias, const simdnorm_matrix* sum,
+                                    const simdnorm_matrix& y) const {
+    return norm == double_norm::layer ? simdnorm_add_layer_norm(&x, &residual, bias, sum, &y, &layer)
+                                      : simdnorm_add_rms_norm(&x, &residual, bias, sum, &y, &rms);
+  }
+};
+
 inline double_outputs run(double_norm n, const double_rows& p, const double_how& h, arena& memory) {
   memory.reset();
-  const std::size_t pitch = p.cols + h.pitch;
-  const std::size_t size = p.rows == 0 ? 0 : (p.rows - 1) * pitch + p.cols;
-  auto* x = memory.take<double>(size);
-  auto* y = h.in_place ? x : memory.take<double>(size);
-  std::fill(x, x + size, double_unwritten);
-  std::fill(y, y + size, double_unwritten);
-  for (std::size_t i = 0; i < p.rows; ++i) std::copy_n(p.x.data() + i * p.cols, p.cols, x + i * pitch);
+  const double_matrix x(memory, p.rows, p.cols, h.pitch, &p.x);
+  const double_matrix y = h.in_place ? x : double_matrix(memory, p.rows, p.cols, h.pitch);
+  const double_call call(n, p, h, memory);
   double_outputs out;
-  const auto vector = [&](const std::vector<double>& v, bool wanted) -> simdnorm_const_vector {
-    if (!wanted || n == double_norm::l2) return {nullptr, 0, 0};
-    if (h.given == double_given::floats) {
-      auto* f = memory.take<float>(v.size());
-      std::copy(v.begin(), v.end(), f);
-      return {f, v.size(), SIMDNORM_F32};
-    }
-    auto* d = memory.take<double>(v.size());
-    std::copy(v.begin(), v.end(), d);
-    return {d, v.size(), SIMDNORM_F64};
-  };
-  const simdnorm_const_vector gamma =
-      vector(p.gamma, h.given != double_given::nothing && h.given != double_given::beta_alone);
-  const simdnorm_const_vector beta = vector(
-      p.beta, n == double_norm::layer && h.given != double_given::nothing && h.given != double_given::gamma_alone);
-  auto* mean = memory.take<double>(p.rows);
-  auto* rstd = memory.take<double>(p.rows);
-  std::fill(mean, mean + p.rows, double_unwritten);
-  std::fill(rstd, rstd + p.rows, double_unwritten);
-  const simdnorm_vector mean_out = h.statistics ? simdnorm_vector{mean, p.rows, SIMDNORM_F64} : simdnorm_vector{};
-  const simdnorm_vector rstd_out = h.statistics ? simdnorm_vector{rstd, p.rows, SIMDNORM_F64} : simdnorm_vector{};
-  const auto step = static_cast<std::ptrdiff_t>(pitch);
-  const simdnorm_const_matrix cx{x, p.rows, p.cols, step, SIMDNORM_F64};
-  const simdnorm_matrix cy{y, p.rows, p.cols, step, SIMDNORM_F64};
-  if (n == double_norm::layer) {
-    simdnorm_layer_norm_options o = simdnorm_layer_norm_defaults();
-    o.epsilon = p.epsilon;
-    o.gamma = gamma;
-    o.beta = beta;
-    o.mean = mean_out;
-    o.rstd = rstd_out;
-    o.padding = h.padding;
-    o.executor = h.executor;
-    out.status = simdnorm_layer_norm(&cx, &cy, &o);
-  } else if (n == double_norm::rms) {
-    simdnorm_rms_norm_options o = simdnorm_rms_norm_defaults();
-    o.epsilon = p.epsilon;
-    o.weight = gamma;
-    o.rstd = rstd_out;
-    o.padding = h.padding;
-    o.executor = h.executor;
-    out.status = simdnorm_rms_norm(&cx, &cy, &o);
-  } else {
-    simdnorm_l2_norm_options o = simdnorm_l2_norm_defaults();
-    o.epsilon = p.epsilon;
-    o.norm = rstd_out;
-    o.padding = h.padding;
-    o.executor = h.executor;
-    out.status = simdnorm_l2_norm(&cx, &cy, &o);
-  }
-  out.intact = memory.intact();
-  for (std::size_t i = 0; i < p.rows; ++i) {
-    out.y.insert(out.y.end(), y + i * pitch, y + i * pitch + p.cols);
-    if (i + 1 == p.rows) break;
-    for (std::size_t j = p.cols; j < pitch; ++j) out.intact &= bits_of(y[i * pitch + j]) == bits_of(double_unwritten);
-  }
-  out.mean.assign(mean, mean + p.rows);
-  out.rstd.assign(rstd, rstd + p.rows);
+  out.status = call.run(x.in(), y.out());
+  out.intact = memory.intact() && y.intact();
+  out.y = y.elements();
+  append(out.mean, call.mean);
+  append(out.rstd, call.rstd);
   return out;
 }
 inline double_outputs run(double_norm n, const double_rows& p, const double_how& h = {}) {

@@ -35,6 +35,7 @@ class isa_fixture : public ::testing::TestWithParam<simdnorm_isa> {
     forced_ = true;
   }
   void TearDown() override {
+    simdnorm_stream_border_set(0);  // the machine's
     if (!forced_) return;
     simdnorm_isa active = -1;
     EXPECT_EQ(simdnorm_isa_active(&active), SIMDNORM_OK);

@@ -146,6 +146,13 @@ result run(operation op, const problem& p, const setup& s, arena& memory);
 // Aligned, contiguous, out of place, one thread.
 result run(operation op, const problem& p, const setup& s = {});
 
+// What a call of these types must give.
+template <class Operation, class Problem, class Setup>
+result widened(Operation op, const Problem& p, Setup s) {
+  s.types.widened = true;
+  return run(op, p, s);
+}
+
 bool same_bits(const std::vector<float>& a, const std::vector<float>& b);
 bool same_bits(const std::vector<double>& a, const std::vector<double>& b);
 // "" when equal, else where they first differ.

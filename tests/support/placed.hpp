@@ -93,6 +93,10 @@ struct placed {
     if (!v.empty()) std::memcpy(p, v.data(), v.size() * sizeof(double));
     return p;
   }
+  // Doubles, or the floats that they are.
+  simdnorm_const_vector in(const std::vector<double>& v, bool floats) {
+    return floats ? in(std::vector<float>(v.begin(), v.end())) : simdnorm_const_vector{in(v), v.size(), SIMDNORM_F64};
+  }
   double* out_f64(std::size_t n) {
     double* p = memory.take<double>(n);
     for (std::size_t i = 0; i < n; ++i) p[i] = -123456789.0;
