@@ -680,6 +680,7 @@ constexpr mixed_kind mixed_kinds[] = {
     {"layer_norm", "f32_bf16", SIMDNORM_F32, SIMDNORM_BF16, true, false},
     {"layer_norm", "f32_i8", SIMDNORM_F32, SIMDNORM_I8, true, false},
     {"rms_norm", "bf16_i8", SIMDNORM_BF16, SIMDNORM_I8, false, false},
+    {"rms_norm", "bf16_e4m3", SIMDNORM_BF16, SIMDNORM_F8_E4M3, false, false},
     {"add_rms_norm", "bf16", SIMDNORM_BF16, SIMDNORM_BF16, false, true},
 };
 
@@ -702,11 +703,20 @@ struct mixed_work {
         static_cast<real>(kind.x == SIMDNORM_F32 ? static_cast<double>(floats->x[k]) : halves.value(halves.x[k]));
     return kind.adds ? 2 * v : v;
   }
+  [[nodiscard]] bool bytes() const { return kind.y == SIMDNORM_I8 || kind.y == SIMDNORM_F8_E4M3; }
   // The distance of output k from v in ulps of its type, or in steps of its row's scale.
   [[nodiscard]] double distance(std::size_t k, double v) const {
     if (kind.y == SIMDNORM_I8) {
       const auto q = static_cast<double>(reinterpret_cast<const std::int8_t*>(halves.y.data())[k]);
       return std::fabs(q - v / static_cast<double>(scales[k / floats->cols]));
+    }
+    if (kind.y == SIMDNORM_F8_E4M3) {
+      const unsigned code = reinterpret_cast<const std::uint8_t*>(halves.y.data())[k];
+      const int exponent = static_cast<int>(code >> 3 & 15), least = -6;
+      const double size = exponent > 0 ? std::ldexp(8 + (code & 7), exponent - 10) : std::ldexp(code & 7, least - 3);
+      const double exact = v / static_cast<double>(scales[k / floats->cols]);
+      const int spacing = (exact == 0 ? least : std::max(least, std::ilogb(exact))) - 3;
+      return std::fabs((code & 0x80 ? -size : size) - exact) / std::ldexp(1.0, spacing);
     }
     const bool wide = kind.y == SIMDNORM_F32;
     const double got = wide ? static_cast<double>(floats->y[k]) : halves.value(halves.y[k]);
@@ -747,7 +757,7 @@ void mixed_norm(contest& c, const setup& s, const shared_work& w, const mixed_ki
   };
   kernel_entry e = entry(c, s, kind.name, w->rows, w->cols, w->bytes(), [=] { return mixed_error(*m); });
   e.common.dtype = kind.dtype;
-  e.library([=] {
+  e.library([=, bytes = m->bytes()] {
     const auto stride = static_cast<std::ptrdiff_t>(w->cols);
     const simdnorm_const_matrix x{m->x(), w->rows, w->cols, stride, kind.x};
     const simdnorm_matrix y{m->y(), w->rows, w->cols, stride, kind.y};
@@ -762,7 +772,7 @@ void mixed_norm(contest& c, const setup& s, const shared_work& w, const mixed_ki
     rms.epsilon = w->epsilon;
     rms.weight = layer.gamma;
     rms.executor = s.exec;
-    if (kind.y == SIMDNORM_I8) layer.quantization = rms.quantization = &by_row;
+    if (bytes) layer.quantization = rms.quantization = &by_row;
     const simdnorm_status status = kind.adds    ? simdnorm_add_rms_norm(&x, &x, {}, nullptr, &y, &rms)
                                    : kind.layer ? simdnorm_layer_norm(&x, &y, &layer)
                                                 : simdnorm_rms_norm(&x, &y, &rms);
@@ -778,7 +788,7 @@ void add_halves(contest& c, const shared_work& w, bool dry, Halves add) {
 }
 
 constexpr const char* half_section =
-    "Two bytes an element, or one, beside f32: errors in ulps of the type, of int8 in steps";
+    "Two bytes an element, or one, beside f32: errors in ulps of the type, of int8 and e4m3 in steps";
 
 // A norm of f32, bf16 and f16 over one shape.
 contest half_contest(const setup& s, const shape& sh, bool layer, bool dry) {
