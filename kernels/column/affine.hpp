@@ -212,7 +212,9 @@ template <class L>
     return steps.ahead ? (n < cols ? n : cols) : 0;
   };
   const bool alike = !steps.ahead || (a.y_stride % 16 == 0 && to_line(b.row_first) == 0);
-  const size_t tile = exact_count > 0 || some_rows == 0 || !alike ? 1 : some_rows;
+  // Past the caches, rows at the same place of their pages one by one: line by line of four rows, reads and writes met
+  // in the same banks of memory, or did not, as pages lay (2048x4096: 0.7 to 4.7 of a copy's time).
+  const size_t tile = exact_count > 0 || some_rows == 0 || !alike || (steps.ahead && same_place) ? 1 : some_rows;
   const size_t fetched = some_rows > tile ? some_rows : tile;
 
   // Rows [i, i + count), with those `next` further on to be fetched.
