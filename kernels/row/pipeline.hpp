@@ -641,19 +641,22 @@ template <class L, affine A, stores S, rows Rows, class Norm>
             ahead += way;
           }
         }
+        // Of rows::ragged floats, those in the caches are rows of lengths, without heads; the others may begin
+        // anywhere.
+        constexpr bool of_lengths = floats && Rows == rows::ragged && S == stores::cached;
         if constexpr (floats && Rows == rows::ragged) {
-          if (S == stores::cached || aligned) {
-            if (out->n[k] == in->n[k] && in->n[k] % virtual_lanes == 0) {
-              sum_and_write<L, S, rows::exact>(norm, *out, k, *in, k, ahead);
-              continue;
-            }
-            if (out->n[k] >= L::width && in->n[k] >= L::width) {
-              sum_and_write_uneven<L, S>(norm, *out, k, *in, k, ahead);
-              continue;
-            }
+          const bool whole = out->n[k] == in->n[k] && in->n[k] % virtual_lanes == 0;
+          if (!whole && (of_lengths || aligned) && out->n[k] >= L::width && in->n[k] >= L::width) {
+            sum_and_write_uneven<L, S>(norm, *out, k, *in, k, ahead);
+            continue;
+          }
+          if (of_lengths && !whole) {
+            sum_row<L>(norm, *in, k);
+            write_row<L, A, S>(norm, *out, k, parameters);
+            continue;
           }
         }
-        sum_and_write<L, S, Rows>(norm, *out, k, *in, k, ahead);
+        sum_and_write<L, S, of_lengths ? rows::exact : Rows>(norm, *out, k, *in, k, ahead);
       } else {
         if (k < in->count) sum_row<L>(norm, *in, k);
         if (k < out->count) write_row<L, A, S>(norm, *out, k, parameters);
