@@ -98,7 +98,7 @@ outputs run(op o, const problem& p, const mask& m, const how& h, arena& memory) 
     double* const t = unwritten_doubles(memory, where.count);
     if (v) {
       p.for_elements(
-          [&](std::size_t n, std::size_t c, std::size_t k) { t[where.at(p, n, c, k)] = (*v)[p.index(n, c, k)]; });
+          [&](std::size_t n, std::size_t c, std::size_t k) { t[where.at(n, c, k)] = (*v)[p.index(n, c, k)]; });
     }
     return t;
   };
@@ -158,7 +158,7 @@ outputs run(op o, const problem& p, const mask& m, const how& h, arena& memory) 
   std::vector<char> inside(where.count);
   out.y.resize(p.size());
   p.for_elements([&](std::size_t n, std::size_t c, std::size_t k) {
-    const std::size_t at = where.at(p, n, c, k);
+    const std::size_t at = where.at(n, c, k);
     out.y[p.index(n, c, k)] = y[at];
     inside[at] = 1;
   });

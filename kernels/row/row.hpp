@@ -296,7 +296,7 @@ class parameter_check {
   // Elements of two bytes are rounded as they are stored, and take no NaN but the canonical one: there
   // it is made in the register, else, which is rare, in y afterwards.
   template <class Y, class Apply>
-  [[gnu::always_inline]] void write(Y* y, size_t n, Apply apply) {
+  SIMDNORM_INLINE void write(Y* y, size_t n, Apply apply) {
     constexpr bool in_register = sizeof(Y) != sizeof(float);
     if (n <= checked_ && !(in_register && canonicalize_)) {
       apply([](typename L::f32 v) SIMDNORM_LAMBDA { return v; });

@@ -106,6 +106,12 @@ channel_place::channel_place(const channel_shape& p, const channel_setup& s) {
   const std::ptrdiff_t sign = s.reversed ? -1 : 1;
   std::ptrdiff_t inner = s.last ? sign * step : 1;
   for (std::size_t i = p.sizes.size(); i-- > 2; inner *= static_cast<std::ptrdiff_t>(p.sizes[i])) strides[i] = inner;
+  for (std::size_t k = 0; k < p.positions(); ++k) {
+    std::ptrdiff_t at = 0;
+    for (std::size_t d = p.sizes.size(), rest = k; d-- > 2; rest /= p.sizes[d])
+      at += static_cast<std::ptrdiff_t>(rest % p.sizes[d]) * strides[d];
+    positions.push_back(at);
+  }
   strides[1] = s.last ? 1 : sign * step;
   strides[0] = s.last && s.reversed ? -batch : batch;  // so that batch and positions stay rows of one stride
   if (p.size() == 0) return;
@@ -116,13 +122,6 @@ channel_place::channel_place(const channel_shape& p, const channel_setup& s) {
   }
   base = -low;
   count = static_cast<std::size_t>(high - low + 1);
-}
-
-std::size_t channel_place::at(const channel_shape& p, std::size_t n, std::size_t c, std::size_t s) const {
-  std::ptrdiff_t i = base + static_cast<std::ptrdiff_t>(n) * strides[0] + static_cast<std::ptrdiff_t>(c) * strides[1];
-  for (std::size_t d = p.sizes.size(); d-- > 2; s /= p.sizes[d])
-    i += static_cast<std::ptrdiff_t>(s % p.sizes[d]) * strides[d];
-  return static_cast<std::size_t>(i);
 }
 
 mask in_memory_order(const channel_shape& p, const mask& m, const std::vector<std::ptrdiff_t>& strides) {
@@ -148,8 +147,8 @@ result run(channel_operation op, const channel_problem& p, const channel_setup& 
   const auto fill = [&](const std::vector<float>* from, simdnorm_type type) {
     typed_array to(memory, where.count, type, s.types.widened);  // gaps are NaN
     if (from)
-      p.for_elements([&](std::size_t n, std::size_t c, std::size_t k) {
-        to.put(where.at(p, n, c, k), (*from)[p.index(n, c, k)]);
+      p.for_planes([&](std::size_t n, std::size_t c, std::size_t first) {
+        to.put(where.start(n, c), where.positions, from->data() + first);
       });
     return to;
   };
@@ -227,15 +226,17 @@ result run(channel_operation op, const channel_problem& p, const channel_setup& 
   }
 
   r.intact = memory.intact();
-  std::vector<bool> element(where.count, false);
+  std::vector<char> element(where.count, 0);
   r.y.resize(p.x.size());
-  p.for_elements([&](std::size_t n, std::size_t c, std::size_t k) {
-    const std::size_t at = where.at(p, n, c, k);
-    element[at] = true;
-    r.y[p.index(n, c, k)] = ys.get(at);
+  p.for_planes([&](std::size_t n, std::size_t c, std::size_t first) {
+    const std::ptrdiff_t start = where.start(n, c);
+    for (const std::ptrdiff_t at : where.positions) element[static_cast<std::size_t>(start + at)] = 1;
+    ys.get(start, where.positions, r.y.data() + first);
   });
-  for (std::size_t i = 0; i < where.count; ++i)
-    if (!element[i] && bits_of(ys.get(i)) != unwritten) r.intact = false;
+  if (where.count > p.size()) {
+    for (std::size_t i = 0; i < where.count; ++i)
+      if (!element[i] && bits_of(ys.get(i)) != unwritten) r.intact = false;
+  }
   return r;
 }
 

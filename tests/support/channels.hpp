@@ -63,9 +63,17 @@ struct channel_shape {
   [[nodiscard]] std::size_t size() const { return batch() * channels() * positions(); }
   template <class Work>
   void for_elements(Work work) const {
+    for_planes([&, size = positions()](std::size_t n, std::size_t c, std::size_t) {
+      for (std::size_t s = 0; s < size; ++s) work(n, c, s);
+    });
+  }
+  // work(n, c, index(n, c, 0))
+  template <class Work>
+  void for_planes(Work work) const {
+    const std::size_t size = positions();
+    std::size_t first = 0;
     for (std::size_t n = 0; n < batch(); ++n)
-      for (std::size_t c = 0; c < channels(); ++c)
-        for (std::size_t s = 0; s < positions(); ++s) work(n, c, s);
+      for (std::size_t c = 0; c < channels(); ++c, first += size) work(n, c, first);
   }
 };
 
@@ -99,11 +107,17 @@ std::string describe(channel_operation op, const channel_problem& p, const chann
 // Where the elements of a tensor lie.
 struct channel_place {
   std::vector<std::ptrdiff_t> strides;
-  std::size_t count = 0;  // elements from the lowest to the highest
+  std::vector<std::ptrdiff_t> positions;  // where each is in a plane
+  std::size_t count = 0;                  // elements from the lowest to the highest
   std::ptrdiff_t base = 0;
 
   channel_place(const channel_shape& p, const channel_setup& s);
-  [[nodiscard]] std::size_t at(const channel_shape& p, std::size_t n, std::size_t c, std::size_t s) const;
+  [[nodiscard]] std::size_t at(std::size_t n, std::size_t c, std::size_t s) const {
+    return static_cast<std::size_t>(start(n, c) + positions[s]);
+  }
+  [[nodiscard]] std::ptrdiff_t start(std::size_t n, std::size_t c) const {
+    return base + static_cast<std::ptrdiff_t>(n) * strides[0] + static_cast<std::ptrdiff_t>(c) * strides[1];
+  }
   // The C struct of what begins at `data`.
   template <class Tensor>
   [[nodiscard]] Tensor view(const channel_shape& p, void* data, simdnorm_type type) const {

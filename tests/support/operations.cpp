@@ -190,8 +190,7 @@ result run(operation op, const problem& p, const setup& s, arena& memory) {
     return i * static_cast<std::size_t>(pitch) + j;
   };
   typed_array xs(memory, x_count, s.types.x, s.types.widened);  // unwritten is NaN: the gaps are not read either
-  for (std::size_t i = 0; i < p.rows; ++i)
-    for (std::size_t j = 0; j < p.cols; ++j) xs.put(element_at(i, x_pitch, j), p.at(i, j));
+  for (std::size_t i = 0; i < p.rows; ++i) xs.put(element_at(i, x_pitch, 0), p.x.data() + i * p.cols, p.cols);
   const simdnorm_const_matrix x{xs.at(0), p.rows, p.cols, x_pitch, xs.type()};
 
   const std::size_t y_count = has_y(op) ? element_count(p.rows, p.cols, y_pitch) : 0;
@@ -557,7 +556,7 @@ result run(operation op, const problem& p, const setup& s, arena& memory) {
   if (has_y(op)) {
     r.y.resize(p.rows * p.cols);
     for (std::size_t i = 0; i < p.rows && p.cols; ++i) {
-      for (std::size_t j = 0; j < p.cols; ++j) r.y[i * p.cols + j] = ys.get(element_at(i, y_pitch, j));
+      ys.get(element_at(i, y_pitch, 0), r.y.data() + i * p.cols, p.cols);
       if (i + 1 == p.rows) break;
       for (std::size_t j = p.cols; j < static_cast<std::size_t>(y_pitch); ++j)
         if (bits_of(ys.get(element_at(i, y_pitch, j))) != unwritten) r.intact = false;

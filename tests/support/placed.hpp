@@ -53,6 +53,36 @@ class typed_array {
     if ((h & 0x7fffu) <= format_->infinity()) return value_of(*format_, h);
     return float_of(h == format_->nan() ? 0x7fc00000u : 0x7f800000u | h);
   }
+  // Elements that follow each other.
+  void put(std::size_t first, const float* from, std::size_t n) {
+    if (format_ == nullptr) {
+      if (n > 0) std::memcpy(floats_ + first, from, n * sizeof(float));
+    } else {
+      for (std::size_t i = 0; i < n; ++i) put(first + i, from[i]);
+    }
+  }
+  void get(std::size_t first, float* to, std::size_t n) const {
+    if (format_ == nullptr) {
+      if (n > 0) std::memcpy(to, floats_ + first, n * sizeof(float));
+    } else {
+      for (std::size_t i = 0; i < n; ++i) to[i] = get(first + i);
+    }
+  }
+  // Elements at start + places[0], start + places[1] and so on.
+  void put(std::ptrdiff_t start, const std::vector<std::ptrdiff_t>& places, const float* from) {
+    for (const std::ptrdiff_t at : places) {
+      if (format_ == nullptr) {
+        floats_[start + at] = *from++;
+      } else {
+        put(static_cast<std::size_t>(start + at), *from++);
+      }
+    }
+  }
+  void get(std::ptrdiff_t start, const std::vector<std::ptrdiff_t>& places, float* to) const {
+    for (const std::ptrdiff_t at : places) {
+      *to++ = format_ == nullptr ? floats_[start + at] : get(static_cast<std::size_t>(start + at));
+    }
+  }
   [[nodiscard]] simdnorm_type type() const { return type_; }
   [[nodiscard]] void* at(std::ptrdiff_t i) const {
     return halves_ ? static_cast<void*>(halves_ + i) : static_cast<void*>(floats_ + i);
