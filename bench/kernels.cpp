@@ -490,7 +490,7 @@ void layer_norm_row_lengths(contest& c, const setup& s, const shared_work& w) {
   double real_elements = 0;
   for (const std::int32_t n : w->lengths) real_elements += n;
   kernel_entry e = entry(
-      c, s, "layer_norm_row_lengths", w->rows, w->cols, real_elements * sizeof(float) + w->bytes(),
+      c, s, "layer_norm_lengths", w->rows, w->cols, real_elements * sizeof(float) + w->bytes(),
       row_check(c, w, row_oracle::norm::layer, [w](std::size_t i) { return static_cast<std::size_t>(w->lengths[i]); }));
   e.baselines([w](const baselines::table& t) {
     return [w, f = t.layer_norm_row_lengths] {

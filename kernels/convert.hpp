@@ -56,6 +56,16 @@ SIMDNORM_INLINE void convert_rows(const convert_arguments& a) {
   if (a.stream) L::fence();
 }
 
+// Of an element.
+SIMDNORM_INLINE size_t bytes_of(simdnorm_type type) {
+  if (type == SIMDNORM_F32) return 4;
+  return type == SIMDNORM_BF16 || type == SIMDNORM_F16 ? 2 : 1;
+}
+
+SIMDNORM_INLINE const void* element_at(const void* p, simdnorm_type type, ptrdiff_t i) {
+  return static_cast<const char*>(p) + i * static_cast<ptrdiff_t>(bytes_of(type));
+}
+
 // Out of line: for kernels that look at their x themselves.
 template <class L>
 [[gnu::noinline]] void widen_elements(const void* from, simdnorm_type type, float* to, size_t n) {

@@ -87,8 +87,8 @@ struct fused_row_arguments : row_norm_arguments {
   float* row_scale;  // where scales of rows go, of y with one byte; null: there is one scale
 };
 
-// A checked row norm of doubles: y = function(norm(x + bias + residual)), of functions relu alone. Rows are whole; any
-// padding, that of elements too.
+// A checked row norm of doubles: y = function(norm(x + bias + residual)) * silu(gate). Rows are whole; any padding,
+// that of elements too.
 struct double_row_arguments {
   const double* x;
   double* y;
@@ -107,7 +107,8 @@ struct double_row_arguments {
   const void* bias;         // [cols]; null: none
   simdnorm_type bias_type;  // f64 or f32
   double* sum;              // where x + bias + residual goes; null: not wanted
-  ptrdiff_t residual_stride, sum_stride;
+  const double* gate;       // null: none
+  ptrdiff_t residual_stride, sum_stride, gate_stride;
   elementwise_function function;
   bool unit_offset;  // of rms_norm: gamma is 1 + weight
 };
@@ -226,13 +227,13 @@ struct column_affine_arguments {
 
 // parameters of y = (x - mean) / sqrt(variance + epsilon) * gamma + beta for a strip, from its fold or,
 // without one, from given statistics; and what training tells of them. But for the fold all arrays are
-// whole; null: not wanted, gamma of ones, beta of zeros.
+// whole; null: not wanted, gamma of ones, beta of zeros. What is given is f32, bf16 or f16.
 struct column_normalizer_arguments {
   const column_fold* fold;
-  const float* given_mean;
-  const float* given_variance;
-  const float* gamma;
-  const float* beta;
+  simdnorm_const_vector given_mean;
+  simdnorm_const_vector given_variance;
+  simdnorm_const_vector gamma;
+  simdnorm_const_vector beta;
   double epsilon;
   float* mean;
   float* rstd;

@@ -7,8 +7,11 @@
 #include <mpfr.h>
 
 #include <cmath>
+#include <utility>
 
 #include "support/activations.hpp"
+#include "support/double_gate.hpp"
+#include "support/doubles.hpp"
 #include "support/isa_fixture.hpp"
 
 namespace simdnorm::test {
@@ -27,22 +30,22 @@ class number {
   mpfr_t v_;
 };
 
-// x / (1 + e^minus_z)
-double over_one_plus_exp(number& x, number& minus_z) {
-  number y;
+// y = x / (1 + e^minus_z)
+void over_one_plus_exp(number& y, number& x, number& minus_z) {
   mpfr_exp(y, minus_z, MPFR_RNDN);
   mpfr_add_ui(y, y, 1, MPFR_RNDN);
   mpfr_div(y, x, y, MPFR_RNDN);
-  return mpfr_get_d(y, MPFR_RNDN);
 }
 
-double exact(elementwise_function f, float input) {
-  number x(input), y, one(1);
+void exact(elementwise_function f, double input, number& y) {
+  number x(input), one(1);
   switch (f) {
     case elementwise_function::none:
-      return input;
+      mpfr_set(y, x, MPFR_RNDN);
+      break;
     case elementwise_function::relu:
-      return input < 0 ? 0 : input;
+      mpfr_set_d(y, input < 0 ? 0 : input, MPFR_RNDN);
+      break;
     case elementwise_function::gelu_erf:  // x erfc(-x / sqrt 2) / 2
       mpfr_sqrt_ui(y, 2, MPFR_RNDN);
       mpfr_div(y, x, y, MPFR_RNDN);
@@ -50,7 +53,7 @@ double exact(elementwise_function f, float input) {
       mpfr_erfc(y, y, MPFR_RNDN);
       mpfr_mul(y, y, x, MPFR_RNDN);
       mpfr_div_ui(y, y, 2, MPFR_RNDN);
-      return mpfr_get_d(y, MPFR_RNDN);
+      break;
     case elementwise_function::gelu_tanh: {  // x (1 + tanh z) / 2 = x / (1 + e^-2z), z = sqrt(2 / pi) (x + 0.044715
                                              // x^3)
       number z;
@@ -63,23 +66,31 @@ double exact(elementwise_function f, float input) {
       mpfr_add(z, z, x, MPFR_RNDN);
       mpfr_mul(z, z, y, MPFR_RNDN);
       mpfr_mul_si(z, z, -2, MPFR_RNDN);
-      return over_one_plus_exp(x, z);
+      over_one_plus_exp(y, x, z);
+      break;
     }
     case elementwise_function::silu:
-    case elementwise_function::sigmoid:
-      mpfr_neg(y, x, MPFR_RNDN);
-      return over_one_plus_exp(f == elementwise_function::silu ? x : one, y);
+    case elementwise_function::sigmoid: {
+      number minus_z;
+      mpfr_neg(minus_z, x, MPFR_RNDN);
+      over_one_plus_exp(y, f == elementwise_function::silu ? x : one, minus_z);
+      break;
+    }
     case elementwise_function::tanh:
       mpfr_tanh(y, x, MPFR_RNDN);
-      return mpfr_get_d(y, MPFR_RNDN);
+      break;
     case elementwise_function::erf:
       mpfr_erf(y, x, MPFR_RNDN);
-      return mpfr_get_d(y, MPFR_RNDN);
+      break;
     case elementwise_function::exp:
       mpfr_exp(y, x, MPFR_RNDN);
-      return mpfr_get_d(y, MPFR_RNDN);
+      break;
   }
-  return 0;
+}
+double exact(elementwise_function f, float input) {
+  number y;
+  exact(f, static_cast<double>(input), y);
+  return mpfr_get_d(y, MPFR_RNDN);
 }
 
 std::vector<float> inputs() {
@@ -155,6 +166,64 @@ TEST_P(activation_mpfr_test, two_ulps) {
       if (error > most) most = error, at = x[i];
     }
     std::printf("%s: %.3f ulp at most, at %.9g\n", a.name, most, static_cast<double>(at));
+  }
+}
+
+// All exponents; where the functions bend, and every border between intervals and clamps, four neighbours on each side.
+std::vector<double> double_inputs() {
+  std::vector<double> x;
+  generator g(11);
+  const auto add = [&](double v) {
+    x.push_back(v);
+    x.push_back(-v);
+  };
+  for (int e = -1074; e <= 1023; e += e > -60 && e < 12 ? 1 : 23) {
+    add(std::ldexp(1.0, e));
+    for (int k = 0; k < (e > -60 && e < 12 ? 200 : 3); ++k) add(std::ldexp(1 + g.uniform(), e));
+  }
+  for (const double reach : {1.0, 8.0, 23.0, 40.0, 760.0})
+    for (int k = 0; k < 4000; ++k) add(reach * g.uniform());
+  std::vector<double> borders = {1, 7.5, 21.8, 22, 37, 38.4, 38.6, 38.7, 40, 708, 744, 745, 752, 760};
+  for (double square = 1; square < 2048; square *= 2) {
+    borders.push_back(std::sqrt(square) - 1);
+    borders.push_back(std::sqrt(1.5 * square) - 1);
+  }
+  for (double v : borders) {
+    for (int k = 0; k < 4; ++k) v = std::nextafter(v, 0);
+    for (int k = 0; k < 9; ++k, v = std::nextafter(v, 1e9)) add(v);
+  }
+  return x;
+}
+
+TEST_P(activation_mpfr_test, two_ulps_of_doubles) {
+  std::vector<double> x = double_inputs();
+  if (GetParam() == SIMDNORM_SCALAR) x.resize(x.size() / 8);  // emulated fma
+  ASSERT_TRUE(same_doubles(activated(SIMDNORM_ACTIVATION_NONE, x), x));
+  constexpr std::pair<simdnorm_activation, elementwise_function> functions[] = {
+      {SIMDNORM_ACTIVATION_GELU, elementwise_function::gelu_erf},
+      {SIMDNORM_ACTIVATION_GELU_TANH, elementwise_function::gelu_tanh},
+      {SIMDNORM_ACTIVATION_SILU, elementwise_function::silu}};
+  for (const auto& [activation, function] : functions) {
+    const std::vector<double> y = activated(activation, x);
+    double most = 0, at = 0;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      number wanted, difference(y[i]);
+      exact(function, x[i], wanted);
+      const double nearest = mpfr_get_d(wanted, MPFR_RNDN);
+      mpfr_sub(difference, difference, wanted, MPFR_RNDN);
+      const double error = std::fabs(mpfr_get_d(difference, MPFR_RNDN)) / static_cast<double>(ulp_f64(nearest));
+      ASSERT_LE(error, 2) << activation << " of " << std::hexfloat << x[i] << " is " << y[i] << ", not " << nearest;
+      ASSERT_EQ(std::signbit(y[i]), std::signbit(nearest)) << activation << " of " << x[i];
+      if (error > most) most = error, at = x[i];
+    }
+    std::printf("activation %d of doubles: %.3f ulp at most, at %.17g\n", activation, most, at);
+  }
+  const double infinity = std::numeric_limits<double>::infinity();
+  for (const auto& [activation, function] : functions) {
+    const std::vector<double> y = activated(activation, {infinity, -infinity, 0.0, -0.0, -std::nan("")});
+    const double expected[] = {infinity, -0.0, 0.0, -0.0};
+    for (std::size_t i = 0; i < 4; ++i) EXPECT_EQ(bits_of(y[i]), bits_of(expected[i])) << activation << " " << i;
+    EXPECT_EQ(bits_of(y[4]), canonical_nan_f64);
   }
 }
 

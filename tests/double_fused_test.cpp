@@ -32,7 +32,8 @@ struct call {
   double_given given = double_given::nothing;
   int bias = 0;  // 0: none, 1: doubles, 2: floats
   place y = place::own, sum = place::own;
-  bool relu = false, unit_offset = false, keep = false;
+  simdnorm_activation function = SIMDNORM_ACTIVATION_NONE;
+  bool unit_offset = false, keep = false;
   simdnorm_padding_kind padding = SIMDNORM_PADDING_NONE;
   std::size_t pitch = 0;
 };
@@ -74,7 +75,7 @@ double_how how_of(const call& k) {
   double_how h;
   h.given = k.given;
   h.pad = mask_of(k);
-  h.relu = k.relu;
+  h.function = k.function;
   h.unit_offset = k.unit_offset;
   return h;
 }
@@ -116,7 +117,8 @@ outcome expected(const call& k, const given& d) {
     if (k.sum != place::none) out.sum.push_back(real(i) ? p.x[i] : k.keep ? before(k.sum, i) : 0.0);
   }
   h.pad.fill = SIMDNORM_FILL_ZERO;
-  h.relu = h.unit_offset = false;
+  h.function = SIMDNORM_ACTIVATION_NONE;
+  h.unit_offset = false;
   if (k.unit_offset) h.given = double_given::nothing;
   const double_outputs norm = run(k.norm, p, h);
   out.status = norm.status;
@@ -125,8 +127,10 @@ outcome expected(const call& k, const given& d) {
   for (std::size_t i = 0; i < p.x.size(); ++i) {
     double& y = out.y[i];
     if (k.unit_offset && k.given != double_given::nothing) y = std::fma(y, p.gamma[i % k.cols], y);
-    if (k.relu && y < 0) y = 0;
-    if (!real(i) && k.keep) y = before(k.y, i);
+  }
+  out.y = activated(k.function, out.y);
+  for (std::size_t i = 0; i < p.x.size(); ++i) {
+    if (!real(i)) out.y[i] = k.keep ? before(k.y, i) : 0.0;
   }
   if (k.norm == double_norm::layer) out.mean = norm.mean;
   out.rstd = norm.rstd;
@@ -158,7 +162,7 @@ std::vector<call> calls() {
           k.padding = kind;
           k.given = static_cast<double_given>(++turn % 3);
           k.bias = static_cast<int>(turn / 3 % 3);
-          k.relu = turn / 9 % 2;
+          k.function = static_cast<simdnorm_activation>(turn / 9 % 5);
           k.unit_offset = n == double_norm::rms && turn / 2 % 2;
           k.keep = turn / 4 % 2;
           k.pitch = turn % 4;
@@ -169,7 +173,8 @@ std::vector<call> calls() {
 std::string describe(const call& k) {
   return std::string(name_of(k.norm)) + " of " + std::to_string(k.cols) + ", y " + std::to_string(int(k.y)) + ", sum " +
          std::to_string(int(k.sum)) + ", padding " + std::to_string(k.padding) + ", given " +
-         std::to_string(int(k.given)) + (k.relu ? ", relu" : "") + (k.unit_offset ? ", 1 + weight" : "");
+         std::to_string(int(k.given)) + ", activation " + std::to_string(k.function) +
+         (k.unit_offset ? ", 1 + weight" : "");
 }
 
 TEST_P(double_fused_test, as_the_separate_steps) {
@@ -238,6 +243,63 @@ TEST_P(double_fused_test, unit_offset_meets_the_gate) {
     }
   }
   gate.report();
+}
+
+// function(norm(x)) * silu(gate): the bits of the separate steps, y in place of x or of the gate, too.
+TEST_P(double_fused_test, gated_as_the_separate_steps) {
+  guarded_arena start(guarded_arena::at_start), end(guarded_arena::at_end);
+  thread_executor threads(3);
+  std::size_t turn = 0;
+  for (const std::size_t cols : {1, 5, 16, 129, 300, 768})
+    for (const simdnorm_padding_kind kind : {SIMDNORM_PADDING_NONE, SIMDNORM_PADDING_ROW_LENGTHS,
+                                             SIMDNORM_PADDING_ROW_MASK, SIMDNORM_PADDING_ELEMENT_MASK_BITS})
+      for (const place where : {place::own, place::x, place::residual}) {
+        ++turn;
+        call k;
+        k.norm = double_norm::rms;
+        k.cols = cols;
+        k.padding = kind;
+        k.given = static_cast<double_given>(turn % 3);
+        k.function = static_cast<simdnorm_activation>(turn / 2 % 5);
+        k.unit_offset = turn % 4 == 1;
+        k.keep = turn % 3 == 0;
+        given d(k, turn, 0.5);
+        if (turn % 5 == 0) d.residual[d.residual.size() / 2] = nan;  // the gate
+        if (turn % 7 == 0) d.p.x[0] = nan;
+        if (turn % 11 == 0) d.p.x.assign(d.p.x.size(), 0);
+        if (turn % 13 == 0) std::fill_n(d.p.x.begin(), cols, std::numeric_limits<double>::infinity());
+        const mask m = mask_of(k);
+        double_how h = how_of(k);
+        h.pad.fill = SIMDNORM_FILL_ZERO;
+        std::vector<double> want = run(k.norm, d.p, h).y;
+        const std::vector<double> factor = activated(SIMDNORM_ACTIVATION_SILU, d.residual);
+        for (std::size_t i = 0; i < want.size(); ++i) {
+          const double v = want[i] * factor[i];
+          want[i] = v == v ? v : nan;
+          if (m.real(i / cols, i % cols)) continue;
+          want[i] = !k.keep                    ? 0.0
+                    : where == place::x        ? d.p.x[i]
+                    : where == place::residual ? d.residual[i]
+                                               : double_unwritten;
+        }
+        for (arena* memory : {static_cast<arena*>(&start), static_cast<arena*>(&end)}) {
+          memory->reset();
+          const double_matrix x(*memory, k.rows, cols, turn % 4, &d.p.x), gate(*memory, k.rows, cols, 3, &d.residual);
+          const double_matrix y = where == place::x          ? x
+                                  : where == place::residual ? gate
+                                                             : double_matrix(*memory, k.rows, cols, 1);
+          h = how_of(k);
+          if (turn % 2 == 0) h.executor = &threads.c;
+          const double_call norm(k.norm, d.p, h, *memory);
+          const simdnorm_const_matrix cx = x.in(), cz = gate.in();
+          const simdnorm_matrix cy = y.out();
+          ASSERT_EQ(simdnorm_gated_rms_norm(&cx, &cz, &cy, &norm.rms), SIMDNORM_OK);
+          ASSERT_TRUE(memory->intact() && x.intact() && y.intact() && gate.intact());
+          const std::vector<double> got = y.elements();
+          for (std::size_t i = 0; i < want.size(); ++i)
+            ASSERT_EQ(bits_of(got[i]), bits_of(want[i])) << describe(k) << " [" << i << "], turn " << turn;
+        }
+      }
 }
 
 // q of a packed [batch, tokens, 3, heads, features] buffer, into one of its own and in place: the bits of its rows.
@@ -328,7 +390,6 @@ TEST_P(double_fused_test, a_bad_argument_is_a_status) {
   bad(SIMDNORM_UNSUPPORTED_TYPE, [](arguments& a) { a.sum.type = SIMDNORM_F32; });
   bad(SIMDNORM_UNSUPPORTED_TYPE, [](arguments& a) { a.x.type = SIMDNORM_F32; });
   bad(SIMDNORM_UNSUPPORTED_TYPE, [&](arguments& a) { a.bias = {v, 4, SIMDNORM_F16}; });
-  bad(SIMDNORM_UNSUPPORTED_TYPE, [](arguments& a) { a.o.activation = SIMDNORM_ACTIVATION_GELU; });
   bad(SIMDNORM_INVALID_ACTIVATION, [](arguments& a) { a.o.activation = 77; });
   bad(SIMDNORM_INVALID_OPTION, [](arguments& a) { a.o.rounding = 7; });
   bad(SIMDNORM_INVALID_SHAPE, [](arguments& a) { a.residual.rows = 2; });
@@ -337,7 +398,12 @@ TEST_P(double_fused_test, a_bad_argument_is_a_status) {
   bad(SIMDNORM_OVERLAP, [&](arguments& a) { a.sum.data = y; });
   bad(SIMDNORM_OVERLAP, [&](arguments& a) { a.residual.data = y + 1; });
   bad(SIMDNORM_OVERLAP, [&](arguments& a) { a.bias = {y, 4, SIMDNORM_F64}; });
-  EXPECT_EQ(simdnorm_gated_rms_norm(&good.x, &good.residual, &good.y, nullptr), SIMDNORM_UNSUPPORTED_TYPE);
+  simdnorm_const_matrix gate = good.residual;
+  gate.type = SIMDNORM_F32;
+  EXPECT_EQ(simdnorm_gated_rms_norm(&good.x, &gate, &good.y, nullptr), SIMDNORM_UNSUPPORTED_TYPE);
+  gate = good.residual;
+  gate.data = y + 1;
+  EXPECT_EQ(simdnorm_gated_rms_norm(&good.x, &gate, &good.y, nullptr), SIMDNORM_OVERLAP);
   EXPECT_EQ(simdnorm_add_rms_norm(nullptr, &good.residual, {}, nullptr, &good.y, nullptr), SIMDNORM_NULL_POINTER);
   const simdnorm_const_tensor in{x, {3, 4}, {4, 1}, 2, SIMDNORM_F64};
   simdnorm_tensor out{y, {3, 4}, {4, 1}, 2, SIMDNORM_F32};

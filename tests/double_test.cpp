@@ -517,7 +517,7 @@ TEST_P(double_test, a_bad_argument_is_a_status) {
   bad(SIMDNORM_UNSUPPORTED_TYPE, [](arguments& a) { a.x.type = SIMDNORM_F32; });
   bad(SIMDNORM_UNSUPPORTED_TYPE, [](arguments& a) { a.o.gamma.type = SIMDNORM_BF16; });
   bad(SIMDNORM_UNSUPPORTED_TYPE, [&](arguments& a) { a.o.mean = {floats, 3, SIMDNORM_F32}; });
-  bad(SIMDNORM_UNSUPPORTED_TYPE, [](arguments& a) { a.o.activation = SIMDNORM_ACTIVATION_SILU; });
+  bad(SIMDNORM_INVALID_ACTIVATION, [](arguments& a) { a.o.activation = 5; });
   bad(SIMDNORM_INVALID_SHAPE, [](arguments& a) { a.o.gamma.size = 3; });
   bad(SIMDNORM_INVALID_SHAPE, [](arguments& a) { a.o.mean.size = 4; });
   bad(SIMDNORM_INVALID_SHAPE, [](arguments& a) { a.y.cols = 3; });
@@ -564,7 +564,7 @@ TEST_P(double_test, the_cpp_front) {
   for (const bool relu : {false, true}) {
     double_how h;
     h.given = double_given::doubles;
-    h.relu = relu;
+    h.function = relu ? SIMDNORM_ACTIVATION_RELU : SIMDNORM_ACTIVATION_NONE;
     const auto last = relu ? activation_function::relu : activation_function::none;
     const auto expect = [&](status s, double_norm n) {
       EXPECT_EQ(s, status::ok);
@@ -599,8 +599,14 @@ TEST_P(double_test, the_cpp_front) {
   EXPECT_EQ(layer_norm(x, to, {.mean_out = std::span(floats).first(4)}), status::unsupported_type);
   EXPECT_EQ(layer_norm({floats.data(), 4, 30}, {floats.data(), 4, 30}, {.gamma = p.gamma}), status::unsupported_type);
   EXPECT_EQ(add_rms_norm(x, {.residual = {floats.data(), 4, 30}}, to), status::unsupported_type);
-  EXPECT_EQ(gated_rms_norm(x, x, to), status::unsupported_type);
-  EXPECT_EQ(rms_norm(x, to, {.activation = activation_function::gelu}), status::unsupported_type);
+  EXPECT_EQ(gated_rms_norm(x, {floats.data(), 4, 30}, to), status::unsupported_type);
+  // A gate, and functions of e^x: what each makes of what the norm gives.
+  EXPECT_EQ(rms_norm(x, to), status::ok);
+  const std::vector<double> norm = y, gate = activated(SIMDNORM_ACTIVATION_SILU, p.x);
+  EXPECT_EQ(rms_norm(x, to, {.activation = activation_function::gelu}), status::ok);
+  EXPECT_TRUE(same_doubles(y, activated(SIMDNORM_ACTIVATION_GELU, norm)));
+  EXPECT_EQ(gated_rms_norm(x, x, to), status::ok);
+  for (std::size_t i = 0; i < y.size(); ++i) EXPECT_EQ(bits_of(y[i]), bits_of(norm[i] * gate[i]));
 }
 
 }  // namespace

@@ -17,8 +17,9 @@ SIMDNORM_FOR_EACH_ISA(half_channels_test);
 
 using op = channel_operation;
 constexpr simdnorm_type f32 = SIMDNORM_F32, bf16 = SIMDNORM_BF16, f16 = SIMDNORM_F16;
-const element_types mixtures[] = {{bf16, bf16, bf16}, {f16, f16, f16},  {f32, bf16, f16}, {bf16, f32, f32},
-                                  {f16, f32, bf16},   {bf16, f16, f32}, {f32, f16, f32},  {f32, f32, f16}};
+const element_types mixtures[] = {{bf16, bf16, bf16, bf16}, {f16, f16, f16, f16},  {f32, bf16, f16, f16},
+                                  {bf16, f32, f32, f32},    {f16, f32, bf16, f32}, {bf16, f16, f32, f16},
+                                  {f32, f16, f32, bf16},    {f32, f32, f16, bf16}};
 
 // Planes below and above a register, a flush and a tile, and more channels than a strip.
 const std::vector<std::vector<std::size_t>> shapes = {{7, 5},         {3, 4, 7},     {2, 6, 33},      {5, 4, 4, 4},

@@ -19,8 +19,9 @@ class half_columns_test : public isa_fixture {};
 SIMDNORM_FOR_EACH_ISA(half_columns_test);
 
 constexpr simdnorm_type f32 = SIMDNORM_F32, bf16 = SIMDNORM_BF16, f16 = SIMDNORM_F16;
-const element_types mixtures[] = {{bf16, bf16, bf16}, {f16, f16, f16},  {f32, bf16, f16}, {bf16, f32, f32},
-                                  {f16, f32, bf16},   {bf16, f16, f32}, {f32, f16, bf16}, {f32, f32, bf16}};
+const element_types mixtures[] = {{bf16, bf16, bf16, bf16}, {f16, f16, f16, f16},  {f32, bf16, f16, f16},
+                                  {bf16, f32, f32, f32},    {f16, f32, bf16, f32}, {bf16, f16, f32, f16},
+                                  {f32, f16, bf16, bf16},   {f32, f32, bf16, f16}};
 
 std::vector<operation> column_operations() {
   std::vector<operation> all;
@@ -71,8 +72,9 @@ mask draw_mask(std::size_t kind, std::size_t rows, std::size_t cols, std::uint64
 
 std::string describe(operation op, const problem& p, const setup& s) {
   return std::string(name_of(op)) + " " + std::to_string(p.rows) + "x" + std::to_string(p.cols) + ", types " +
-         std::to_string(s.types.x) + " " + std::to_string(s.types.y) + " " + std::to_string(s.types.residual) +
-         ", padding " + std::to_string(s.pad.kind) + (s.pad.fill == SIMDNORM_FILL_KEEP ? ", kept" : "");
+         std::to_string(s.types.x) + " " + std::to_string(s.types.y) + " " + std::to_string(s.types.residual) + " " +
+         std::to_string(s.types.parameters) + ", padding " + std::to_string(s.pad.kind) +
+         (s.pad.fill == SIMDNORM_FILL_KEEP ? ", kept" : "");
 }
 
 struct shape {

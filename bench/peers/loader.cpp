@@ -16,6 +16,7 @@ namespace {
 // "torch_kernel" is in torch's module.
 std::string module_of(const std::string& name) {
   if (name == "torch_kernel" || name == "vllm") return "torch";
+  if (name == "limit_least") return "limit";
   if (name == "onednn3_layout") return "onednn3";
   if (name == "ncnn" || name == "sklearn" || name == "onedal") return "python";
   return name;
@@ -33,8 +34,9 @@ std::string reason_in(const std::string& path, const std::string& name) {
 
 const std::vector<std::string>& peer_names() {
   static const std::vector<std::string> names = {
-      "clang19_fast", "onednn2", "onednn3", "onednn3_layout", "onednn_torch", "torch",  "ort",   "openvino",
-      "torch_kernel", "vllm",    "ggml",    "ncnn",           "sklearn",      "onedal", "sglang"};
+      "limit",        "limit_least", "clang19_fast", "onednn2",  "onednn3",      "onednn3_layout",
+      "onednn_torch", "torch",       "ort",          "openvino", "torch_kernel", "vllm",
+      "ggml",         "ncnn",        "sklearn",      "onedal",   "sglang"};
   return names;
 }
 

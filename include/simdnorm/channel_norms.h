@@ -11,10 +11,10 @@
  * more than one spatial position, else as channels last. Everything else is SIMDNORM_INVALID_STRIDE, as is an
  * output whose strides let elements meet. y is x (same data and strides), or shares no element with it.
  *
- * f32, bf16 and f16; f64. Of the first three x, y and residual are each of its own type (y is x, then, if their
- * elements have the same size); vectors are f32. Statistics are those of the same values in f32, y is f32's rounded
- * once to nearest even. Beside an x of f64, y and residual are f64, gamma and beta f64 or f32, other vectors f64. Else
- * SIMDNORM_UNSUPPORTED_TYPE.
+ * f32, bf16 and f16; f64. Of the first three x, y, residual, gamma, beta and a given mean and variance are each of its
+ * own type (y is x, then, if their elements have the same size); other vectors are f32. Statistics are those of the
+ * same values in f32, y is f32's rounded once to nearest even. Beside an x of f64, y and residual are f64, gamma and
+ * beta f64 or f32, other vectors f64. Else SIMDNORM_UNSUPPORTED_TYPE.
  *
  * Padding: a position is one of batch * spatial. SEQUENCE_LENGTHS (size == batch, tokens == spatial
  * positions): the first data[n] positions of sample n are real. ROW_MASK, ROW_MASK_BITS (size == batch *
@@ -49,8 +49,8 @@ typedef struct simdnorm_group_norm_options {
   double epsilon;              /* >= 0; default 1e-5 */
   simdnorm_const_vector gamma; /* [channels], optional */
   simdnorm_const_vector beta;  /* [channels], optional */
-  simdnorm_vector mean;        /* [batch * groups], optional output */
-  simdnorm_vector rstd;        /* [batch * groups], optional output: 1 / sqrt(variance + epsilon) */
+  simdnorm_vector mean;        /* [batch * groups], of OFFSETS [sequences * groups], optional output */
+  simdnorm_vector rstd;        /* the same shape, optional output: 1 / sqrt(variance + epsilon) */
   simdnorm_padding padding;
   const simdnorm_executor* executor;
   simdnorm_activation activation; /* none (default) or ReLU */

@@ -2,11 +2,11 @@
  *
  * Moments of columns, and norms whose statistics belong to a column.
  *
- * f32, bf16 and f16; f64. Of the first three x, y and a residual are each of any; gamma, beta and statistics are f32 or
- * double as below. Statistics are those of the same values in f32, y is f32's rounded once to nearest even. y may be x
- * itself if an element of both has the same size, else they are apart (SIMDNORM_OVERLAP). Beside an x of f64, y and
- * residual are f64, gamma, beta and weights f64 or f32, other vectors f64. States keep f32. Else
- * SIMDNORM_UNSUPPORTED_TYPE.
+ * f32, bf16 and f16; f64. Of the first three x, y, a residual, gamma, beta and a given mean and variance are each of
+ * any; other vectors are f32, or double as below. Statistics are those of the same values in f32, y is f32's rounded
+ * once to nearest even. y may be x itself if an element of both has the same size, else they are apart
+ * (SIMDNORM_OVERLAP). Beside an x of f64, y and residual are f64, gamma, beta and weights f64 or f32, other vectors
+ * f64. States keep f32. Else SIMDNORM_UNSUPPORTED_TYPE.
  */
 #ifndef SIMDNORM_COLUMN_NORMS_H
 #define SIMDNORM_COLUMN_NORMS_H
@@ -62,7 +62,7 @@ SIMDNORM_API size_t simdnorm_column_state_size(size_t cols, simdnorm_type type);
 /* Makes an empty state in `memory` of at least simdnorm_column_state_size bytes, 64-byte aligned. */
 SIMDNORM_API simdnorm_status simdnorm_column_state_init(void* memory, size_t bytes, size_t cols, simdnorm_type type,
                                                         simdnorm_column_state** out);
-/* Appends the real elements of x (x->cols and x->type as at init). On the calling thread: an executor is
+/* Appends the real elements of x (x->cols as at init). On the calling thread: an executor is
  * checked and not used. Calls may differ in padding, weights and what NaN means. */
 SIMDNORM_API simdnorm_status simdnorm_column_state_update(simdnorm_column_state* state, const simdnorm_const_matrix* x,
                                                           const simdnorm_column_options* options);
@@ -178,7 +178,8 @@ typedef struct simdnorm_min_max_options {
   simdnorm_padding padding;
   const simdnorm_executor* executor;
   int32_t nan_is_missing;
-  int32_t clip; /* 1: transform gives nothing outside [low, high] (as f32); NaN stays */
+  int32_t clip; /* 1: transform gives nothing outside [low, high]; NaN stays. Both are taken
+                       as f32 (beside an x of f64: f64), and y is rounded to its type after that */
 } simdnorm_min_max_options;
 
 static inline simdnorm_min_max_options simdnorm_min_max_defaults(void) {

@@ -3,11 +3,11 @@
  * Norms whose statistics belong to one row.
  *
  * x, residual, gate, sum and y are each f32, bf16 or f16, and so are gamma, beta (weight) and bias; mean, rstd and norm
- * are f32. Elements become floats, exactly; every output is rounded once, to nearest even. y of layer_norm and
- * rms_norm may also be int8 or uint8 (simdnorm_quantization). Else SIMDNORM_UNSUPPORTED_TYPE.
+ * are f32. Elements become floats, exactly; every output is rounded once, to nearest even. y of all but l2_norm may
+ * also have one byte: int8, uint8, E4M3 or E5M2 (simdnorm_quantization). Else SIMDNORM_UNSUPPORTED_TYPE.
  *
- * f64: all but the gate; of activations ReLU alone. x, y, residual and sum are f64, gamma, beta (weight) and bias f64
- * or f32, mean, rstd and norm f64; h of a residual is rounded to f64.
+ * f64: x, y, residual, gate and sum are f64, gamma, beta (weight) and bias f64 or f32, mean, rstd and norm f64; h of a
+ * residual, the norm before an activation, and what that gives before a gate, are each rounded to f64.
  *
  * x and y have the same shape; y is x itself (same data and stride, elements of one size: in place), or shares no
  * element with it. Options may be null: defaults.

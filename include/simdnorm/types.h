@@ -172,7 +172,7 @@ enum { SIMDNORM_I32 = 0, SIMDNORM_I64 = 1 };
 
 typedef int32_t simdnorm_padding_fill;
 enum {
-  SIMDNORM_FILL_ZERO = 0, /* padded outputs become +0 */
+  SIMDNORM_FILL_ZERO = 0, /* padded outputs become +0; int8 and uint8 ones their zero point */
   SIMDNORM_FILL_KEEP = 1  /* padded outputs keep what they hold */
 };
 

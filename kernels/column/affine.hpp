@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "column/column.hpp"
+#include "convert.hpp"
 
 namespace simdnorm::SIMDNORM_ISA {
 namespace {
@@ -363,6 +364,13 @@ inline void column_normalizer(const column_normalizer_arguments& a, const block&
   const uint64_t count = a.fold ? a.fold->count : 1;
   const double* values = a.fold ? a.fold->values : nullptr;  // of each column, where they differ
   double mean[columns_per_strip], variance[columns_per_strip], rstd[columns_per_strip];
+  const auto copy = [cols, first](float* to, const simdnorm_const_vector& from, float otherwise) {
+    if (from.data) {
+      widen_elements<L>(element_at(from.data, from.type, static_cast<ptrdiff_t>(first)), from.type, to, cols);
+    } else {
+      for (size_t c = 0; c < cols; ++c) to[c] = otherwise;
+    }
+  };
   if (values) {
     for (size_t c = 0; c < cols; ++c) {
       const double inverse = values[c] > 0.0 ? 1.0 / values[c] : 0.0;
@@ -376,19 +384,14 @@ inline void column_normalizer(const column_normalizer_arguments& a, const block&
       variance[c] = a.fold->m2[c] * inverse;
     }
   } else {
-    for (size_t c = 0; c < cols; ++c) {
-      mean[c] = static_cast<double>(a.given_mean[first + c]);
-      variance[c] = static_cast<double>(a.given_variance[first + c]);
-    }
+    const auto widen = [&](double* to, const simdnorm_const_vector& from) SIMDNORM_LAMBDA {
+      copy(p.shift, from, 0.0f);
+      for (size_t c = 0; c < cols; ++c) to[c] = static_cast<double>(p.shift[c]);
+    };
+    widen(mean, a.given_mean);
+    widen(variance, a.given_variance);
   }
-  const auto copy = [cols, first](float* to, const float* from, float otherwise) {
-    if (from) {
-      __builtin_memcpy(to, from + first, cols * sizeof(float));
-    } else {
-      for (size_t c = 0; c < cols; ++c) to[c] = otherwise;
-    }
-  };
-  p.output = a.gamma != nullptr || a.beta != nullptr ? column_output::affine : column_output::bare;
+  p.output = a.gamma.data != nullptr || a.beta.data != nullptr ? column_output::affine : column_output::bare;
   copy(p.gamma, a.gamma, 1.0f);
   copy(p.beta, a.beta, p.output == column_output::bare ? -0.0f : 0.0f);  // fma(x_hat, 1, -0) is x_hat
 
@@ -427,7 +430,7 @@ inline void column_normalizer(const column_normalizer_arguments& a, const block&
       rstd[c] = v == 0.0 ? 0.0 : 1.0 / __builtin_sqrt(v);
       p.exact_shift[c] = mean[c];
       p.exact_scale[c] = rstd[c] * static_cast<double>(p.gamma[c]);
-      p.exact_offset[c] = a.beta ? static_cast<double>(p.beta[c]) : 0.0;
+      p.exact_offset[c] = a.beta.data ? static_cast<double>(p.beta[c]) : 0.0;
     }
   }
 

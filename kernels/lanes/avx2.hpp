@@ -25,6 +25,7 @@ struct lanes : four_doubles {
   static constexpr bool fused = true;
   static constexpr bool fused_halves = false;  // rounding takes three registers of sixteen
   static constexpr bool streams = true;
+  static constexpr bool masks = false;  // a part of a register costs as much as all of it
   struct wide {
     f64 part[2];
   };
@@ -33,45 +34,7 @@ struct lanes : four_doubles {
   SIMDNORM_INLINE static f32 load(const float* p) { return _mm256_loadu_ps(p); }
   // Tails are put together from smaller loads and stores. vmaskmov would do, but its stores are
   // microcoded on Zen 1 to 3 (12 to 17 cycles), and qemu 7.2 faults on its masked-off elements.
-  // Written out wherever they are used, as `here`, they were 0.4 MB of code; a call costs rows of 63 columns 8 %.
-  struct here {
-    SIMDNORM_INLINE static f32 load_n(const float* p, size_t n) {
-      if (n >= 4) {
-        return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), load_below_4(p + 4, n - 4), 1);
-      }
-      return _mm256_zextps128_ps256(load_below_4(p, n));
-    }
-    SIMDNORM_INLINE static f32 load_n_or(const float* p, size_t n, f32 fill) {
-      return _mm256_blendv_ps(fill, load_n(p, n), _mm256_castsi256_ps(first(n)));
-    }
-    SIMDNORM_INLINE static void store_n(float* p, f32 v, size_t n) {
-      __m128 part = _mm256_castps256_ps128(v);
-      if (n & 4) {
-        _mm_storeu_ps(p, part);
-        part = _mm256_extractf128_ps(v, 1);
-        p += 4;
-      }
-      if (n & 2) {
-        _mm_storel_pi(reinterpret_cast<__m64*>(p), part);
-        part = _mm_movehl_ps(part, part);
-        p += 2;
-      }
-      if (n & 1) _mm_store_ss(p, part);
-    }
-    // Of two bytes: as everywhere.
-    template <class T>
-    SIMDNORM_INLINE static f32 load_n(const T* p, size_t n) {
-      return lanes::load_n(p, n);
-    }
-    template <class T>
-    SIMDNORM_INLINE static f32 load_n_or(const T* p, size_t n, f32 fill) {
-      return lanes::load_n_or(p, n, fill);
-    }
-    template <class T>
-    SIMDNORM_INLINE static void store_n(T* p, f32 v, size_t n) {
-      lanes::store_n(p, v, n);
-    }
-  };
+  // Written out wherever they are used they were 0.4 MB of code.
   SIMDNORM_INLINE static f32 load_n(const float* p, size_t n) { return load_part(p, n); }
   SIMDNORM_INLINE static f32 load_n_or(const float* p, size_t n, f32 fill) {
     return _mm256_blendv_ps(fill, load_n(p, n), _mm256_castsi256_ps(first(n)));
@@ -197,8 +160,26 @@ struct lanes : four_doubles {
 
  private:
   // Registers, not xsimd's batches, which a call passes through memory.
-  [[gnu::noinline]] static __m256 load_part(const float* p, size_t n) { return here::load_n(p, n); }
-  [[gnu::noinline]] static void store_part(float* p, __m256 v, size_t n) { here::store_n(p, v, n); }
+  [[gnu::noinline]] static __m256 load_part(const float* p, size_t n) {
+    if (n >= 4) {
+      return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), load_below_4(p + 4, n - 4), 1);
+    }
+    return _mm256_zextps128_ps256(load_below_4(p, n));
+  }
+  [[gnu::noinline]] static void store_part(float* p, __m256 v, size_t n) {
+    __m128 part = _mm256_castps256_ps128(v);
+    if (n & 4) {
+      _mm_storeu_ps(p, part);
+      part = _mm256_extractf128_ps(v, 1);
+      p += 4;
+    }
+    if (n & 2) {
+      _mm_storel_pi(reinterpret_cast<__m64*>(p), part);
+      part = _mm_movehl_ps(part, part);
+      p += 2;
+    }
+    if (n & 1) _mm_store_ss(p, part);
+  }
   [[gnu::noinline]] static __m128i bytes_part(const uint8_t* p, size_t n) {
     uint64_t bytes = 0;
     for (size_t k = 0; k < n; ++k) bytes |= static_cast<uint64_t>(p[k]) << (8 * k);

@@ -18,7 +18,6 @@ namespace simdnorm::SIMDNORM_ISA {
 namespace {
 
 struct lanes {
-  using here = lanes;
   using f32 = xsimd::batch<float, xsimd::avx512bw>;
   using f64 = xsimd::batch<double, xsimd::avx512bw>;
   static constexpr size_t width = 16;
@@ -27,6 +26,7 @@ struct lanes {
   static constexpr bool fused = true;
   static constexpr bool fused_halves = true;
   static constexpr bool streams = true;
+  static constexpr bool masks = true;  // a part of a register costs as much as all of it
   struct wide {
     f64 part[2];
   };

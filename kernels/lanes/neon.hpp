@@ -17,7 +17,6 @@ namespace simdnorm::SIMDNORM_ISA {
 namespace {
 
 struct lanes {
-  using here = lanes;
   using f32 = xsimd::batch<float, xsimd::neon64>;
   using f64 = xsimd::batch<double, xsimd::neon64>;
   static constexpr size_t width = 4;
@@ -26,6 +25,7 @@ struct lanes {
   static constexpr bool fused = true;
   static constexpr bool fused_halves = true;
   static constexpr bool streams = true;
+  static constexpr bool masks = false;  // a part of a register costs as much as all of it
   struct wide {
     f64 part[2];
   };

@@ -10,10 +10,10 @@
 //   load_n_or         `fill`, stand in the register's other places
 //   load_up_to(p, i, n, fill)  p[i], p[i + 1], ... below p[n], `fill` in place of what would lie beyond; n >= width, i
 //                     a multiple of it, perhaps beyond n. Without a branch
-//   here              load_n, load_n_or and store_n of floats, written out where they stand: for the inner loops alone
 //                     the same words take bf16 and f16: elements become floats, exactly (of a NaN the payload is
 //                     kept, f16's made quiet), and are rounded to nearest even; a NaN to be stored is canonical
 //                     to bytes: the low byte of integers in [-128, 255]
+//   masks             whether load_n and store_n cost no more than load and store
 //   streams           whether stream and prefetch do anything
 //   stream(p, v)      a store past the caches; p is aligned to the register. fence: before whoever waits
 //                     for these stores is told that they are done. prefetch: the line of p into L2
@@ -58,7 +58,6 @@ namespace simdnorm::SIMDNORM_ISA {
 namespace {
 
 struct lanes {
-  using here = lanes;
   using f32 = float;
   using f64 = double;
   static constexpr size_t width = 1;
@@ -67,6 +66,7 @@ struct lanes {
   static constexpr bool fused = false;               // 32 emulated fma a turn do not fit
   static constexpr bool fused_halves = false;
   static constexpr bool streams = false;
+  static constexpr bool masks = false;  // a part of a register costs as much as all of it
   struct wide {
     f64 part[1];
   };

@@ -6,6 +6,7 @@
 
 #include "element.hpp"
 #include "inline.hpp"
+#include "math/double_activation.hpp"
 #include "padding.hpp"
 #include "pairs.hpp"
 #include "table.hpp"
@@ -254,6 +255,7 @@ struct double_row {
   size_t real;           // how many count
   const uint8_t* marks;  // null: all
   bool bits;
+  const double* gate;  // null: none
 
   bool counts(size_t j) const { return marks == nullptr || (bits ? bit_at(marks, j) : marks[j] != 0); }
 };
@@ -290,6 +292,7 @@ class double_norm {
       : a_(a),
         norm_(norm),
         shifted_(norm == row_norm::layer),
+        late_(a.gate != nullptr || a.function > elementwise_function::relu),
         bare_(a.gamma == nullptr && a.beta == nullptr && a.function == elementwise_function::none),
         floor_(a.function == elementwise_function::relu ? 0.0 : -__builtin_inf()) {}
 
@@ -303,6 +306,7 @@ class double_norm {
       r.n = r.real = masked ? a_.cols : real_columns(a_.padding, tokens ? i / a_.walk->rows_per_token : i, a_.cols);
       r.marks = element_marks(a_.padding, a_.cols, i, 0);
       r.bits = bits;
+      r.gate = a_.gate != nullptr ? a_.gate + static_cast<ptrdiff_t>(i) * a_.gate_stride : nullptr;
       if (masked) {
         r.real = 0;
         for (size_t j = 0; j < r.n; ++j) r.real += r.counts(j);
@@ -462,7 +466,7 @@ class double_norm {
 
   // y of the elements of r that count, x taken times `factor`; zeros for the others if they are wanted.
   void write(const double_row& r, const double_scale& s, double factor, bool affine) {
-    const bool as_it_is = r.marks == nullptr && factor == 1.0;
+    const bool as_it_is = r.marks == nullptr && factor == 1.0 && !late_;
     const bool parameters_too = a_.gamma != nullptr && a_.gamma_type == SIMDNORM_F64 &&
                                 (a_.unit_offset || (a_.beta != nullptr && a_.beta_type == SIMDNORM_F64));
     if (as_it_is && (!affine || parameters_too)) {
@@ -494,7 +498,7 @@ class double_norm {
         make_tile(r, from, 0.0, factor, tile_);
         x = tile_;
       }
-      double* const y = r.marks != nullptr ? tile_ : r.y + from;
+      double* const y = r.marks != nullptr || late_ ? tile_ : r.y + from;
       if (affine) {
         const double* const gamma = double_parameter(a_.gamma, a_.gamma_type, from, m, gamma_);
         const bool added = a_.unit_offset && a_.gamma != nullptr;
@@ -503,10 +507,12 @@ class double_norm {
       } else {
         write_doubles<L, false>(x, y, m, s, {});
       }
-      if (r.marks != nullptr) put_marked(r, from, m);
+      if (late_) activate_doubles<L>(a_.function, tile_, gate_of(r, from), m);
+      if (y == tile_) put_tile(r, from, m);
     }
   }
-  void put_marked(const double_row& r, size_t from, size_t m) {
+  const double* gate_of(const double_row& r, size_t j) const { return r.gate != nullptr ? r.gate + j : nullptr; }
+  void put_tile(const double_row& r, size_t from, size_t m) {
     const bool zeros = a_.padding.fill == SIMDNORM_FILL_ZERO;
 #pragma GCC unroll 1
     for (size_t j = from; j < from + m; ++j) {
@@ -530,7 +536,7 @@ class double_norm {
         const double beta = a_.beta == nullptr             ? 0.0
                             : a_.beta_type == SIMDNORM_F64 ? static_cast<const double*>(a_.beta)[j]
                                                            : static_cast<double>(static_cast<const float*>(a_.beta)[j]);
-        r.y[j] = canonical_double(beta < floor_ ? 0.0 : beta);
+        put_one(r, j, canonical_double(beta < floor_ ? 0.0 : beta));
       } else if (zeros) {
         r.y[j] = 0.0;
       }
@@ -601,8 +607,16 @@ class double_norm {
   void write_zeros(const double_row& r) {
     const bool zeros = a_.padding.fill == SIMDNORM_FILL_ZERO;
     for (size_t j = 0; j < r.n; ++j) {
-      if (zeros || r.counts(j)) r.y[j] = 0.0;
+      if (r.counts(j)) {
+        put_one(r, j, 0.0);
+      } else if (zeros) {
+        r.y[j] = 0.0;
+      }
     }
+  }
+  void put_one(const double_row& r, size_t j, double v) {
+    if (late_) activate_doubles<L>(a_.function, &v, gate_of(r, j), 1);
+    r.y[j] = v;
   }
   double_sums exact_sums(const double_row& r, double shift, double factor) {
     exact_row_sums<L> s;
@@ -615,6 +629,7 @@ class double_norm {
   const double_row_arguments& a_;
   const row_norm norm_;
   const bool shifted_;
+  const bool late_;  // outputs are made in a tile: y may be the gate
   const bool bare_;
   const double floor_;
   bool filled_ = false;

@@ -29,9 +29,6 @@ constexpr size_t tile_elements = 1024;
 
 // ---- types ----------------------------------------------------------------------------------------------
 
-SIMDNORM_INLINE const void* element_at(const void* p, simdnorm_type type, ptrdiff_t i) {
-  return static_cast<const char*>(p) + i * static_cast<ptrdiff_t>(bytes_of(type));
-}
 SIMDNORM_INLINE void* element_at(void* p, simdnorm_type type, ptrdiff_t i) {
   return static_cast<char*>(p) + i * static_cast<ptrdiff_t>(bytes_of(type));
 }

@@ -88,20 +88,28 @@ SIMDNORM_INLINE void sum_and_write(const Norm& norm, const typename Norm::batch&
   typename Norm::sums sums(in, j);
   const size_t in_n = in.n[j];
   if constexpr (Rows != rows::ragged) {
+    // Of even rows the last register of outputs ends with the row and overlaps the one before: it is made first, since
+    // y may be x.
+    [[maybe_unused]] typename L::f32 last;
+    if constexpr (Rows == rows::even && !L::masks) last = f(load_at<L>{in_n - L::width});
     for (size_t i = 0; i < in_n;) {
       const size_t stop = in_n - i < flush_every ? in_n : i + flush_every;
       const size_t full = Rows == rows::exact ? stop : stop - stop % virtual_lanes;
       for (; i < full; i += virtual_lanes) both(sums, i, i);
-      if (Rows == rows::even && i < stop) {
-        using here = typename L::here;
+      if constexpr (Rows == rows::even) {
         repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
           const size_t at = i + g * L::width;
           if (at + L::width <= stop) {
             sums.add(g, L::load(x + at));
             L::store(y + at, f(load_at<L>{at}));
           } else if (at < stop) {
-            sums.add(g, here::load_n_or(x + at, stop - at, sums.fill()));
-            here::store_n(y + at, f(load_tail_at<here>{at, stop - at}), stop - at);
+            if constexpr (L::masks) {
+              sums.add(g, L::load_n_or(x + at, stop - at, sums.fill()));
+              L::store_n(y + at, f(load_tail_at<L>{at, stop - at}), stop - at);
+            } else {
+              sums.add(g, L::load_up_to(x, at, stop, sums.fill()));
+              L::store(y + in_n - L::width, last);
+            }
           }
         });
         i = stop;
@@ -578,7 +586,7 @@ SIMDNORM_INLINE void write_rows(const Norm& norm, const row_norm_arguments& a, c
       return;
     }
     if constexpr (floats && S == stores::cached) {  // two-byte elements do without: 200 KiB of code
-      if (whole) {
+      if (whole && a.cols >= L::width) {
         write_short_rows<L, A, stores::cached, rows::even>(norm, a, b);
         return;
       }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "byte_types.hpp"
+#include "convert.hpp"
 #include "element.hpp"
 #include "inline.hpp"
 #include "padding.hpp"
@@ -13,12 +14,6 @@
 
 namespace simdnorm::SIMDNORM_ISA {
 namespace {
-
-// Of an element.
-SIMDNORM_INLINE size_t bytes_of(simdnorm_type type) {
-  if (type == SIMDNORM_F32) return 4;
-  return type == SIMDNORM_BF16 || type == SIMDNORM_F16 ? 2 : 1;
-}
 
 // Element i of a row belongs to virtual lane i mod 32, on every instruction set.
 constexpr size_t virtual_lanes = 32;

@@ -45,8 +45,8 @@ channel_affine_arguments affine_arguments(const channel_call& c, const column_pa
 
 column_normalizer_arguments normalizer_arguments(const simdnorm_batch_norm_options& o, column_parameters& p) {
   column_normalizer_arguments a{};
-  a.gamma = static_cast<const float*>(o.gamma.data);
-  a.beta = static_cast<const float*>(o.beta.data);
+  a.gamma = o.gamma;
+  a.beta = o.beta;
   a.epsilon = o.epsilon;
   a.momentum = o.momentum;
   a.biased = o.biased_running_variance != 0;
@@ -207,8 +207,9 @@ simdnorm_status train_channels_first(const channel_call& c, const simdnorm_batch
   });
 }
 
-simdnorm_status infer_channels_first(const channel_call& c, const simdnorm_batch_norm_options& o, const float* mean,
-                                     const float* variance) noexcept {
+simdnorm_status infer_channels_first(const channel_call& c, const simdnorm_batch_norm_options& o,
+                                     const simdnorm_const_vector& mean,
+                                     const simdnorm_const_vector& variance) noexcept {
   const layout& shape = c.shape;
   const bool by_batch = !is_parallel(o.executor) || shape.batch >= o.executor->threads;
   const size_t units = by_batch ? shape.batch : shape.channels;
@@ -272,10 +273,13 @@ void make_group_parameters(const group_call& g, const group_moments& m, size_t g
   }
   const column_fold fold{m.count, each_mean, each_m2, nullptr, nullptr, m.counts ? each_count : nullptr, nullptr};
   column_normalizer_arguments a{};
-  const auto from_first = [first](const void* v) { return v ? static_cast<const float*>(v) + first : nullptr; };
+  const auto from_first = [first](simdnorm_const_vector v) {
+    if (v.data) v.data = static_cast<const char*>(v.data) + first * bytes_of(v.type);
+    return v;
+  };
   a.fold = &fold;
-  a.gamma = from_first(g.o.gamma.data);
-  a.beta = from_first(g.o.beta.data);
+  a.gamma = from_first(g.o.gamma);
+  a.beta = from_first(g.o.beta);
   a.epsilon = g.o.epsilon;
   a.rstd = rstd;
   a.parameters = &p;
@@ -747,8 +751,8 @@ simdnorm_status simdnorm_batch_norm_training_nd(const simdnorm_const_tensor* x, 
   }
   const layout& shape = c.shape;
   if (!(o.momentum >= 0.0 && o.momentum <= 1.0)) return SIMDNORM_INVALID_MOMENTUM;
-  if (const simdnorm_status s = check_vector(o.gamma, shape.channels, read[0])) return s;
-  if (const simdnorm_status s = check_vector(o.beta, shape.channels, read[1])) return s;
+  if (const simdnorm_status s = check_vector(o.gamma, shape.channels, read[0], types::mixed)) return s;
+  if (const simdnorm_status s = check_vector(o.beta, shape.channels, read[1], types::mixed)) return s;
   if (const simdnorm_status s = check_vector(o.running_mean, shape.channels, written[0])) return s;
   if (const simdnorm_status s = check_vector(o.running_variance, shape.channels, written[1])) return s;
   if (const simdnorm_status s = check_vector(o.mean, shape.channels, written[2])) return s;
@@ -784,10 +788,10 @@ simdnorm_status simdnorm_batch_norm_inference_nd(const simdnorm_const_tensor* x,
   }
   const layout& shape = c.shape;
   if (shape.channels > 0 && (mean.data == nullptr || variance.data == nullptr)) return SIMDNORM_NULL_POINTER;
-  if (const simdnorm_status s = check_vector(o.gamma, shape.channels, read[0])) return s;
-  if (const simdnorm_status s = check_vector(o.beta, shape.channels, read[1])) return s;
-  if (const simdnorm_status s = check_vector(mean, shape.channels, read[2])) return s;
-  if (const simdnorm_status s = check_vector(variance, shape.channels, read[3])) return s;
+  if (const simdnorm_status s = check_vector(o.gamma, shape.channels, read[0], types::mixed)) return s;
+  if (const simdnorm_status s = check_vector(o.beta, shape.channels, read[1], types::mixed)) return s;
+  if (const simdnorm_status s = check_vector(mean, shape.channels, read[2], types::mixed)) return s;
+  if (const simdnorm_status s = check_vector(variance, shape.channels, read[3], types::mixed)) return s;
   if (const simdnorm_status s = check_channel_padding(o.padding, shape, c.mask, read[4])) return s;
   if (const simdnorm_status s = check_executor(o.executor)) return s;
   if (const simdnorm_status s = check_vectors(c, written, read)) return s;
@@ -795,7 +799,7 @@ simdnorm_status simdnorm_batch_norm_inference_nd(const simdnorm_const_tensor* x,
   if (c.table == nullptr) return SIMDNORM_UNKNOWN_ISA;
   if (is_empty(shape)) return SIMDNORM_OK;
   if (!shape.last) {
-    return infer_channels_first(c, o, static_cast<const float*>(mean.data), static_cast<const float*>(variance.data));
+    return infer_channels_first(c, o, mean, variance);
   }
   const simdnorm_const_matrix mx = const_matrix(c);
   const simdnorm_matrix my = matrix(c);

@@ -130,8 +130,8 @@ bool empty(const simdnorm_const_matrix* x) {
 
 column_normalizer_arguments normalizer_arguments(const simdnorm_batch_norm_options& o, column_parameters& p) {
   column_normalizer_arguments a{};
-  a.gamma = static_cast<const float*>(o.gamma.data);
-  a.beta = static_cast<const float*>(o.beta.data);
+  a.gamma = o.gamma;
+  a.beta = o.beta;
   a.epsilon = o.epsilon;
   a.momentum = o.momentum;
   a.biased = o.biased_running_variance != 0;
@@ -504,8 +504,8 @@ simdnorm_status simdnorm_batch_norm_training(const simdnorm_const_matrix* x, con
   if (const simdnorm_status s = check_fused(x, written[0], o, fused, rr)) return s;
   if (const simdnorm_status s = check_epsilon(o.epsilon)) return s;
   if (!(o.momentum >= 0.0 && o.momentum <= 1.0)) return SIMDNORM_INVALID_MOMENTUM;
-  if (const simdnorm_status s = check_vector(o.gamma, x->cols, read[0])) return s;
-  if (const simdnorm_status s = check_vector(o.beta, x->cols, read[1])) return s;
+  if (const simdnorm_status s = check_vector(o.gamma, x->cols, read[0], types::mixed)) return s;
+  if (const simdnorm_status s = check_vector(o.beta, x->cols, read[1], types::mixed)) return s;
   if (const simdnorm_status s = check_vector(o.running_mean, x->cols, written[1])) return s;
   if (const simdnorm_status s = check_vector(o.running_variance, x->cols, written[2])) return s;
   if (const simdnorm_status s = check_vector(o.mean, x->cols, written[3])) return s;
@@ -545,10 +545,10 @@ simdnorm_status simdnorm_batch_norm_inference(const simdnorm_const_matrix* x, co
   if (const simdnorm_status s = check_fused(x, written[0], o, fused, rr)) return s;
   if (const simdnorm_status s = check_epsilon(o.epsilon)) return s;
   if (x->cols > 0 && (mean.data == nullptr || variance.data == nullptr)) return SIMDNORM_NULL_POINTER;
-  if (const simdnorm_status s = check_vector(o.gamma, x->cols, read[0])) return s;
-  if (const simdnorm_status s = check_vector(o.beta, x->cols, read[1])) return s;
-  if (const simdnorm_status s = check_vector(mean, x->cols, read[2])) return s;
-  if (const simdnorm_status s = check_vector(variance, x->cols, read[3])) return s;
+  if (const simdnorm_status s = check_vector(o.gamma, x->cols, read[0], types::mixed)) return s;
+  if (const simdnorm_status s = check_vector(o.beta, x->cols, read[1], types::mixed)) return s;
+  if (const simdnorm_status s = check_vector(mean, x->cols, read[2], types::mixed)) return s;
+  if (const simdnorm_status s = check_vector(variance, x->cols, read[3], types::mixed)) return s;
   if (const simdnorm_status s = check_padding(o.padding, x->rows, x->cols, axis::column, read[4])) return s;
   if (const simdnorm_status s = check_executor(o.executor)) return s;
   if (const simdnorm_status s = check_apart(written, read)) return s;
@@ -559,8 +559,8 @@ simdnorm_status simdnorm_batch_norm_inference(const simdnorm_const_matrix* x, co
                     [&](size_t first, size_t last, const simdnorm_executor* over_rows) -> simdnorm_status {
                       column_parameters p;
                       column_normalizer_arguments a = normalizer_arguments(o, p);
-                      a.given_mean = static_cast<const float*>(mean.data);
-                      a.given_variance = static_cast<const float*>(variance.data);
+                      a.given_mean = mean;
+                      a.given_variance = variance;
                       call.table->column_normalizer_f32(a, block{0, x->rows, first, last});
                       return apply(*call.table, call.source, *y, p, first, last, over_rows, fused);
                     });

@@ -42,14 +42,12 @@ bool may_write(const region& output, const region& input) noexcept {
   return same_place(output, input) || !share_bytes(output, input);
 }
 
-simdnorm_status check_options(const fused_row_call& f, simdnorm_type x) noexcept {
+simdnorm_status check_options(const fused_row_call& f) noexcept {
   if (f.activation < SIMDNORM_ACTIVATION_NONE || f.activation > SIMDNORM_ACTIVATION_SILU) {
     return SIMDNORM_INVALID_ACTIVATION;
   }
   const bool known = f.rounding == SIMDNORM_ROUND_ONCE || f.rounding == SIMDNORM_ROUND_BEFORE_WEIGHT;
-  if (!known) return SIMDNORM_INVALID_OPTION;
-  const bool plain = f.activation <= SIMDNORM_ACTIVATION_RELU && f.gate == nullptr;  // no function of e^x
-  return x == SIMDNORM_F64 && !plain ? SIMDNORM_UNSUPPORTED_TYPE : SIMDNORM_OK;
+  return known ? SIMDNORM_OK : SIMDNORM_INVALID_OPTION;
 }
 
 // The scale of y's type; what becomes of rows' scales is in r.
@@ -83,7 +81,7 @@ simdnorm_status check(const row_norm_call& c, const fused_row_call& f) noexcept 
   if (f.gate != nullptr) {
     if (const simdnorm_status s = check_beside(f.gate, *c.x, gate, false)) return s;
   }
-  if (const simdnorm_status s = check_options(f, type)) return s;
+  if (const simdnorm_status s = check_options(f)) return s;
   if (const simdnorm_status s = check_epsilon(c.epsilon)) return s;
   if (const simdnorm_status s = check_parameter(type, c.gamma, c.x->cols, read[0])) return s;
   if (const simdnorm_status s = check_parameter(type, c.beta, c.x->cols, read[1])) return s;
@@ -131,11 +129,6 @@ simdnorm_status launch(const row_norm_call& c, const fused_row_call& f, const ro
   a.residual_type = f.residual ? f.residual->type : SIMDNORM_F32;
   a.sum_type = f.sum ? f.sum->type : SIMDNORM_F32;
   a.gate_type = f.gate ? f.gate->type : SIMDNORM_F32;
-  if (f.gate != nullptr) {
-    a.gate = f.gate->data;
-    a.gate_stride = f.gate->row_stride;
-    a.gate_type = f.gate->type;
-  }
   a.round_first = f.rounding == SIMDNORM_ROUND_BEFORE_WEIGHT && a.x_type != SIMDNORM_F32;
   if (f.quantization != nullptr) {
     a.quantized = quantized_type_of(*f.quantization, a.y_type);
@@ -306,7 +299,7 @@ simdnorm_status check(const tensors& t, const row_norm_call& c, const fused_row_
                       c.padding.kind != SIMDNORM_PADDING_ELEMENT_MASK_BITS;
   region written[3], read[3];
   if (const simdnorm_status s = check_epsilon(c.epsilon)) return s;
-  if (const simdnorm_status s = check_options(f, t.type)) return s;
+  if (const simdnorm_status s = check_options(f)) return s;
   if (const simdnorm_status s = check_parameter(t.type, c.gamma, t.cols, read[0])) return s;
   if (const simdnorm_status s = check_parameter(t.type, c.beta, t.cols, read[1])) return s;
   if (const simdnorm_status s = check_vector_beside(t.type, c.mean, t.rows, false, written[0])) return s;

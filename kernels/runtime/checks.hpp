@@ -155,10 +155,12 @@ simdnorm_status check_doubles(const Vector& v, size_t size, bool is_read, region
   return r.first % bytes == 0 ? SIMDNORM_OK : SIMDNORM_MISALIGNED;
 }
 
-// Beside an x of this type: one that is read may have floats, too.
+// Beside an x of this type: one that is read may have floats beside doubles, and halves else; one that is written is
+// f32.
 template <class Vector>
 simdnorm_status check_vector_beside(simdnorm_type x, const Vector& v, size_t size, bool is_read, region& r) noexcept {
-  return x == SIMDNORM_F64 ? check_doubles(v, size, is_read, r) : check_vector(v, size, r);
+  if (x == SIMDNORM_F64) return check_doubles(v, size, is_read, r);
+  return is_read ? check_vector(v, size, r, types::mixed) : check_vector(v, size, r);
 }
 
 // A required array of `size` elements.

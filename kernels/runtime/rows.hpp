@@ -129,6 +129,10 @@ inline void set_fused(Arguments& a, const fused_row_call& f) noexcept {
     a.sum = static_cast<decltype(a.sum)>(f.sum->data);
     a.sum_stride = f.sum->row_stride;
   }
+  if (f.gate != nullptr) {
+    a.gate = static_cast<decltype(a.gate)>(f.gate->data);
+    a.gate_stride = f.gate->row_stride;
+  }
   a.function = function_of(f.activation);
   a.unit_offset = f.unit_offset;
 }

@@ -175,8 +175,8 @@ result run(channel_operation op, const channel_problem& p, const channel_setup& 
     }
     switch (op) {
       case channel_operation::batch_norm_training_all:
-        o.gamma = place.in(p.gamma);
-        o.beta = place.in(p.beta);
+        o.gamma = place.in(p.gamma, s.types);
+        o.beta = place.in(p.beta, s.types);
         o.running_mean = place.in_out(p.mean);
         o.running_variance = place.in_out(p.variance);
         o.mean = place.out(p.channels());
@@ -189,17 +189,17 @@ result run(channel_operation op, const channel_problem& p, const channel_setup& 
         append(r.f32, o.rstd);
         break;
       case channel_operation::batch_norm_training_add:
-        o.gamma = place.in(p.gamma);
-        o.beta = place.in(p.beta);
+        o.gamma = place.in(p.gamma, s.types);
+        o.beta = place.in(p.beta, s.types);
         r.status = simdnorm_batch_norm_training_nd(&x, &y, &o);
         break;
       case channel_operation::batch_norm_training:
         r.status = simdnorm_batch_norm_training_nd(&x, &y, &o);
         break;
       default:
-        o.gamma = place.in(p.gamma);
-        o.beta = place.in(p.beta);
-        const simdnorm_const_vector mean = place.in(p.mean), variance = place.in(p.variance);
+        o.gamma = place.in(p.gamma, s.types);
+        o.beta = place.in(p.beta, s.types);
+        const simdnorm_const_vector mean = place.in(p.mean, s.types), variance = place.in(p.variance, s.types);
         r.status = simdnorm_batch_norm_inference_nd(&x, &y, mean, variance, &o);
     }
   } else {
@@ -209,13 +209,13 @@ result run(channel_operation op, const channel_problem& p, const channel_setup& 
     o.executor = s.executor;
     const bool instance = op == channel_operation::instance_norm;
     if (op == channel_operation::group_norm_relu) {
-      o.gamma = place.in(p.gamma);
-      o.beta = place.in(p.beta);
+      o.gamma = place.in(p.gamma, s.types);
+      o.beta = place.in(p.beta, s.types);
       o.activation = SIMDNORM_ACTIVATION_RELU;
     }
     if (op == channel_operation::group_norm_all) {
-      o.gamma = place.in(p.gamma);
-      o.beta = place.in(p.beta);
+      o.gamma = place.in(p.gamma, s.types);
+      o.beta = place.in(p.beta, s.types);
       const std::size_t samples = s.pad.kind == SIMDNORM_PADDING_OFFSETS ? s.pad.lengths.size() - 1 : p.batch();
       o.mean = place.out(samples * p.groups);
       o.rstd = place.out(samples * p.groups);

@@ -50,7 +50,8 @@ struct double_how {
   std::size_t pitch = 0;  // columns beyond the row
   mask pad{};
   const simdnorm_executor* executor = nullptr;
-  bool relu = false, unit_offset = false;
+  simdnorm_activation function = SIMDNORM_ACTIVATION_NONE;
+  bool unit_offset = false;
 };
 
 inline constexpr double double_unwritten = 0x1.23456789abcdep-700;
@@ -119,7 +120,7 @@ struct double_call {
     layer.epsilon = rms.epsilon = l2.epsilon = p.epsilon;
     layer.padding = rms.padding = l2.padding = place.in(h.pad);
     layer.executor = rms.executor = l2.executor = h.executor;
-    layer.activation = rms.activation = h.relu ? SIMDNORM_ACTIVATION_RELU : SIMDNORM_ACTIVATION_NONE;
+    layer.activation = rms.activation = h.function;
     rms.add_unit_offset = h.unit_offset;
     if (!h.statistics) return;
     layer.mean = mean;
@@ -164,6 +165,21 @@ inline bool same_doubles(const std::vector<double>& a, const std::vector<double>
 }
 inline bool same_doubles(const double_outputs& a, const double_outputs& b) {
   return a.status == b.status && same_doubles(a.y, b.y) && same_doubles(a.mean, b.mean) && same_doubles(a.rstd, b.rstd);
+}
+
+// f(v): as weights of an RMS norm of ones, which are 1 before and after it, and NaN where v is.
+inline std::vector<double> activated(simdnorm_activation f, const std::vector<double>& v) {
+  const std::vector<double> ones(v.size(), 1.0);
+  std::vector<double> y(v.size());
+  const auto step = static_cast<std::ptrdiff_t>(v.size());
+  const simdnorm_const_matrix x{ones.data(), 1, v.size(), step, SIMDNORM_F64};
+  const simdnorm_matrix to{y.data(), 1, v.size(), step, SIMDNORM_F64};
+  simdnorm_rms_norm_options o = simdnorm_rms_norm_defaults();
+  o.epsilon = 0;
+  o.weight = {v.data(), v.size(), SIMDNORM_F64};
+  o.activation = f;
+  if (simdnorm_rms_norm(&x, &to, &o) != SIMDNORM_OK) std::abort();
+  return y;
 }
 
 // Data whose certified values are of decimals: their f64 image is within 2^-53 of those.
@@ -282,6 +298,17 @@ inline std::vector<double_hash> hash_doubles(std::size_t rounds) {
       add(p, how);
     }
     all.push_back({std::string(name_of(n)) + "_f64", h.value(), outputs});
+  }
+  for (const simdnorm_activation f :
+       {SIMDNORM_ACTIVATION_GELU, SIMDNORM_ACTIVATION_GELU_TANH, SIMDNORM_ACTIVATION_SILU}) {
+    hash h;
+    for (std::size_t k = 0; k < rounds; ++k) {
+      generator g(k + 1);
+      std::vector<double> v(1000);
+      for (double& e : v) e = g.normal() * g.scale(k % 2 == 0 ? 24 : 1900);
+      h.add(activated(f, v));
+    }
+    all.push_back({"activation_" + std::to_string(f) + "_f64", h.value(), 1000 * rounds});
   }
   // Columns: of normals, and hostile rows as columns.
   hash h;

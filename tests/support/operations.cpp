@@ -393,8 +393,8 @@ result run(operation op, const problem& p, const setup& s, arena& memory) {
     case operation::batch_norm_training_affine: {
       simdnorm_batch_norm_options o = batch_options();
       if (op == operation::batch_norm_training_affine) {
-        o.gamma = place.in(p.gamma);
-        o.beta = place.in(p.beta);
+        o.gamma = place.in(p.gamma, s.types);
+        o.beta = place.in(p.beta, s.types);
         o.running_mean = place.in_out(p.mean);
         o.running_variance = place.in_out(p.variance);
         o.mean = place.out(p.cols);
@@ -409,17 +409,17 @@ result run(operation op, const problem& p, const setup& s, arena& memory) {
     }
     case operation::batch_norm_inference: {
       simdnorm_batch_norm_options o = batch_options();
-      o.gamma = place.in(p.gamma);
-      o.beta = place.in(p.beta);
-      const simdnorm_const_vector mean = place.in(p.mean), variance = place.in(p.variance);
+      o.gamma = place.in(p.gamma, s.types);
+      o.beta = place.in(p.beta, s.types);
+      const simdnorm_const_vector mean = place.in(p.mean, s.types), variance = place.in(p.variance, s.types);
       r.status = simdnorm_batch_norm_inference(&x, &y, mean, variance, &o);
       break;
     }
     case operation::batch_norm_training_add:
     case operation::batch_norm_inference_add: {
       simdnorm_batch_norm_options o = batch_options();
-      o.gamma = place.in(p.gamma);
-      o.beta = place.in(p.beta);
+      o.gamma = place.in(p.gamma, s.types);
+      o.beta = place.in(p.beta, s.types);
       o.activation = SIMDNORM_ACTIVATION_RELU;
       simdnorm_const_tensor residual{};
       typed_array residuals(memory, beside_count, s.types.residual, s.types.widened);
@@ -439,7 +439,7 @@ result run(operation op, const problem& p, const setup& s, arena& memory) {
         append(r.f32, o.running_mean);
         append(r.f32, o.running_variance);
       } else {
-        const simdnorm_const_vector mean = place.in(p.mean), variance = place.in(p.variance);
+        const simdnorm_const_vector mean = place.in(p.mean, s.types), variance = place.in(p.variance, s.types);
         r.status = simdnorm_batch_norm_inference(&x, &y, mean, variance, &o);
       }
       break;

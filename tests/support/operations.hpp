@@ -113,10 +113,10 @@ struct mask {
   [[nodiscard]] bool real(std::size_t i, std::size_t j) const;
 };
 
-// Of the norms of columns and channels. `widened`: the same values in memory of f32, and f32's y rounded here by
-// half.hpp: what a call of these types must give, to the bit.
+// Of the norms of columns and channels; parameters: gamma, beta, given mean and variance. `widened`: the same values in
+// memory of f32, and f32's y rounded here by half.hpp: what a call of these types must give, to the bit.
 struct element_types {
-  simdnorm_type x = SIMDNORM_F32, y = SIMDNORM_F32, residual = SIMDNORM_F32;
+  simdnorm_type x = SIMDNORM_F32, y = SIMDNORM_F32, residual = SIMDNORM_F32, parameters = SIMDNORM_F32;
   bool widened = false;
 };
 

@@ -109,6 +109,12 @@ struct placed {
     if (!v.empty()) std::memcpy(p, v.data(), v.size() * sizeof(float));
     return {p, v.size(), SIMDNORM_F32};
   }
+  // Parameters of a call of these types.
+  simdnorm_const_vector in(const std::vector<float>& v, const element_types& types) {
+    typed_array a(memory, v.size(), types.parameters, types.widened);
+    a.put(0, v.data(), v.size());
+    return {a.at(0), v.size(), a.type()};
+  }
   simdnorm_vector out(std::size_t n) {
     float* p = memory.take<float>(n);
     for (std::size_t i = 0; i < n; ++i) p[i] = float_of(unwritten);
