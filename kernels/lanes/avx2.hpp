@@ -25,7 +25,7 @@ struct lanes : four_doubles {
   static constexpr bool fused = true;
   static constexpr bool fused_halves = false;  // rounding takes three registers of sixteen
   static constexpr bool streams = true;
-  static constexpr bool masks = false;  // a part of a register costs as much as all of it
+  static constexpr bool masks = false;
   struct wide {
     f64 part[2];
   };

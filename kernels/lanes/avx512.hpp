@@ -26,7 +26,7 @@ struct lanes {
   static constexpr bool fused = true;
   static constexpr bool fused_halves = true;
   static constexpr bool streams = true;
-  static constexpr bool masks = true;  // a part of a register costs as much as all of it
+  static constexpr bool masks = true;
   struct wide {
     f64 part[2];
   };

@@ -66,7 +66,7 @@ struct lanes {
   static constexpr bool fused = false;               // 32 emulated fma a turn do not fit
   static constexpr bool fused_halves = false;
   static constexpr bool streams = false;
-  static constexpr bool masks = false;  // a part of a register costs as much as all of it
+  static constexpr bool masks = false;
   struct wide {
     f64 part[1];
   };
