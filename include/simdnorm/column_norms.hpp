@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Norms whose statistics belong to one column: batch_norm, standardize, min_max; and the moments
-// that they rest on. x, y and residual are each of float, bf16 or f16, gamma, beta and weights float, other vectors
-// float or, where spans say so, double. Beside an x of double everything is, but gamma, beta and weights may be float.
-// Else status::unsupported_type.
+// that they rest on. x, y, residual, gamma, beta and a given mean and variance are each of float, bf16 or f16, weights
+// float, other vectors float or, where spans say so, double. Beside an x of double everything is, but gamma, beta and
+// weights may be float. Else status::unsupported_type.
 #pragma once
 
 #include <cstddef>

@@ -163,7 +163,7 @@ status add_call(Function function, const input_matrix& x, const addend& with, co
   return detail::add_call(simdnorm_add_rms_norm, x, with, y, detail::c_options(options));
 }
 
-/// y = rms_norm(x) * silu(z); y may be x or z. Not of double.
+/// y = rms_norm(x) * silu(z); y may be x or z.
 [[nodiscard]] inline status gated_rms_norm(input_matrix x, input_matrix z, output_matrix y,
                                            const rms_norm_options& options = {}) noexcept {
   return detail::call(simdnorm_gated_rms_norm, x, z, y, detail::c_options(options));
