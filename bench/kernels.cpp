@@ -550,7 +550,7 @@ std::string compared_with(const char* name, const mask& m) {
                                                  : m.name());
 }
 
-// A kernel's masked form; bytes: of one reading of all its inputs, and of an output.
+// A kernel's masked form. inputs, outputs: their bytes, of which whole inputs are read where a mask is of elements.
 kernel_entry masked_entry(contest& c, const setup& s, const char* name, const mask& m, const work& w, double inputs,
                           double outputs, std::function<double()> error) {
   const auto rows = static_cast<double>(w.rows);
@@ -1043,7 +1043,7 @@ void add_halves(contest& c, const shared_work& w, bool dry, Halves add) {
 }
 
 constexpr const char* half_section =
-    "Two bytes an element, or one, beside f32: errors in ulps of the type, of int8 and e4m3 in steps";
+    "Two bytes an element, or one, beside f32: errors in ulps of the type, of bytes in steps of their scale";
 
 // A norm of f32, bf16 and f16 over one shape.
 contest half_contest(const setup& s, const shape& sh, bool layer, bool dry) {
@@ -1072,7 +1072,7 @@ struct column_parameters {
   T* scratch;  // [4 * cols]
 };
 
-// y by what the steps fit; mask: null where they take none.
+// y by what the steps fit; mask: null where they take none. Moments alone have no y.
 template <class T>
 void columns_by(const baselines::column_steps<T>& steps, column_op op, const T* x, T* y, std::size_t rows,
                 std::size_t cols, const std::uint8_t* mask, const column_parameters<T>& p) {
@@ -1113,6 +1113,7 @@ void columns_by(const baselines::column_steps<T>& steps, column_op op, const T* 
 
 // ---- rows of doubles --------------------------------------------------------------------------------------
 
+// Those of columns in the order of column_op.
 enum class double_kind {
   layer,
   add_layer,
@@ -1316,7 +1317,7 @@ contest double_contest(const setup& s, const shape& sh, std::span<const double_k
       d->gamma[j] = 1;
       d->beta[j] = 0;
       d->mean[j] = longer(data_mean, j);
-      d->variance[j] = longer(1, j);
+      d->variance[j] = longer(1.5, j);
     }
   });
   c.poison = [d] {
@@ -2240,9 +2241,7 @@ constexpr const char* layer_norm_section = "LayerNorm: rows, with gamma and beta
 constexpr const char* rms_norm_section = "RMSNorm: rows, with weight";
 constexpr const char* l2_norm_section = "L2 norm: rows become unit vectors; ulps of y";
 constexpr const char* fused_section =
-    "Around a row norm: a residual, an activation, a gate, masks of elements, heads of a packed buffer; the baselines "
-    "in "
-    "steps";
+    "Around a row norm: a residual, an activation, a gate, heads of a packed buffer; the baselines in steps";
 constexpr const char* training_section = "Batch norm, training: columns of [N, C], running statistics updated";
 constexpr const char* inference_section = "Batch norm, inference: columns of [N, C] by given statistics";
 constexpr const char* moments_section = "Column moments: count, mean, m2, min, max (reads only)";

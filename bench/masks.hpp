@@ -5,9 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <numeric>
 #include <span>
-#include <string>
 #include <utility>
 #include <vector>
 
@@ -75,7 +73,6 @@ class mask {
     return form_ != mask_form::lengths && form_ != mask_form::element_mask && form_ != mask_form::element_mask_bits;
   }
   [[nodiscard]] bool of_element_mask() const { return !of_whole_rows() && form_ != mask_form::lengths; }
-  [[nodiscard]] std::size_t rows() const { return rows_; }
   // Of prefixes and elements all are.
   [[nodiscard]] std::size_t real_rows() const { return of_whole_rows() ? real_elements_ / cols_ : rows_; }
   [[nodiscard]] std::size_t real_elements() const { return real_elements_; }

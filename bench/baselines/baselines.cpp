@@ -270,7 +270,7 @@ template <int ZeroPoint>
 struct as_integer {
   static constexpr float greatest = 127;
   static uint8_t store(float v) {
-    const float low = static_cast<float>(-128), high = 127;  // around the zero point, of both types
+    constexpr float low = -128, high = 127;  // around the zero point, of both types
     const float r = rintf(v);
     return static_cast<uint8_t>(static_cast<int>(r < low ? low : r > high ? high : r) + ZeroPoint);
   }
