@@ -23,18 +23,6 @@ double ulp(double v) noexcept {
   return v < 0x1p-126 ? 0x1p-149 : std::ldexp(1.0, std::ilogb(v) - 23);
 }
 
-double error_of(real xhat, float y, real gamma, real beta) noexcept {
-  if (std::isnan(y)) return infinite;
-  const bool plain = gamma == 1 && beta == 0;
-  const real exact = plain ? xhat : xhat * gamma + beta;
-  if (std::isinf(y)) return std::fabs(exact) > std::numeric_limits<float>::max() ? 0 : infinite;
-  auto off = static_cast<double>(std::fabs(y - exact));
-  if (plain) return off / unit(static_cast<double>(xhat));
-  off = std::max(0.0, off - ulp(static_cast<double>(exact)) / 2);
-  if (off == 0) return 0;
-  return off / (std::fabs(static_cast<double>(gamma)) * unit(static_cast<double>(xhat)));
-}
-
 bool positive_zero(float v) noexcept {
   return v == 0 && !std::signbit(v);
 }
@@ -52,6 +40,18 @@ std::vector<std::size_t> spread(std::size_t have, std::size_t want) {
 }
 
 }  // namespace
+
+double weighted_error(real xhat, float y, real gamma, real beta) {
+  if (std::isnan(y)) return infinite;
+  const bool plain = gamma == 1 && beta == 0;
+  const real exact = plain ? xhat : xhat * gamma + beta;
+  if (std::isinf(y)) return std::fabs(exact) > std::numeric_limits<float>::max() ? 0 : infinite;
+  auto off = static_cast<double>(std::fabs(y - exact));
+  if (plain) return off / unit(static_cast<double>(xhat));
+  off = std::max(0.0, off - ulp(static_cast<double>(exact)) / 2);
+  if (off == 0) return 0;
+  return off / (std::fabs(static_cast<double>(gamma)) * unit(static_cast<double>(xhat)));
+}
 
 void row_oracle::fit(norm kind, const float* x, std::size_t rows, std::size_t cols, double epsilon, std::size_t limit,
                      const std::function<std::size_t(std::size_t)>& length) {
@@ -96,7 +96,7 @@ double row_oracle::error(const float* x, const float* y, const float* gamma, con
         worst = std::isnan(off) ? infinite : std::max(worst, off);
         continue;
       }
-      worst = std::max(worst, error_of(xhat, out[j], gamma ? gamma[j] : 1, beta ? beta[j] : 0));
+      worst = std::max(worst, weighted_error(xhat, out[j], gamma ? gamma[j] : 1, beta ? beta[j] : 0));
     }
     for (std::size_t j = e.length; j < cols_; ++j) {
       if (!positive_zero(out[j])) worst = infinite;
@@ -105,61 +105,65 @@ double row_oracle::error(const float* x, const float* y, const float* gamma, con
   return worst;
 }
 
-void column_oracle::sample(std::size_t rows, std::size_t cols, std::size_t limit) {
+void column_oracle::sample(std::size_t rows, std::size_t cols, std::size_t limit, const selection& valid) {
   rows_ = rows;
   cols_ = cols;
+  valid_ = valid;
   entries_.clear();
   for (const std::size_t j : spread(cols, limit / std::max<std::size_t>(rows, 1))) {
-    entries_.push_back({j, 0, 0, 0, 0, 0, 0, true});
+    entries_.push_back({j, 0, 0, 0, 0, 0, 0, 0, true});
   }
 }
 
 void column_oracle::fit(norm kind, const float* x, std::size_t rows, std::size_t cols, double epsilon,
-                        std::size_t limit, const std::uint8_t* valid) {
-  sample(rows, cols, limit);
-  valid_ = valid;
-  count_ = 0;
-  for (std::size_t i = 0; i < rows; ++i) count_ += !valid || valid[i];
-  const auto n = static_cast<real>(count_);
+                        std::size_t limit, const selection& valid) {
+  sample(rows, cols, limit, valid);
   const auto over_rows = [&](auto&& body) {
     for (std::size_t i = 0; i < rows; ++i) {
-      if (valid && !valid[i]) continue;
-      for (entry& e : entries_) body(e, x[i * cols + e.col]);
+      const real weight = valid.weights ? valid.weights[i] : 1;
+      for (entry& e : entries_) {
+        if (valid.real(i, i * cols + e.col)) body(e, x[i * cols + e.col], weight);
+      }
     }
   };
   for (entry& e : entries_) {
     e.min = std::numeric_limits<float>::infinity();
     e.max = -e.min;
   }
-  over_rows([](entry& e, float v) {
-    e.mean += v;
+  over_rows([](entry& e, float v, real weight) {
+    e.weight += weight;
+    e.mean += weight * v;
     e.min = std::min(e.min, v);
     e.max = std::max(e.max, v);
     e.finite = e.finite && std::isfinite(v);
   });
-  for (entry& e : entries_) e.mean /= n;
+  for (entry& e : entries_) e.mean /= e.weight;
   std::vector<real> residue(entries_.size());
-  over_rows([&](entry& e, float v) { residue[static_cast<std::size_t>(&e - entries_.data())] += v - e.mean; });
-  for (std::size_t k = 0; k < entries_.size(); ++k) entries_[k].mean += residue[k] / n;
-  over_rows([](entry& e, float v) { e.m2 += (v - e.mean) * (v - e.mean); });
+  over_rows([&](entry& e, float v, real weight) {
+    residue[static_cast<std::size_t>(&e - entries_.data())] += weight * (v - e.mean);
+  });
+  for (std::size_t k = 0; k < entries_.size(); ++k) entries_[k].mean += residue[k] / entries_[k].weight;
+  over_rows([](entry& e, float v, real weight) { e.m2 += weight * (v - e.mean) * (v - e.mean); });
   for (entry& e : entries_) {
     e.shift = e.mean;
     if (kind == norm::min_max) {
       e.shift = e.min;
       e.scale = 1 / (e.max == e.min ? real{1} : static_cast<real>(e.max) - e.min);
+    } else if (kind == norm::max_abs) {
+      const float most = std::max(std::fabs(e.min), std::fabs(e.max));
+      e.shift = 0;
+      e.scale = 1 / (most == 0 ? real{1} : static_cast<real>(most));
     } else if (kind == norm::standardize) {
-      e.scale = e.m2 == 0 ? 1 : 1 / std::sqrt(e.m2 / n);
+      e.scale = e.m2 == 0 ? 1 : 1 / std::sqrt(e.m2 / e.weight);
     } else {
-      e.scale = 1 / std::sqrt(e.m2 / n + epsilon);
+      e.scale = 1 / std::sqrt(e.m2 / e.weight + epsilon);
     }
   }
 }
 
 void column_oracle::given(const float* x, const float* mean, const float* variance, std::size_t rows, std::size_t cols,
-                          double epsilon, std::size_t limit) {
-  sample(rows, cols, limit);
-  valid_ = nullptr;
-  count_ = rows;
+                          double epsilon, std::size_t limit, const selection& valid) {
+  sample(rows, cols, limit, valid);
   for (entry& e : entries_) {
     e.shift = mean[e.col];
     e.scale = 1 / std::sqrt(static_cast<real>(variance[e.col]) + epsilon);
@@ -168,31 +172,22 @@ void column_oracle::given(const float* x, const float* mean, const float* varian
   }
 }
 
-double column_oracle::worst(const float* x, const float* y, const float* gamma, const float* beta, std::size_t rows,
-                            const std::uint8_t* valid) const {
+double column_oracle::error(const float* x, const float* y, const float* gamma, const float* beta) const {
   double most = 0;
-  for (std::size_t i = 0; i < rows; ++i) {
+  for (std::size_t i = 0; i < rows_; ++i) {
     for (const entry& e : entries_) {
       const float out = y[i * cols_ + e.col];
-      if (valid && !valid[i]) {
-        if (!positive_zero(out)) most = infinite;
+      if (!valid_.real(i, i * cols_ + e.col)) {
+        if (valid_.gaps_are_nan ? !std::isnan(out) : !positive_zero(out)) most = infinite;
         continue;
       }
       if (!e.finite) continue;
       const real centred = x[i * cols_ + e.col] - e.shift;
       const real xhat = centred == 0 ? 0 : centred * e.scale;
-      most = std::max(most, error_of(xhat, out, gamma ? gamma[e.col] : 1, beta ? beta[e.col] : 0));
+      most = std::max(most, weighted_error(xhat, out, gamma ? gamma[e.col] : 1, beta ? beta[e.col] : 0));
     }
   }
   return most;
-}
-
-double column_oracle::error(const float* x, const float* y, const float* gamma, const float* beta) const {
-  return worst(x, y, gamma, beta, rows_, valid_);
-}
-
-double column_oracle::packed_error(const float* x, const float* y, const float* gamma, const float* beta) const {
-  return worst(x, y, gamma, beta, count_, nullptr);
 }
 
 double column_oracle::moments_error(const float* x, const std::function<simdnorm::moments(std::size_t)>& at,
@@ -206,10 +201,10 @@ double column_oracle::moments_error(const float* x, const std::function<simdnorm
       if (m.m2 != 0 || e.m2 != 0 || m.mean != e.mean) return infinite;
       continue;
     }
-    const real scale = std::sqrt(static_cast<real>(count_) / m.m2);
-    const real exact_scale = std::sqrt(static_cast<real>(count_) / e.m2);
+    const real scale = std::sqrt(e.weight / m.m2);
+    const real exact_scale = std::sqrt(e.weight / e.m2);
     for (std::size_t i = 0; i < rows_; ++i) {
-      if (valid_ && !valid_[i]) continue;
+      if (!valid_.real(i, i * cols_ + e.col)) continue;
       const real v = x[i * cols_ + e.col];
       const real xhat = (v - e.mean) * exact_scale;
       const auto off = static_cast<double>(std::fabs((v - m.mean) * scale - xhat));
@@ -226,7 +221,7 @@ double column_oracle::inverse_error(const float* z, const float* x, const double
   for (const std::size_t i : spread(rows, limit / std::max<std::size_t>(cols, 1))) {
     for (std::size_t j = 0; j < cols; ++j) {
       const float v = z[i * cols + j];
-      if (std::isfinite(v)) most = std::max(most, error_of(v, x[i * cols + j], scale[j], mean[j]));
+      if (std::isfinite(v)) most = std::max(most, weighted_error(v, x[i * cols + j], scale[j], mean[j]));
     }
   }
   return most;

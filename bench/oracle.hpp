@@ -21,6 +21,9 @@ inline constexpr std::size_t sample_elements = std::size_t{1} << 20;
 
 using real = long double;
 
+// The error of y = xhat * gamma + beta, in that unit; infinite where y is NaN.
+[[nodiscard]] double weighted_error(real xhat, float y, real gamma, real beta = 0);
+
 // Exact parameters of a sample of rows: xhat = (x - shift) * scale.
 class row_oracle {
  public:
@@ -45,6 +48,18 @@ class row_oracle {
   std::vector<entry> entries_;
 };
 
+// Which elements of a matrix count, and how much.
+struct selection {
+  const std::uint8_t* rows = nullptr;      // a byte a row
+  const std::uint8_t* elements = nullptr;  // a byte an element
+  const float* weights = nullptr;          // of rows
+  bool gaps_are_nan = false;               // outputs that are not real: NaN, else +0
+
+  [[nodiscard]] bool real(std::size_t i, std::size_t element) const {
+    return (!rows || rows[i]) && (!elements || elements[element]);
+  }
+};
+
 // The same of a sample of columns.
 class column_oracle {
  public:
@@ -52,18 +67,16 @@ class column_oracle {
     batch,        // variance + epsilon
     standardize,  // epsilon is 0, and a constant column is divided by 1
     min_max,
+    max_abs,
   };
 
-  // valid: one byte a row, or null.
   void fit(norm kind, const float* x, std::size_t rows, std::size_t cols, double epsilon, std::size_t limit,
-           const std::uint8_t* valid = nullptr);
+           const selection& valid = {});
   // Parameters that are given, not computed (inference): xhat = (x - mean) / sqrt(variance + epsilon).
   void given(const float* x, const float* mean, const float* variance, std::size_t rows, std::size_t cols,
-             double epsilon, std::size_t limit);
+             double epsilon, std::size_t limit, const selection& valid = {});
 
   [[nodiscard]] double error(const float* x, const float* y, const float* gamma, const float* beta) const;
-  // The same of packed rows, where x and y hold the valid rows only.
-  [[nodiscard]] double packed_error(const float* x, const float* y, const float* gamma, const float* beta) const;
   // Of mean and m2 alone: the error of xhat if it were computed from them exactly; extremes must be equal.
   // at(j) gives the moments of column j.
   [[nodiscard]] double moments_error(const float* x, const std::function<simdnorm::moments(std::size_t)>& at,
@@ -75,17 +88,15 @@ class column_oracle {
  private:
   struct entry {
     std::size_t col;
-    real shift, scale, mean, m2;
+    real shift, scale, mean, m2, weight;
     float min, max;
     bool finite;
   };
-  std::size_t rows_ = 0, cols_ = 0, count_ = 0;
-  const std::uint8_t* valid_ = nullptr;
+  std::size_t rows_ = 0, cols_ = 0;
+  selection valid_;
   std::vector<entry> entries_;
 
-  void sample(std::size_t rows, std::size_t cols, std::size_t limit);
-  [[nodiscard]] double worst(const float* x, const float* y, const float* gamma, const float* beta, std::size_t rows,
-                             const std::uint8_t* valid) const;
+  void sample(std::size_t rows, std::size_t cols, std::size_t limit, const selection& valid);
 };
 
 }  // namespace bench

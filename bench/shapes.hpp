@@ -141,6 +141,15 @@ inline constexpr shape transform_shapes[] = {
     {10000, 30, "a table of 30 features"},
 };
 
+// Masks in all their forms, each beside the whole.
+inline constexpr shape masked_row_shapes[] = {{128, 768, "128 rows of 768 features, whole and masked in every form"}};
+inline constexpr shape quick_masked_row_shapes[] = {
+    {128, 768, "128 rows of 768 features, whole and masked in every form", true}};
+inline constexpr shape masked_column_shapes[] = {
+    {4096, 64, "4096 rows of 64 features, whole and masked in every form"}};
+
+inline constexpr shape training_add_shapes[] = {{3136, 256, "ResNet-50 stage 2, one image"}};
+
 inline constexpr shape accumulator_shapes[] = {{65536, 64, "65536 samples of 64 features, 1000 at a time"}};
 inline constexpr shape gaps_shapes[] = {{65536, 64, "65536 samples of 64 features"}};
 
@@ -203,6 +212,8 @@ inline constexpr tensor_shape group_shapes[] = {
     {8, 320, 32, "8x320x32x32 in 32 groups: a U-Net of Stable Diffusion", true},
     {32, 256, 14, "32x256x14x14 in 32 groups"},
 };
+inline constexpr tensor_shape masked_channel_shape{8, 64, 28, "8x64x28x28, whole and masked in every form"};
+inline constexpr tensor_shape channels_last_shape{8, 128, 28, "8x128x28x28 in 32 groups: channels are contiguous"};
 inline constexpr tensor_shape peer_channel_shapes[] = {
     {32, 64, 56, "ResNet-50 stage 2, 32 images"}, {1, 64, 112, "ResNet-50 conv1, one image"},
     {8, 128, 28, "ResNet-50 stage 3, 8 images"},  {8, 256, 14, "ResNet-50 stage 4, 8 images", true},

@@ -30,33 +30,9 @@ void layer_norm_row(const float* __restrict x, float* __restrict y, size_t cols,
   for (size_t j = 0; j < cols; ++j) y[j] = (x[j] - mean) * rstd * gamma[j] + beta[j];
 }
 
-void zero_row(float* y, size_t cols) {
-  for (size_t j = 0; j < cols; ++j) y[j] = 0;
-}
-
 void layer_norm(const float* x, float* y, size_t rows, size_t cols, const float* gamma, const float* beta,
                 float epsilon) {
   for (size_t i = 0; i < rows; ++i) layer_norm_row(x + i * cols, y + i * cols, cols, gamma, beta, epsilon);
-}
-
-void layer_norm_row_mask(const float* x, float* y, size_t rows, size_t cols, const float* gamma, const float* beta,
-                         float epsilon, const uint8_t* mask) {
-  for (size_t i = 0; i < rows; ++i) {
-    if (mask[i]) {
-      layer_norm_row(x + i * cols, y + i * cols, cols, gamma, beta, epsilon);
-    } else {
-      zero_row(y + i * cols, cols);
-    }
-  }
-}
-
-void layer_norm_row_lengths(const float* x, float* y, size_t rows, size_t cols, const float* gamma, const float* beta,
-                            float epsilon, const int32_t* lengths) {
-  for (size_t i = 0; i < rows; ++i) {
-    const size_t n = static_cast<size_t>(lengths[i]);
-    if (n > 0) layer_norm_row(x + i * cols, y + i * cols, n, gamma, beta, epsilon);
-    zero_row(y + i * cols + n, cols - n);
-  }
 }
 
 void rms_norm(const float* x, float* y, size_t rows, size_t cols, const float* __restrict weight, float epsilon) {
@@ -106,8 +82,59 @@ void layer_norm_element_mask(const float* x, float* y, size_t rows, size_t cols,
   }
 }
 
-void add(const float* __restrict x, const float* __restrict residual, float* __restrict h, size_t n) {
+// y = x * weight / max(root of the mean or the sum, least).
+template <bool Mean>
+void scale_real_elements(const float* x, float* y, size_t rows, size_t cols, const float* __restrict weight,
+                         float epsilon, const uint8_t* mask) {
+  for (size_t i = 0; i < rows; ++i) {
+    const float* __restrict in = x + i * cols;
+    float* __restrict out = y + i * cols;
+    const uint8_t* __restrict real = mask + i * cols;
+    float squares = 0;
+    float count = 0;
+    for (size_t j = 0; j < cols; ++j) {
+      const float v = real[j] ? in[j] : 0.0f;
+      squares += v * v;
+      count += real[j] ? 1.0f : 0.0f;
+    }
+    const float norm = Mean ? sqrtf(squares / (count > 0 ? count : 1.0f) + epsilon) : sqrtf(squares);
+    const float scale = 1.0f / (norm > epsilon ? norm : epsilon);
+    for (size_t j = 0; j < cols; ++j) out[j] = real[j] ? in[j] * scale * (Mean ? weight[j] : 1.0f) : 0.0f;
+  }
+}
+
+void rms_norm_element_mask(const float* x, float* y, size_t rows, size_t cols, const float* weight, float epsilon,
+                           const uint8_t* mask) {
+  scale_real_elements<true>(x, y, rows, cols, weight, epsilon, mask);
+}
+
+void l2_norm_element_mask(const float* x, float* y, size_t rows, size_t cols, float epsilon, const uint8_t* mask) {
+  scale_real_elements<false>(x, y, rows, cols, nullptr, epsilon, mask);
+}
+
+template <class T>
+void add(const T* __restrict x, const T* __restrict residual, T* __restrict h, size_t n) {
   for (size_t i = 0; i < n; ++i) h[i] = x[i] + residual[i];
+}
+
+// Of comparisons GCC makes branches, which measure how well signs are predicted; hence |v|.
+float relu_of(float v) {
+  return 0.5f * (v + fabsf(v));
+}
+
+void relu(float* y, size_t n) {
+  for (size_t i = 0; i < n; ++i) y[i] = relu_of(y[i]);
+}
+
+void gelu(float* y, size_t n) {
+  for (size_t i = 0; i < n; ++i) y[i] = 0.5f * y[i] * (1.0f + erff(y[i] * 0.70710678f));
+}
+
+void gelu_tanh(float* y, size_t n) {
+  for (size_t i = 0; i < n; ++i) {
+    const float v = y[i];
+    y[i] = 0.5f * v * (1.0f + tanhf(0.79788456f * (v + 0.044715f * v * v * v)));
+  }
 }
 
 void silu(float* y, size_t n) {
@@ -119,10 +146,7 @@ void gate(float* __restrict y, const float* __restrict z, size_t n) {
 }
 
 void add_relu(float* __restrict y, const float* __restrict z, size_t n) {
-  for (size_t i = 0; i < n; ++i) {
-    const float v = y[i] + z[i];
-    y[i] = 0.5f * (v + fabsf(v));  // of a comparison GCC makes a branch, which measures how well signs are predicted
-  }
+  for (size_t i = 0; i < n; ++i) y[i] = relu_of(y[i] + z[i]);
 }
 
 // ---- of doubles
@@ -168,28 +192,6 @@ void l2_norm_f64(const double* x, double* y, size_t rows, size_t cols, double ep
     const double norm = sqrt(squares_of(in, cols));
     const double scale = 1.0 / (norm > epsilon ? norm : epsilon);
     for (size_t j = 0; j < cols; ++j) out[j] = in[j] * scale;
-  }
-}
-
-void batch_norm_training_f64(const double* x, double* y, size_t rows, size_t cols, const double* __restrict gamma,
-                             const double* __restrict beta, double epsilon, double* scratch) {
-  double* __restrict mean = scratch;
-  double* __restrict scale = scratch + cols;
-  const double n = static_cast<double>(rows);
-  for (size_t j = 0; j < cols; ++j) mean[j] = scale[j] = 0;
-  for (size_t i = 0; i < rows; ++i) {
-    for (size_t j = 0; j < cols; ++j) mean[j] += x[i * cols + j];
-  }
-  for (size_t j = 0; j < cols; ++j) mean[j] /= n;
-  for (size_t i = 0; i < rows; ++i) {
-    for (size_t j = 0; j < cols; ++j) {
-      const double d = x[i * cols + j] - mean[j];
-      scale[j] += d * d;
-    }
-  }
-  for (size_t j = 0; j < cols; ++j) scale[j] = gamma[j] / sqrt(scale[j] / n + epsilon);
-  for (size_t i = 0; i < rows; ++i) {
-    for (size_t j = 0; j < cols; ++j) y[i * cols + j] = (x[i * cols + j] - mean[j]) * scale[j] + beta[j];
   }
 }
 
@@ -239,7 +241,7 @@ void layer_norm_halves(const uint16_t* x, uint16_t* y, size_t rows, size_t cols,
   }
 }
 
-template <class T>
+template <class T, bool RoundFirst = false>
 void rms_norm_halves(const uint16_t* x, uint16_t* y, size_t rows, size_t cols, const float* weight, float epsilon) {
   for (size_t i = 0; i < rows; ++i) {
     const uint16_t* __restrict in = x + i * cols;
@@ -247,7 +249,63 @@ void rms_norm_halves(const uint16_t* x, uint16_t* y, size_t rows, size_t cols, c
     float squares = 0;
     for (size_t j = 0; j < cols; ++j) squares += T::load(in[j]) * T::load(in[j]);
     const float rstd = 1.0f / sqrtf(squares / static_cast<float>(cols) + epsilon);
-    for (size_t j = 0; j < cols; ++j) out[j] = T::store(T::load(in[j]) * rstd * weight[j]);
+    for (size_t j = 0; j < cols; ++j) {
+      const float v = T::load(in[j]) * rstd;
+      out[j] = T::store((RoundFirst ? T::load(T::store(v)) : v) * weight[j]);
+    }
+  }
+}
+
+template <class T>
+void from_halves(const uint16_t* __restrict x, float* __restrict h, size_t n) {
+  for (size_t i = 0; i < n; ++i) h[i] = T::load(x[i]);
+}
+
+template <class T>
+void to_halves(const float* __restrict h, uint16_t* __restrict y, size_t n) {
+  for (size_t i = 0; i < n; ++i) y[i] = T::store(h[i]);
+}
+
+template <int ZeroPoint>
+struct as_integer {
+  static constexpr float greatest = 127;
+  static uint8_t store(float v) {
+    constexpr float low = -128, high = 127;  // around the zero point, of both types
+    const float r = rintf(v);
+    return static_cast<uint8_t>(static_cast<int>(r < low ? low : r > high ? high : r) + ZeroPoint);
+  }
+};
+// To nearest even at the last bit kept; what is below the normal numbers is a multiple of the least one.
+template <int Mantissa, int Bias, int Greatest>
+struct as_f8 {
+  static constexpr float greatest = Greatest;
+  static uint8_t store(float v) {
+    const float limit = Greatest, size = fabsf(v) < limit ? fabsf(v) : limit;
+    uint32_t bits, sign;
+    __builtin_memcpy(&bits, &size, sizeof bits);
+    __builtin_memcpy(&sign, &v, sizeof sign);
+    constexpr int drop = 23 - Mantissa;
+    const uint32_t normal = ((bits + ((1u << (drop - 1)) - 1) + (bits >> drop & 1)) >> drop) -
+                            (static_cast<uint32_t>(127 - Bias) << Mantissa);
+    const auto small =
+        static_cast<uint32_t>(rintf(size * static_cast<float>(1u << (Bias - 1)) * static_cast<float>(1 << Mantissa)));
+    const uint32_t code = bits < static_cast<uint32_t>(128 - Bias) << 23 ? small : normal;
+    return static_cast<uint8_t>(code | (sign >> 24 & 0x80));
+  }
+};
+
+template <class T>
+void to_bytes(const float* h, uint8_t* y, size_t rows, size_t cols, float scale, float* scales) {
+  for (size_t i = 0; i < rows; ++i) {
+    const float* __restrict in = h + i * cols;
+    uint8_t* __restrict out = y + i * cols;
+    float step = scale;
+    if (scales) {
+      float greatest = 0;
+      for (size_t j = 0; j < cols; ++j) greatest = fabsf(in[j]) > greatest ? fabsf(in[j]) : greatest;
+      step = scales[i] = greatest > 0 ? greatest / T::greatest : 1.0f;
+    }
+    for (size_t j = 0; j < cols; ++j) out[j] = T::store(in[j] / step);
   }
 }
 
@@ -291,42 +349,90 @@ void batch_norm_training(const float* x, float* y, size_t rows, size_t cols, con
   center_and_scale(x, y, rows, cols, mean, scale, beta);
 }
 
-void batch_norm_training_row_mask(const float* x, float* y, size_t rows, size_t cols, const float* gamma,
-                                  const float* beta, float epsilon, float momentum, float* running_mean,
-                                  float* running_variance, float* scratch, const uint8_t* mask) {
-  float* __restrict mean = scratch;
-  float* __restrict scale = scratch + cols;
-  for (size_t j = 0; j < cols; ++j) mean[j] = scale[j] = 0;
-  size_t n = 0;
+// ---- columns in steps, of which some may not be real
+
+// elements: a byte each, else all of a row are.
+struct all_real {
+  static constexpr bool elements = false;
+  static bool row(const uint8_t*, size_t) { return true; }
+  static bool element(const uint8_t*, size_t) { return true; }
+};
+struct by_rows {
+  static constexpr bool elements = false;
+  static bool row(const uint8_t* mask, size_t i) { return mask[i]; }
+  static bool element(const uint8_t*, size_t) { return true; }
+};
+struct by_elements {
+  static constexpr bool elements = true;
+  static bool row(const uint8_t*, size_t) { return true; }
+  static bool element(const uint8_t* mask, size_t k) { return mask[k]; }
+};
+
+template <class T, class Mask>
+void masked_moments(const T* x, size_t rows, size_t cols, const uint8_t* mask, T* __restrict count, T* __restrict mean,
+                    T* __restrict m2) {
+  for (size_t j = 0; j < cols; ++j) count[j] = mean[j] = m2[j] = 0;
+  T real_rows = 0;
   for (size_t i = 0; i < rows; ++i) {
-    if (!mask[i]) continue;
-    ++n;
-    const float* __restrict row = x + i * cols;
-    for (size_t j = 0; j < cols; ++j) mean[j] += row[j];
-  }
-  if (n > 0) {
-    for (size_t j = 0; j < cols; ++j) mean[j] /= static_cast<float>(n);
-  }
-  for (size_t i = 0; i < rows; ++i) {
-    if (!mask[i]) continue;
-    const float* __restrict row = x + i * cols;
+    if (!Mask::row(mask, i)) continue;
+    ++real_rows;
     for (size_t j = 0; j < cols; ++j) {
-      const float d = row[j] - mean[j];
-      scale[j] += d * d;
+      const bool real = Mask::element(mask, i * cols + j);
+      mean[j] += real ? x[i * cols + j] : T{0};
+      if (Mask::elements) count[j] += real ? T{1} : T{0};
     }
   }
-  if (n > 0) {
-    update_running(n, cols, momentum, mean, scale, running_mean, running_variance);
-    for (size_t j = 0; j < cols; ++j) scale[j] = gamma[j] / sqrtf(scale[j] / static_cast<float>(n) + epsilon);
-  }
+  for (size_t j = 0; !Mask::elements && j < cols; ++j) count[j] = real_rows;
+  for (size_t j = 0; j < cols; ++j) mean[j] /= count[j] > 0 ? count[j] : T{1};
   for (size_t i = 0; i < rows; ++i) {
-    if (mask[i]) {
-      center_and_scale(x + i * cols, y + i * cols, 1, cols, mean, scale, beta);
-    } else {
-      zero_row(y + i * cols, cols);
+    if (!Mask::row(mask, i)) continue;
+    for (size_t j = 0; j < cols; ++j) {
+      const T d = Mask::element(mask, i * cols + j) ? x[i * cols + j] - mean[j] : T{0};
+      m2[j] += d * d;
     }
   }
 }
+
+template <class T, class Mask>
+void masked_extremes(const T* x, size_t rows, size_t cols, const uint8_t* mask, T* __restrict min, T* __restrict max) {
+  for (size_t j = 0; j < cols; ++j) min[j] = max[j] = 0;
+  bool first = true;  // of the rows; a masked element of it counts as the greatest of all
+  constexpr T most = sizeof(T) == 4 ? T{3e38f} : static_cast<T>(1e308);
+  for (size_t i = 0; i < rows; ++i) {
+    if (!Mask::row(mask, i)) continue;
+    for (size_t j = 0; first && j < cols; ++j) {
+      min[j] = most;
+      max[j] = -most;
+    }
+    first = false;
+    for (size_t j = 0; j < cols; ++j) {
+      const bool real = Mask::element(mask, i * cols + j);
+      const T v = x[i * cols + j];
+      min[j] = real && v < min[j] ? v : min[j];
+      max[j] = real && v > max[j] ? v : max[j];
+    }
+  }
+}
+
+template <class T, class Mask>
+void masked_affine(const T* x, T* y, size_t rows, size_t cols, const uint8_t* mask, const T* __restrict shift,
+                   const T* __restrict scale, const T* __restrict offset) {
+  for (size_t i = 0; i < rows; ++i) {
+    const T* __restrict in = x + i * cols;
+    T* __restrict out = y + i * cols;
+    if (Mask::row(mask, i)) {
+      for (size_t j = 0; j < cols; ++j) {
+        const T v = (in[j] - shift[j]) * scale[j] + offset[j];
+        out[j] = Mask::element(mask, i * cols + j) ? v : T{0};
+      }
+    } else {
+      for (size_t j = 0; j < cols; ++j) out[j] = 0;
+    }
+  }
+}
+
+template <class T, class Mask>
+constexpr column_steps<T> steps_of = {masked_moments<T, Mask>, masked_extremes<T, Mask>, masked_affine<T, Mask>};
 
 void batch_norm_inference(const float* x, float* y, size_t rows, size_t cols, const float* mean, const float* variance,
                           const float* gamma, const float* beta, float epsilon, float* scratch) {
@@ -480,16 +586,116 @@ void group_norm(const float* x, float* y, size_t batch, size_t channels, size_t 
   }
 }
 
+// Where the mask of a plane is, whose bytes are those of its positions.
+struct of_positions {
+  static const uint8_t* plane(const uint8_t* mask, size_t sample, size_t, size_t size) { return mask + sample * size; }
+};
+struct of_elements {
+  static const uint8_t* plane(const uint8_t* mask, size_t, size_t plane, size_t size) { return mask + plane * size; }
+};
+
+// Planes first, first + step, ... by their own statistics, or by those that are given.
+template <class Mask>
+void masked_planes(const float* x, float* y, size_t first, size_t step, size_t planes, size_t channels, size_t size,
+                   const float* given_mean, const float* given_variance, const float* gamma, const float* beta,
+                   float epsilon, const uint8_t* mask) {
+  const auto real_of = [&](size_t plane) { return Mask::plane(mask, plane / channels, plane, size); };
+  float mean = given_mean ? *given_mean : 0, variance = given_variance ? *given_variance : 0;
+  if (!given_mean) {
+    float count = 0;
+    for (size_t k = 0; k < planes; ++k) {
+      const float* __restrict in = x + (first + k * step) * size;
+      const uint8_t* __restrict real = real_of(first + k * step);
+      for (size_t i = 0; i < size; ++i) {
+        mean += real[i] ? in[i] : 0.0f;
+        count += real[i] ? 1.0f : 0.0f;
+      }
+    }
+    count = count > 0 ? count : 1.0f;
+    mean /= count;
+    for (size_t k = 0; k < planes; ++k) {
+      const float* __restrict in = x + (first + k * step) * size;
+      const uint8_t* __restrict real = real_of(first + k * step);
+      for (size_t i = 0; i < size; ++i) {
+        const float d = real[i] ? in[i] - mean : 0.0f;
+        variance += d * d;
+      }
+    }
+    variance /= count;
+  }
+  const float rstd = 1.0f / sqrtf(variance + epsilon);
+  for (size_t k = 0; k < planes; ++k) {
+    const size_t plane = first + k * step, c = plane % channels;
+    const float* __restrict in = x + plane * size;
+    float* __restrict out = y + plane * size;
+    const uint8_t* __restrict real = real_of(plane);
+    const float scale = gamma[c] * rstd, offset = beta[c] - mean * scale;
+    for (size_t i = 0; i < size; ++i) out[i] = real[i] ? in[i] * scale + offset : 0.0f;
+  }
+}
+
+template <class Mask>
+void masked_channels(const float* x, float* y, size_t batch, size_t channels, size_t size, size_t groups,
+                     const float* mean, const float* variance, const float* gamma, const float* beta, float epsilon,
+                     const uint8_t* mask) {
+  for (size_t c = 0; groups == 0 && c < channels; ++c) {
+    masked_planes<Mask>(x, y, c, channels, batch, channels, size, mean ? mean + c : nullptr,
+                        variance ? variance + c : nullptr, gamma, beta, epsilon, mask);
+  }
+  for (size_t g = 0; g < batch * groups; ++g) {
+    const size_t each = channels / groups;
+    masked_planes<Mask>(x, y, g * each, 1, each, channels, size, nullptr, nullptr, gamma, beta, epsilon, mask);
+  }
+}
+
+void group_norm_nhwc(const float* x, float* y, size_t batch, size_t channels, size_t size, size_t groups,
+                     const float* gamma, const float* beta, float epsilon, const uint8_t* mask) {
+  const size_t each = channels / groups;
+  for (size_t n = 0; n < batch; ++n) {
+    const auto real = [&](size_t i) { return !mask || mask[n * size + i]; };
+    for (size_t g = 0; g < groups; ++g) {
+      const float* from = x + n * size * channels + g * each;
+      float sum = 0, positions = 0;
+      for (size_t i = 0; i < size; ++i) {
+        if (!real(i)) continue;
+        ++positions;
+        for (size_t k = 0; k < each; ++k) sum += from[i * channels + k];
+      }
+      const float count = (positions > 0 ? positions : 1.0f) * static_cast<float>(each);
+      const float mean = sum / count;
+      float squares = 0;
+      for (size_t i = 0; i < size; ++i) {
+        if (!real(i)) continue;
+        for (size_t k = 0; k < each; ++k) {
+          const float d = from[i * channels + k] - mean;
+          squares += d * d;
+        }
+      }
+      const float rstd = 1.0f / sqrtf(squares / count + epsilon);
+      for (size_t i = 0; i < size; ++i) {
+        const float* __restrict in = from + i * channels;
+        float* __restrict out = y + (n * size + i) * channels + g * each;
+        for (size_t k = 0; k < each; ++k) {
+          out[k] = real(i) ? (in[k] - mean) * rstd * gamma[g * each + k] + beta[g * each + k] : 0.0f;
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 
 const table functions = {
     layer_norm,
-    layer_norm_row_mask,
-    layer_norm_row_lengths,
     rms_norm,
     l2_norm,
     layer_norm_element_mask,
-    add,
+    rms_norm_element_mask,
+    l2_norm_element_mask,
+    add<float>,
+    relu,
+    gelu,
+    gelu_tanh,
     silu,
     gate,
     add_relu,
@@ -497,12 +703,22 @@ const table functions = {
     layer_norm_halves<as_f16>,
     rms_norm_halves<as_bf16>,
     rms_norm_halves<as_f16>,
+    rms_norm_halves<as_bf16, true>,
+    from_halves<as_bf16>,
+    from_halves<as_f16>,
+    to_halves<as_bf16>,
+    to_bytes<as_integer<0>>,
+    to_bytes<as_integer<128>>,
+    to_bytes<as_f8<3, 7, 448>>,
+    to_bytes<as_f8<2, 15, 57344>>,
     layer_norm_f64,
     rms_norm_f64,
     l2_norm_f64,
-    batch_norm_training_f64,
+    add<double>,
+    steps_of<double, all_real>,
     batch_norm_training,
-    batch_norm_training_row_mask,
+    steps_of<float, by_rows>,
+    steps_of<float, by_elements>,
     batch_norm_inference,
     column_moments,
     standardize_fit,
@@ -520,6 +736,9 @@ const table functions = {
     batch_norm_training_nchw,
     batch_norm_inference_nchw,
     group_norm,
+    masked_channels<of_positions>,
+    masked_channels<of_elements>,
+    group_norm_nhwc,
 };
 
 }  // namespace simdnorm_baselines::SIMDNORM_BASELINE

@@ -15,22 +15,34 @@
 
 namespace simdnorm_baselines {
 
+// Norms of columns in steps: what is fitted, then y = (x - shift) * scale + offset. mask: a byte a row or an element,
+// what is not real becomes zero; null where all is real.
+template <class T>
+struct column_steps {
+  void (*moments)(const T* x, size_t rows, size_t cols, const uint8_t* mask, T* count, T* mean, T* m2);
+  void (*extremes)(const T* x, size_t rows, size_t cols, const uint8_t* mask, T* min, T* max);
+  void (*affine)(const T* x, T* y, size_t rows, size_t cols, const uint8_t* mask, const T* shift, const T* scale,
+                 const T* offset);
+};
+
 struct table {
-  // Rows. gamma and beta (weight) have cols entries. mask: one byte a row, zero rows become zeros.
+  // Rows. gamma and beta (weight) have cols entries.
   void (*layer_norm)(const float* x, float* y, size_t rows, size_t cols, const float* gamma, const float* beta,
                      float epsilon);
-  void (*layer_norm_row_mask)(const float* x, float* y, size_t rows, size_t cols, const float* gamma, const float* beta,
-                              float epsilon, const uint8_t* mask);
-  void (*layer_norm_row_lengths)(const float* x, float* y, size_t rows, size_t cols, const float* gamma,
-                                 const float* beta, float epsilon, const int32_t* lengths);
   void (*rms_norm)(const float* x, float* y, size_t rows, size_t cols, const float* weight, float epsilon);
   void (*l2_norm)(const float* x, float* y, size_t rows, size_t cols, float epsilon);
   // mask: a byte an element, rows * cols.
   void (*layer_norm_element_mask)(const float* x, float* y, size_t rows, size_t cols, const float* gamma,
                                   const float* beta, float epsilon, const uint8_t* mask);
-  // What stands before and behind a norm where it is not fused: h = x + residual; y = silu(y); y *= silu(z);
+  void (*rms_norm_element_mask)(const float* x, float* y, size_t rows, size_t cols, const float* weight, float epsilon,
+                                const uint8_t* mask);
+  void (*l2_norm_element_mask)(const float* x, float* y, size_t rows, size_t cols, float epsilon, const uint8_t* mask);
+  // What stands before and behind a norm where it is not fused: h = x + residual; y = f(y); y *= silu(z);
   // y = relu(y + z).
   void (*add)(const float* x, const float* residual, float* h, size_t n);
+  void (*relu)(float* y, size_t n);
+  void (*gelu)(float* y, size_t n);
+  void (*gelu_tanh)(float* y, size_t n);
   void (*silu)(float* y, size_t n);
   void (*gate)(float* y, const float* z, size_t n);
   void (*add_relu)(float* y, const float* z, size_t n);
@@ -42,22 +54,33 @@ struct table {
                          const float* beta, float epsilon);
   void (*rms_norm_bf16)(const uint16_t* x, uint16_t* y, size_t rows, size_t cols, const float* weight, float epsilon);
   void (*rms_norm_f16)(const uint16_t* x, uint16_t* y, size_t rows, size_t cols, const float* weight, float epsilon);
+  // Rounded to bf16 before the weight multiplies, and again.
+  void (*rms_norm_bf16_round_before_weight)(const uint16_t* x, uint16_t* y, size_t rows, size_t cols,
+                                            const float* weight, float epsilon);
+
+  // Where a norm of floats stands between other types.
+  void (*from_bf16)(const uint16_t* x, float* h, size_t n);
+  void (*from_f16)(const uint16_t* x, float* h, size_t n);
+  void (*to_bf16)(const float* h, uint16_t* y, size_t n);
+  // Each row by its greatest element, whose scale goes to scales; without scales, all by `scale`.
+  void (*to_i8)(const float* h, uint8_t* y, size_t rows, size_t cols, float scale, float* scales);
+  void (*to_u8)(const float* h, uint8_t* y, size_t rows, size_t cols, float scale, float* scales);  // zero point 128
+  void (*to_e4m3)(const float* h, uint8_t* y, size_t rows, size_t cols, float scale, float* scales);
+  void (*to_e5m2)(const float* h, uint8_t* y, size_t rows, size_t cols, float scale, float* scales);
 
   // Of doubles.
   void (*layer_norm_f64)(const double* x, double* y, size_t rows, size_t cols, const double* gamma, const double* beta,
                          double epsilon);
   void (*rms_norm_f64)(const double* x, double* y, size_t rows, size_t cols, const double* weight, double epsilon);
   void (*l2_norm_f64)(const double* x, double* y, size_t rows, size_t cols, double epsilon);
-  void (*batch_norm_training_f64)(const double* x, double* y, size_t rows, size_t cols, const double* gamma,
-                                  const double* beta, double epsilon, double* scratch);  // scratch: [2 * cols]
+  void (*add_f64)(const double* x, const double* residual, double* h, size_t n);
+  column_steps<double> columns_f64;
 
   // Columns. scratch has 2 * cols entries. Means and scales are f32 here.
   void (*batch_norm_training)(const float* x, float* y, size_t rows, size_t cols, const float* gamma, const float* beta,
                               float epsilon, float momentum, float* running_mean, float* running_variance,
                               float* scratch);
-  void (*batch_norm_training_row_mask)(const float* x, float* y, size_t rows, size_t cols, const float* gamma,
-                                       const float* beta, float epsilon, float momentum, float* running_mean,
-                                       float* running_variance, float* scratch, const uint8_t* mask);
+  column_steps<float> columns_by_rows, columns_by_elements;  // masked
   void (*batch_norm_inference)(const float* x, float* y, size_t rows, size_t cols, const float* mean,
                                const float* variance, const float* gamma, const float* beta, float epsilon,
                                float* scratch);
@@ -92,6 +115,16 @@ struct table {
                                     float epsilon);
   void (*group_norm)(const float* x, float* y, size_t batch, size_t channels, size_t size, size_t groups,
                      const float* gamma, const float* beta, float epsilon);
+  // Masked, a byte a position of [batch, size] or an element. groups 0: batch norm, by mean and variance if given.
+  void (*channels_by_positions)(const float* x, float* y, size_t batch, size_t channels, size_t size, size_t groups,
+                                const float* mean, const float* variance, const float* gamma, const float* beta,
+                                float epsilon, const uint8_t* mask);
+  void (*channels_by_elements)(const float* x, float* y, size_t batch, size_t channels, size_t size, size_t groups,
+                               const float* mean, const float* variance, const float* gamma, const float* beta,
+                               float epsilon, const uint8_t* mask);
+  // [batch, size, channels]; mask: a byte a position, or null.
+  void (*group_norm_nhwc)(const float* x, float* y, size_t batch, size_t channels, size_t size, size_t groups,
+                          const float* gamma, const float* beta, float epsilon, const uint8_t* mask);
 };
 
 namespace textbook {
