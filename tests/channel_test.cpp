@@ -335,6 +335,67 @@ TEST_P(channel_test, forms_of_a_mask) {
         }
 }
 
+// Positions and samples of padding more at the end: no bit of what is real, nor of the statistics.
+TEST_P(channel_test, padding_further) {
+  thread_executor threads(3);
+  std::uint64_t seed = 0;
+  case_turns turns;
+  for (const op o : all_channel_operations())
+    for (const auto& sizes : std::vector<std::vector<std::size_t>>{{5, 4, 7}, {4, 6, 33}, {3, 4, 200}, {2, 2, 9000}})
+      for (const std::size_t positions : {0, 1, 40})
+        for (const std::size_t samples : {0, 3}) {
+          ++seed;
+          if (turns.skips()) continue;
+          channel_problem p = sample(o, sizes, seed);
+          channel_problem further = p;
+          further.sizes = {p.batch() + samples, p.channels(), p.positions() + positions};
+          further.x.assign(further.size(), float_of(0x7f812345));
+          further.residual = further.x;
+          p.for_elements([&](std::size_t n, std::size_t c, std::size_t k) {
+            further.x[further.index(n, c, k)] = p.x[p.index(n, c, k)];
+            further.residual[further.index(n, c, k)] = p.residual[p.index(n, c, k)];
+          });
+          generator g(seed);
+          const auto masked = [](const channel_problem& q, std::vector<std::int64_t> lengths) {
+            mask m;
+            m.tokens = m.cols = q.positions();
+            lengths.resize(q.batch(), 0);
+            for (const std::int64_t length : lengths)
+              for (std::size_t k = 0; k < q.positions(); ++k) m.rows.push_back(k < static_cast<std::size_t>(length));
+            for (std::size_t n = 0; n < q.batch(); ++n)
+              for (std::size_t c = 0; c < q.channels(); ++c)
+                for (std::size_t k = 0; k < q.positions(); ++k) m.elements.push_back(m.rows[n * q.positions() + k]);
+            m.lengths = std::move(lengths);
+            return m;
+          };
+          std::vector<std::int64_t> lengths;
+          for (std::size_t n = 0; n < p.batch(); ++n)
+            lengths.push_back(static_cast<std::int64_t>(n == 1 ? p.positions() : g.between(1, p.positions())));
+          channel_setup s, t;
+          s.pad = masked(p, lengths);
+          t.pad = masked(further, lengths);
+          for (const bool last : {false, true})
+            for (const simdnorm_padding_kind kind :
+                 {SIMDNORM_PADDING_SEQUENCE_LENGTHS, SIMDNORM_PADDING_ROW_MASK, SIMDNORM_PADDING_ROW_MASK_BITS,
+                  SIMDNORM_PADDING_ELEMENT_MASK, SIMDNORM_PADDING_ELEMENT_MASK_BITS})
+              for (const bool threaded : {false, true}) {
+                if (last && kind >= SIMDNORM_PADDING_ELEMENT_MASK) continue;
+                s.last = t.last = last;
+                s.pad.kind = t.pad.kind = kind;
+                s.executor = t.executor = threaded ? &threads.c : nullptr;
+                const result near = run(o, p, s), far = run(o, further, t);
+                ASSERT_EQ(near.status, SIMDNORM_OK) << describe(o, p, s);
+                p.for_elements([&](std::size_t n, std::size_t c, std::size_t k) {
+                  ASSERT_EQ(bits_of(near.y[p.index(n, c, k)]), bits_of(far.y[further.index(n, c, k)]))
+                      << describe(o, further, t) << ", sample " << n << ", channel " << c << ", position " << k;
+                });
+                if (is_batch_norm(o)) {
+                  ASSERT_TRUE(same_bits(near.f32, far.f32)) << describe(o, further, t);
+                }
+              }
+        }
+}
+
 // Packed sequences: each is what it is alone.
 TEST_P(channel_test, packed_sequences) {
   const std::size_t channels = 12;

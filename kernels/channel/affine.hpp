@@ -86,20 +86,28 @@ SIMDNORM_INLINE void write_plane(float* y, size_t n, F f) {
     canonicalize_row<L>(y, n);
 }
 
+template <class L>
+[[gnu::noinline]] void write_zeros(float* y, size_t n) {
+  fill_row<L>(y, n, 0.0f);
+}
+
 // Elements that a mask marks as real; the others become 0 or stay.
 template <class L, class F>
 SIMDNORM_INLINE void write_marked(float* y, const plane_mask& mask, bool keep, F f) {
   using f32 = typename L::f32;
   for (size_t from = 0; from < mask.size(); from += virtual_lanes) {
     const size_t rest = mask.size() - from < virtual_lanes ? mask.size() - from : virtual_lanes;
-    const uint32_t word = mask.word(from, rest);
+    typename L::mask real[group<L>];
+    if (!mask.marks<L>(from, rest, real)) {
+      if (!keep) write_zeros<L>(y + from, rest);
+      continue;
+    }
     repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
       const size_t at = g * L::width;
       if (at >= rest) return;
-      const typename L::mask real = mask_of_word<L>(word, g);
       const auto put_at = [&](auto load) SIMDNORM_LAMBDA {
         const f32 otherwise = keep ? load(static_cast<const float*>(y)) : L::broadcast(0.0f);
-        return L::select(real, L::canonical(f(load)), otherwise);
+        return L::select(real[g], L::canonical(f(load)), otherwise);
       };
       if (at + L::width <= rest) {
         L::store(y + from + at, put_at(load_at<L>{from + at}));
@@ -140,7 +148,7 @@ inline void affine_planes(const channel_affine_arguments& a, const block& b) {
           } else {
             write_plane<L, stores::cached>(place.y, mask.size(), plane_outputs<L, F, false>(p, i, place, floor));
           }
-          if (a.fill == SIMDNORM_FILL_ZERO) fill_row<L>(place.y + mask.size(), a.size - mask.size(), 0.0f);
+          if (a.fill == SIMDNORM_FILL_ZERO) write_zeros<L>(place.y + mask.size(), a.size - mask.size());
         }
       } else if (exact) {
         write_plane<L, stores::cached>(place.y, a.size, exact_outputs<L, F>(p, i, place, floor));

@@ -56,11 +56,12 @@ SIMDNORM_INLINE float sample_mean(const plane_set& set, const sample_places& pla
     const size_t from = at < places.last ? at : places.last;
     float room[patch_elements];
     const float* const x = set.elements<L, Masked>(plane, from, width, room);
-    uint32_t word = 0;
+    uint8_t marked[4];
     if constexpr (Masked) {
       const plane_mask mask = set.mask_of(plane);
       const size_t real = mask.size() < from ? 0 : mask.size() - from;
-      word = mask.word(from, real < width ? real : width);
+      const uint32_t word = mask.word(from, real < width ? real : width);
+      __builtin_memcpy(marked, &word, sizeof marked);
       count += ones(word);
     } else {
       count += width;
@@ -71,7 +72,7 @@ SIMDNORM_INLINE float sample_mean(const plane_set& set, const sample_places& pla
         if (i >= width) return;
         f32 v = width == patch_elements ? L::load(x + i)
                                         : (i + L::width <= width ? L::load(x + i) : L::load_n(x + i, width - i));
-        if constexpr (Masked) v = L::select(mask_of_word<L>(word, g), v, zero);
+        if constexpr (Masked) v = L::select(L::mask_bits(marked, i), v, zero);
         sum.v[first + g] = sum.v[first + g] + v;
       });
     };
@@ -220,7 +221,7 @@ template <class L, bool Masked>
 }
 
 // How many of the elements [from, end) of a plane are real.
-template <bool Masked>
+template <class L, bool Masked>
 SIMDNORM_INLINE size_t count_part(const plane_set& set, size_t p, size_t from, size_t end) {
   if constexpr (!Masked) return end - from;
   const plane_mask mask = set.mask_of(p);
@@ -231,17 +232,19 @@ SIMDNORM_INLINE size_t count_part(const plane_set& set, size_t p, size_t from, s
   size_t count = 0;
   for (size_t i = from; i < end; i += virtual_lanes) {
     const size_t rest = end - i < virtual_lanes ? end - i : virtual_lanes;
-    count += ones(mask.word(i, rest));
+    typename L::mask real[group<L>];
+    if (!mask.marks<L>(i, rest, real)) continue;
+    repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { count += L::count(real[g]); });
   }
   return count;
 }
 
 // How many elements of a set are real.
-template <bool Masked>
+template <class L, bool Masked>
 SIMDNORM_INLINE size_t count_real(const plane_set& set) {
   if constexpr (!Masked) return set.planes * set.size;
   size_t count = 0;
-  for (size_t p = 0; p < set.planes; ++p) count += count_part<Masked>(set, p, 0, set.size);
+  for (size_t p = 0; p < set.planes; ++p) count += count_part<L, Masked>(set, p, 0, set.size);
   return count;
 }
 
@@ -324,13 +327,30 @@ SIMDNORM_INLINE plane_set set_of(const channel_moments_arguments& a, size_t s) {
 
 template <class L, bool Masked>
 SIMDNORM_INLINE void moments_of_sets(const channel_moments_arguments& a, const block& b) {
-  const sample_places places(a.planes, a.size);
-  const flush_places flushes(a.planes, a.size);
+  sample_places places(a.planes, a.size);
+  flush_places flushes(a.planes, a.size);
+  size_t planes = a.planes, size = a.size;  // of these places
   const double all = 1.0 / static_cast<double>(a.planes * a.size);
   for (size_t s = b.row_first; s < b.row_last; ++s) {
-    const plane_set set = set_of(a, s);
+    plane_set set = set_of(a, s);
     const size_t i = s - b.row_first;
-    const size_t count = count_real<Masked>(set);
+    if constexpr (Masked) {
+      if (a.mask.set_step == 0 && s != b.row_first) {
+        set.planes = planes;
+        set.size = size;
+      } else {
+        set.leave_out_padding();
+        if (set.planes != planes || set.size != size) {
+          planes = set.planes;
+          size = set.size;
+          places = sample_places(planes, size);
+          flushes = flush_places(planes, size);
+        }
+      }
+    }
+    // What is real is the same of all channels of a batch, of all but element masks.
+    const size_t count =
+        Masked && a.mask.set_step == 0 && s != b.row_first ? a.count[i - 1] : count_real<L, Masked>(set);
     a.count[i] = count;
     if (Masked && count == 0) {
       a.mean[i] = a.m2[i] = 0.0;
@@ -349,12 +369,13 @@ SIMDNORM_INLINE void moments_of_sets(const channel_moments_arguments& a, const b
 template <class L, bool Masked>
 [[gnu::noinline]] void split_set(const channel_moments_arguments& a, const block& b) {
   channel_split& split = *a.split;
-  const plane_set set = set_of(a, b.row_first);
-  const flush_places flushes(a.planes, a.size);
+  plane_set set = set_of(a, b.row_first);
+  if constexpr (Masked) set.leave_out_padding();
+  const flush_places flushes(set.planes, set.size);
   switch (split.step) {
     case channel_split::start:
       split.chunks = flushes.chunks();
-      split.shift = sample_mean<L, Masked>(set, sample_places(a.planes, a.size));
+      split.shift = sample_mean<L, Masked>(set, sample_places(set.planes, set.size));
       break;
     case channel_split::sum_chunks:
       for (size_t chunk = b.col_first; chunk < b.col_last; ++chunk) {
@@ -365,7 +386,8 @@ template <class L, bool Masked>
         uint64_t count = 0;
         for_flushes(
             set, flushes, first, last,
-            [&](size_t p, size_t from, size_t end) SIMDNORM_LAMBDA { count += count_part<Masked>(set, p, from, end); },
+            [&](size_t p, size_t from, size_t end)
+                SIMDNORM_LAMBDA { count += count_part<L, Masked>(set, p, from, end); },
             []() SIMDNORM_LAMBDA {});
         const size_t i = chunk - split.first;
         split.sums[i] = sums.sum;

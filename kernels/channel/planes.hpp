@@ -52,10 +52,54 @@ class plane_mask {
       const size_t bit = index_ + from;
       const uint8_t* p = data + bit / 8;
       const size_t bytes = (bit % 8 + count + 7) / 8;
-      for (size_t k = 0; k < bytes; ++k) word |= static_cast<uint64_t>(p[k]) << (8 * k);
+      if (bytes >= 4) {
+        uint32_t four;
+        __builtin_memcpy(&four, p, sizeof four);
+        word = four;
+        if (bytes == 5) word |= static_cast<uint64_t>(p[4]) << 32;
+      } else {
+        for (size_t k = 0; k < bytes; ++k) word |= static_cast<uint64_t>(p[k]) << (8 * k);
+      }
       word = (word >> (bit % 8)) & all;
     }
     return static_cast<uint32_t>(word);
+  }
+
+  // The same in registers; false: none is real, and they are not set. Bytes that fill them are taken as they are: by
+  // way of a word they were 1.3 operations an element, as many as all the rest of a sum.
+  template <class L, size_t Registers>
+  SIMDNORM_INLINE bool marks(size_t from, size_t count, typename L::mask (&real)[Registers]) const {
+    if (m_.kind == channel_mask::bytes && count == Registers * L::width) {
+      const uint8_t* p = static_cast<const uint8_t*>(m_.data) + index_ + from;
+      static_assert(Registers * L::width % 8 == 0);
+      uint64_t any = 0;
+      repeat<Registers * L::width / 8>([&](auto k) SIMDNORM_LAMBDA {
+        uint64_t eight;
+        __builtin_memcpy(&eight, p + 8 * k, sizeof eight);
+        any |= eight;
+      });
+      if (any == 0) return false;
+      repeat<Registers>([&](auto g) SIMDNORM_LAMBDA { real[g] = L::mask_bytes(p + g * L::width); });
+      return true;
+    }
+    const uint32_t marked = word(from, count);
+    if (marked == 0) return false;
+    uint8_t bytes[4];
+    __builtin_memcpy(bytes, &marked, sizeof bytes);
+    repeat<Registers>([&](auto g) SIMDNORM_LAMBDA { real[g] = L::mask_bits(bytes, g * L::width); });
+    return true;
+  }
+
+  // How many leading elements there are if those at the end that are not real are left out.
+  SIMDNORM_INLINE size_t extent() const {
+    if (!marks_elements()) return n_;
+    for (size_t end = n_; end > 0;) {
+      const size_t count = end < 32 ? end : 32;
+      const uint32_t marked = word(end - count, count);
+      if (marked != 0) return end - count + 32 - static_cast<size_t>(__builtin_clz(marked));
+      end -= count;
+    }
+    return 0;
   }
 
  private:
@@ -68,14 +112,6 @@ SIMDNORM_INLINE size_t ones(uint32_t v) {
   v = v - (v >> 1 & 0x55555555);
   v = (v & 0x33333333) + (v >> 2 & 0x33333333);
   return ((v + (v >> 4)) & 0x0f0f0f0f) * 0x01010101 >> 24;
-}
-
-// Register g of the 32 elements that a word marks.
-template <class L>
-SIMDNORM_INLINE typename L::mask mask_of_word(uint32_t word, size_t g) {
-  uint8_t bytes[4];
-  __builtin_memcpy(bytes, &word, sizeof bytes);
-  return L::mask_bits(bytes, g * L::width);
 }
 
 // Turns of 32 elements between two additions to doubles. A row's second level in f32 would not do: half of a feature
@@ -123,6 +159,21 @@ struct plane_set {
   SIMDNORM_INLINE plane_mask mask_of(size_t p) const {
     return plane_mask(*mask, mask_first + p * mask->plane_step, size);
   }
+  // Leaves out what is not real of all planes at their ends, and the last planes in which nothing is: sums go by
+  // `planes` and `size`, and a batch that is padded further shall have the same bits.
+  void leave_out_padding() {
+    if (mask->kind == channel_mask::none) return;
+    const size_t different = mask->plane_step == 0 ? 1 : planes;
+    size_t last = 0, longest = 0;
+    for (size_t p = 0; p < different; ++p) {
+      const size_t extent = mask_of(p).extent();
+      if (extent != 0) last = p + 1;
+      longest = longest < extent ? extent : longest;
+    }
+    if (last == 0) return;
+    if (different == planes) planes = last;
+    size = longest;
+  }
 
  private:
   const uint16_t* half(size_t p, size_t from) const {
@@ -164,11 +215,10 @@ SIMDNORM_INLINE void for_plane_lanes(const plane_set& set, widened_planes& halve
       }
       for (size_t i = 0; i < n; i += virtual_lanes) {
         const size_t rest = n - i < virtual_lanes ? n - i : virtual_lanes;
-        const uint32_t word = mask.word(from + i, rest);
-        if (word == 0) continue;
-        for_lanes<L>(x, i, i + rest, fill, [&](auto g, typename L::f32 v) SIMDNORM_LAMBDA {
-          step(g, L::select(mask_of_word<L>(word, g), v, fill));
-        });
+        typename L::mask real[group<L>];
+        if (!mask.marks<L>(from + i, rest, real)) continue;
+        for_lanes<L>(x, i, i + rest, fill,
+                     [&](auto g, typename L::f32 v) SIMDNORM_LAMBDA { step(g, L::select(real[g], v, fill)); });
       }
     }
   }
