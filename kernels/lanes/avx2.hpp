@@ -13,6 +13,7 @@
 #include "element.hpp"
 #include "inline.hpp"
 #include "lanes/four_doubles.hpp"
+#include "repeat.hpp"
 
 namespace simdnorm::SIMDNORM_ISA {
 namespace {
@@ -141,16 +142,16 @@ struct lanes : four_doubles {
     b = _mm_add_ps(b, _mm_movehl_ps(b, b));
     return _mm_cvtss_f32(_mm_add_ss(b, _mm_movehdup_ps(b)));
   }
-  SIMDNORM_INLINE static double sum64(const f32 (&v)[4]) { return fold64(halved64(v)); }
+  SIMDNORM_INLINE static double sum64(const f32 (&v)[2]) { return fold64(halved64(v)); }
   SIMDNORM_INLINE static double sum64(const wide (&v)[4]) {
     const f64 low = (v[0].part[0] + v[1].part[0]) + (v[2].part[0] + v[3].part[0]);
     const f64 high = (v[0].part[1] + v[1].part[1]) + (v[2].part[1] + v[3].part[1]);
     return fold64(low + high);
   }
 
-  SIMDNORM_INLINE static void sum64x4(const f32 (*v)[4], double* out) {
+  SIMDNORM_INLINE static void sum64x4(const f32 (*v)[2], double* out) {
     __m256d a[4];
-    for (size_t k = 0; k < 4; ++k) a[k] = halved64(v[k]);
+    repeat<4>([&](auto k) SIMDNORM_LAMBDA { a[k] = halved64(v[k]); });
     const __m256d low =
         _mm256_add_pd(_mm256_permute2f128_pd(a[0], a[2], 0x20), _mm256_permute2f128_pd(a[0], a[2], 0x31));
     const __m256d high =
@@ -257,10 +258,10 @@ struct lanes : four_doubles {
     const __m256i here = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits)), each);
     return mask(_mm256_castsi256_ps(_mm256_cmpeq_epi32(here, each)));
   }
-  // 32 lanes as 16 in f32, these as 8 and then 4 in doubles.
-  SIMDNORM_INLINE static f64 halved64(const f32 (&v)[4]) {
-    const wide low = widen(v[0] + v[2]);
-    const wide high = widen(v[1] + v[3]);
+  // 16 lanes as 8 and then 4 in doubles.
+  SIMDNORM_INLINE static f64 halved64(const f32 (&v)[2]) {
+    const wide low = widen(v[0]);
+    const wide high = widen(v[1]);
     return (low.part[0] + high.part[0]) + (low.part[1] + high.part[1]);
   }
   SIMDNORM_INLINE static double fold64(__m256d v) {

@@ -13,6 +13,7 @@
 #include "element.hpp"
 #include "inline.hpp"
 #include "lanes/four_doubles.hpp"
+#include "repeat.hpp"
 
 namespace simdnorm::SIMDNORM_ISA {
 namespace {
@@ -148,20 +149,20 @@ struct lanes {
   }
 
   SIMDNORM_INLINE static float sum(const f32 (&v)[2]) { return fold(_mm512_add_ps(v[0], v[1])); }
-  SIMDNORM_INLINE static double sum64(const f32 (&v)[2]) {
-    const wide a = widen(v[0] + v[1]);
+  SIMDNORM_INLINE static double sum64(const f32 (&v)[1]) {
+    const wide a = widen(v[0]);
     return fold64(a.part[0] + a.part[1]);
   }
   SIMDNORM_INLINE static double sum64(const wide (&v)[2]) {
     return fold64((v[0].part[0] + v[0].part[1]) + (v[1].part[0] + v[1].part[1]));
   }
 
-  SIMDNORM_INLINE static void sum64x4(const f32 (*v)[2], double* out) {
+  SIMDNORM_INLINE static void sum64x4(const f32 (*v)[1], double* out) {
     __m512d a[4];
-    for (size_t k = 0; k < 4; ++k) {
-      const wide b = widen(v[k][0] + v[k][1]);
+    repeat<4>([&](auto k) SIMDNORM_LAMBDA {
+      const wide b = widen(v[k][0]);
       a[k] = b.part[0] + b.part[1];
-    }
+    });
     const __m512d b = _mm512_add_pd(_mm512_shuffle_f64x2(a[0], a[1], 0x44), _mm512_shuffle_f64x2(a[0], a[1], 0xee));
     const __m512d c = _mm512_add_pd(_mm512_shuffle_f64x2(a[2], a[3], 0x44), _mm512_shuffle_f64x2(a[2], a[3], 0xee));
     __m512d d = _mm512_add_pd(_mm512_shuffle_f64x2(b, c, 0x88), _mm512_shuffle_f64x2(b, c, 0xdd));

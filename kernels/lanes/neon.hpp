@@ -189,9 +189,9 @@ struct lanes {
     const float32x2_t c = vadd_f32(vget_low_f32(b), vget_high_f32(b));
     return vget_lane_f32(c, 0) + vget_lane_f32(c, 1);
   }
-  SIMDNORM_INLINE static double sum64(const f32 (&v)[8]) {
+  SIMDNORM_INLINE static double sum64(const f32 (&v)[4]) {
     wide w[4];
-    for (size_t i = 0; i < 4; ++i) w[i] = widen(v[i] + v[i + 4]);
+    for (size_t i = 0; i < 4; ++i) w[i] = widen(v[i]);
     f64 t[4];  // lanes 0-1, 2-3, 4-5, 6-7 of eight
     for (size_t i = 0; i < 2; ++i) {
       for (size_t k = 0; k < 2; ++k) t[2 * i + k] = w[i].part[k] + w[i + 2].part[k];
@@ -210,7 +210,7 @@ struct lanes {
     return vgetq_lane_f64(a, 0) + vgetq_lane_f64(a, 1);
   }
 
-  SIMDNORM_INLINE static void sum64x4(const f32 (*v)[8], double* out) {
+  SIMDNORM_INLINE static void sum64x4(const f32 (*v)[4], double* out) {
     for (size_t k = 0; k < 4; ++k) out[k] = sum64(v[k]);
   }
 

@@ -33,8 +33,8 @@
 //   any(m), count(m)  whether some element is true, and how many
 //   load_widened      width64 floats as doubles; store_narrowed: rounded to floats, and the doubles
 //   store_narrowed    that these are
-//   sum(v), sum64(v)  of 32 virtual lanes, by halving: lane i gets lane i + 16's, then i + 8, 4, 2, 1;
-//                     all in f32 (sum), or in doubles from i + 8 on (sum64). sum64 of doubles:
+//   sum(v)            of 32 virtual lanes in f32, by halving: lane i gets lane i + 16's, then i + 8, 4, 2, 1
+//   sum64(v)          of 16 lanes (i + i+16 of the 32) in doubles: i + 8, 4, 2, 1. Of 32 lanes of doubles:
 //                     (i + i+8) + (i+16 + i+24) first, then i + 4, 2, 1
 //   sum64x4           the same of four: out[k] of v[k]. At a third of the instructions, where an
 //                     instruction set can turn rows into columns
@@ -292,9 +292,9 @@ struct lanes {
     }
     return a[0];
   }
-  SIMDNORM_INLINE static double sum64(const f32 (&v)[32]) {
+  SIMDNORM_INLINE static double sum64(const f32 (&v)[16]) {
     double a[16];
-    for (size_t i = 0; i < 16; ++i) a[i] = static_cast<double>(v[i] + v[i + 16]);
+    for (size_t i = 0; i < 16; ++i) a[i] = static_cast<double>(v[i]);
     for (size_t half = 8; half > 0; half /= 2) {
       for (size_t i = 0; i < half; ++i) a[i] = a[i] + a[i + half];
     }
@@ -309,7 +309,7 @@ struct lanes {
     return a[0];
   }
 
-  SIMDNORM_INLINE static void sum64x4(const f32 (*v)[32], double* out) {
+  SIMDNORM_INLINE static void sum64x4(const f32 (*v)[16], double* out) {
     for (size_t k = 0; k < 4; ++k) out[k] = sum64(v[k]);
   }
 

@@ -138,7 +138,6 @@ SIMDNORM_INLINE void add_tail(Sums& sums, Elements& elements, size_t i, size_t n
     elements.tail(i, n - i, fill, last);
     repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { sums.add(g, L::load(last + g * L::width)); });
   }
-  sums.flush();
 }
 
 // The outputs of the last n - i < 32 elements.
@@ -353,8 +352,7 @@ SIMDNORM_INLINE void write_joined_rows(const Norm& norm, const fused_row_argumen
         quad::store64(next.inverse + k, quad::div(quad::broadcast64(1.0), quad::load64(real)));
       }
     }
-    for (size_t k = 0; k < next.count; k += 2) norm.fold2(next, k);
-    for (size_t k = 0; k < next.count; k += 4) finish_rows(norm, next, k);
+    finish_short_rows(norm, next);
     last.count = 0;
     turn* const done = out;
     out = in;

@@ -30,8 +30,8 @@ class layer_norm_body {
   using f32 = typename L::f32;
 
   struct batch : row_batch<L, X, Y> {
-    // Of d and of d^2, side by side: one sum64x4 does two rows.
-    row_lanes<L> lanes[batch_rows][2];
+    // Of d and of d^2, side by side: two sum64x4 do four rows.
+    half_lanes<L> lanes[batch_rows][2];
     double sums[batch_rows][2];
     float shift[batch_rows], mean[batch_rows], rstd[batch_rows], rstd_low[batch_rows];
     float center[batch_rows], offset[batch_rows];
@@ -68,8 +68,6 @@ class layer_norm_body {
     SIMDNORM_INLINE sums(const batch& b, size_t k) : shift_(L::broadcast(b.shift[k])) {
       s1_.clear();
       s2_.clear();
-      t1_.clear();
-      t2_.clear();
     }
     SIMDNORM_INLINE f32 fill() const { return shift_; }
     template <class G>
@@ -79,34 +77,37 @@ class layer_norm_body {
       s2_.v[g] = L::fma(d, d, s2_.v[g]);
     }
     SIMDNORM_INLINE void flush() {
-      t1_.add(s1_);
-      t2_.add(s2_);
+      if (flushed_) join();
+      t1_ = s1_;
+      t2_ = s2_;
+      flushed_ = true;
       s1_.clear();
       s2_.clear();
     }
-    SIMDNORM_INLINE void done_at_once(batch& b, size_t k) const {
-      repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
-        b.lanes[k][0].v[g] = s1_.v[g];
-        b.lanes[k][1].v[g] = s2_.v[g];
-      });
-    }
-    SIMDNORM_INLINE void done(batch& b, size_t k) const {
-      repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
-        b.lanes[k][0].v[g] = t1_.v[g];
-        b.lanes[k][1].v[g] = t2_.v[g];
-      });
+    SIMDNORM_INLINE void done(batch& b, size_t k) {
+      if (flushed_) join();
+      b.lanes[k][0] = s1_;
+      b.lanes[k][1] = s2_;
     }
 
    private:
+    SIMDNORM_INLINE void join() {
+      s1_.add(t1_);
+      s2_.add(t2_);
+    }
     f32 shift_;
     row_lanes<L> s1_, s2_, t1_, t2_;
+    bool flushed_ = false;
   };
 
   SIMDNORM_INLINE void fold(batch& b, size_t k) const {
     b.sums[k][0] += L::sum64(b.lanes[k][0].v);
     b.sums[k][1] += L::sum64(b.lanes[k][1].v);
   }
-  SIMDNORM_INLINE void fold2(batch& b, size_t k) const { L::sum64x4(&b.lanes[k][0].v, b.sums[k]); }
+  SIMDNORM_INLINE void fold4(batch& b, size_t k) const {
+    L::sum64x4(&b.lanes[k][0].v, b.sums[k]);
+    L::sum64x4(&b.lanes[k + 2][0].v, b.sums[k + 2]);
+  }
 
   // Not to be trusted: sums that do not fit f32, an rstd that is no normal float, and a shift too far
   // from the mean. The error of sum(d) enters the variance times the distance of shift and mean, delta:

@@ -15,7 +15,7 @@ class rms_norm_body {
   using f32 = typename L::f32;
 
   struct batch : row_batch<L, X, Y> {
-    row_lanes<L> square_lanes[batch_rows];
+    half_lanes<L> square_lanes[batch_rows];
     double squares[batch_rows];
     float rstd[batch_rows];
 
@@ -35,10 +35,7 @@ class rms_norm_body {
   using sums = square_sums<L, batch>;
 
   SIMDNORM_INLINE void fold(batch& b, size_t k) const { b.squares[k] += L::sum64(b.square_lanes[k].v); }
-  SIMDNORM_INLINE void fold2(batch& b, size_t k) const {
-    b.squares[k] = L::sum64(b.square_lanes[k].v);
-    b.squares[k + 1] = L::sum64(b.square_lanes[k + 1].v);
-  }
+  SIMDNORM_INLINE void fold4(batch& b, size_t k) const { L::sum64x4(&b.square_lanes[k].v, b.squares + k); }
 
   // Not to be trusted: a square that overflowed or, if it counts, underflowed, and an rstd that is no
   // normal float. NaN fails.

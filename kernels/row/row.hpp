@@ -36,8 +36,28 @@ struct row_lanes {
   SIMDNORM_INLINE void clear() {
     repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { v[g] = L::broadcast(0.0f); });
   }
+// GCC takes what the second level holds before the first flush for read: it is not, and clearing it is eight stores a
+// row.
+#pragma GCC diagnostic push
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
   SIMDNORM_INLINE void add(const row_lanes& other) {
     repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { v[g] = v[g] + other.v[g]; });
+  }
+#pragma GCC diagnostic pop
+};
+// What is kept of them: lane i + lane i+16.
+template <class L>
+struct half_lanes {
+  static constexpr size_t half = group<L> / 2;
+  typename L::f32 v[half];
+
+  SIMDNORM_INLINE void clear() {
+    repeat<half>([&](auto g) SIMDNORM_LAMBDA { v[g] = L::broadcast(0.0f); });
+  }
+  SIMDNORM_INLINE void operator=(const row_lanes<L>& all) {
+    repeat<half>([&](auto g) SIMDNORM_LAMBDA { v[g] = all.v[g] + all.v[g + half]; });
   }
 };
 
