@@ -74,10 +74,12 @@ std::vector<problem> samples(operation op) {
 }
 
 TEST_P(bits_test, alignment) {
+  case_turns turns;
   for (std::size_t offset = 0; offset < 16; ++offset) {
     offset_arena memory(offset);
     for (const operation op : all_operations())
       for (const problem& p : samples(op)) {
+        if (turns.skips()) continue;
         const result r = run(op, p, {}, memory);
         ASSERT_TRUE(r.intact) << name_of(op) << " at offset " << offset;
         ASSERT_EQ(difference(r, run(op, p)), "") << name_of(op) << " at offset " << offset;
@@ -114,6 +116,7 @@ TEST_P(bits_test, pitch_and_place) {
 // lines can be streamed, and neither changes a bit.
 TEST_P(bits_test, beyond_the_caches_and_within) {
   const std::size_t before = simdnorm_stream_border();
+  case_turns turns;
   for (const std::size_t offset : {0, 3}) {
     offset_arena memory(offset);
     for (const operation op : all_operations()) {
@@ -123,6 +126,7 @@ TEST_P(bits_test, beyond_the_caches_and_within) {
           problems.push_back(make_problem(f, 4 + 2048 / cols, cols, static_cast<flavour>(f), is_row_wise(op)));
       for (const problem& p : problems)
         for (const std::ptrdiff_t pitch : {0, 1024}) {
+          if (turns.skips()) continue;
           setup s;
           s.x_pitch = s.y_pitch = pitch;
           simdnorm_stream_border_set(SIZE_MAX);
@@ -140,10 +144,12 @@ TEST_P(bits_test, beyond_the_caches_and_within) {
 
 // A row alone has the bits it has in any batch.
 TEST_P(bits_test, position_of_a_row_and_number_of_rows) {
+  case_turns turns;
   for (const operation op : all_operations()) {
     if (!is_row_wise(op)) continue;
     for (std::size_t f = 0; f < flavour_count; ++f)
       for (const std::size_t cols : {1, 5, 64, 100, 513}) {
+        if (turns.skips()) continue;
         const std::size_t rows = 37;
         const problem all = make_problem(cols + f, rows, cols, static_cast<flavour>(f), true);
         const result whole = run(op, all);

@@ -73,12 +73,15 @@ exact_moments column(const matrix& m, std::size_t j) {
 
 std::vector<matrix> normal_matrices() {
   std::vector<matrix> all;
+  case_turns turns;
+  const auto add = [&](std::uint64_t seed, std::size_t rows, std::size_t cols) {
+    if (!turns.skips()) all.push_back(normal_matrix(seed, rows, cols));
+  };
   for (const std::size_t rows : {1, 2, 3, 5, 31, 32, 33, 63, 64, 65, 127, 128, 129, 200, 333, 1000})
-    for (const std::size_t cols : {1, 5, 17, 65}) all.push_back(normal_matrix(rows * 1000 + cols, rows, cols));
-  for (const std::size_t rows : {16, 17, 31, 33, 48, 63, 65, 96, 129})
-    all.push_back(normal_matrix(rows + 77, rows, 500));
-  for (const std::size_t rows : {4095, 4096, 4097, 8192, 20000}) all.push_back(normal_matrix(rows, rows, 10));
-  all.push_back(normal_matrix(1, 70, 600));
+    for (const std::size_t cols : {1, 5, 17, 65}) add(rows * 1000 + cols, rows, cols);
+  for (const std::size_t rows : {16, 17, 31, 33, 48, 63, 65, 96, 129}) add(rows + 77, rows, 500);
+  for (const std::size_t rows : {4095, 4096, 4097, 8192, 20000}) add(rows, rows, 10);
+  add(1, 70, 600);
   return all;
 }
 
@@ -352,8 +355,10 @@ TEST_P(column_accuracy_test, min_max) {
   std::vector<matrix> all = normal_matrices();
   for (const std::size_t rows : {2, 65, 300})
     for (matrix& m : hostile_matrices(rows)) all.push_back(std::move(m));
+  case_turns turns;
   for (const matrix& m : all)
     for (const auto& [low, high] : {std::pair{0.0, 1.0}, std::pair{-1.0, 1.0}, std::pair{100.0, 100.5}}) {
+      if (turns.skips()) continue;
       std::vector<double> least(m.cols, -1), greatest(m.cols, -1);
       std::vector<float> y(m.x.size()), x(m.x.size());
       const matrix_view<const float> source{m.x.data(), m.rows, m.cols};
