@@ -28,13 +28,23 @@ constexpr size_t shift_elements = 64;
 template <class L>
 constexpr size_t group = virtual_lanes / L::width;  // registers that hold the virtual lanes
 
+// step(g) for registers 0 to N: written out, but for scalar, which has 32 and would have 25 KB more.
+template <class L, size_t N, class Step>
+SIMDNORM_INLINE void for_registers(Step step) {
+  if constexpr (L::width > 1) {
+    repeat<N>(step);
+  } else {
+    for (size_t g = 0; g < N; ++g) step(g);
+  }
+}
+
 // A register of each virtual lane of a row.
 template <class L>
 struct row_lanes {
   typename L::f32 v[group<L>];
 
   SIMDNORM_INLINE void clear() {
-    repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { v[g] = L::broadcast(0.0f); });
+    for_registers<L, group<L>>([&](auto g) SIMDNORM_LAMBDA { v[g] = L::broadcast(0.0f); });
   }
 // GCC takes what the second level holds before the first flush for read: it is not, and clearing it is eight stores a
 // row.
@@ -43,7 +53,7 @@ struct row_lanes {
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
   SIMDNORM_INLINE void add(const row_lanes& other) {
-    repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { v[g] = v[g] + other.v[g]; });
+    for_registers<L, group<L>>([&](auto g) SIMDNORM_LAMBDA { v[g] = v[g] + other.v[g]; });
   }
 #pragma GCC diagnostic pop
 };
@@ -54,10 +64,10 @@ struct half_lanes {
   typename L::f32 v[half];
 
   SIMDNORM_INLINE void clear() {
-    repeat<half>([&](auto g) SIMDNORM_LAMBDA { v[g] = L::broadcast(0.0f); });
+    for_registers<L, half>([&](auto g) SIMDNORM_LAMBDA { v[g] = L::broadcast(0.0f); });
   }
   SIMDNORM_INLINE void operator=(const row_lanes<L>& all) {
-    repeat<half>([&](auto g) SIMDNORM_LAMBDA { v[g] = all.v[g] + all.v[g + half]; });
+    for_registers<L, half>([&](auto g) SIMDNORM_LAMBDA { v[g] = all.v[g] + all.v[g + half]; });
   }
 };
 
