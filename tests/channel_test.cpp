@@ -287,6 +287,19 @@ TEST_P(channel_test, layouts_and_the_matrix) {
     }
 }
 
+// The first lengths[n] positions of sample n, in every form; samples beyond have none.
+mask mask_of_lengths(const channel_shape& p, std::vector<std::int64_t> lengths) {
+  mask m;
+  m.tokens = m.cols = p.positions();
+  lengths.resize(p.batch(), 0);
+  for (const std::int64_t length : lengths)
+    for (std::size_t k = 0; k < p.positions(); ++k) m.rows.push_back(k < static_cast<std::size_t>(length));
+  p.for_elements(
+      [&](std::size_t n, std::size_t, std::size_t k) { m.elements.push_back(m.rows[n * p.positions() + k]); });
+  m.lengths = std::move(lengths);
+  return m;
+}
+
 // Every form of the same mask, all real included, gives the same bits; what is padded has no influence.
 TEST_P(channel_test, forms_of_a_mask) {
   std::uint64_t seed = 0;
@@ -297,16 +310,10 @@ TEST_P(channel_test, forms_of_a_mask) {
           channel_problem p = sample(o, sizes, ++seed);
           if (p.positions() == 1) continue;
           generator g(seed);
-          mask m;
-          m.tokens = m.cols = p.positions();
-          for (std::size_t n = 0; n < p.batch(); ++n) {
-            const std::size_t length = all_real ? p.positions() : g.between(0, p.positions());
-            m.lengths.push_back(static_cast<std::int64_t>(length));
-            for (std::size_t k = 0; k < p.positions(); ++k) m.rows.push_back(k < length);
-          }
+          std::vector<std::int64_t> lengths;
           for (std::size_t n = 0; n < p.batch(); ++n)
-            for (std::size_t c = 0; c < p.channels(); ++c)
-              for (std::size_t k = 0; k < p.positions(); ++k) m.elements.push_back(m.rows[n * p.positions() + k]);
+            lengths.push_back(static_cast<std::int64_t>(all_real ? p.positions() : g.between(0, p.positions())));
+          mask m = mask_of_lengths(p, lengths);
           m.kind = all_real ? SIMDNORM_PADDING_NONE : SIMDNORM_PADDING_SEQUENCE_LENGTHS;
           channel_setup s;
           s.last = last;
@@ -356,24 +363,12 @@ TEST_P(channel_test, padding_further) {
             further.residual[further.index(n, c, k)] = p.residual[p.index(n, c, k)];
           });
           generator g(seed);
-          const auto masked = [](const channel_problem& q, std::vector<std::int64_t> lengths) {
-            mask m;
-            m.tokens = m.cols = q.positions();
-            lengths.resize(q.batch(), 0);
-            for (const std::int64_t length : lengths)
-              for (std::size_t k = 0; k < q.positions(); ++k) m.rows.push_back(k < static_cast<std::size_t>(length));
-            for (std::size_t n = 0; n < q.batch(); ++n)
-              for (std::size_t c = 0; c < q.channels(); ++c)
-                for (std::size_t k = 0; k < q.positions(); ++k) m.elements.push_back(m.rows[n * q.positions() + k]);
-            m.lengths = std::move(lengths);
-            return m;
-          };
           std::vector<std::int64_t> lengths;
           for (std::size_t n = 0; n < p.batch(); ++n)
             lengths.push_back(static_cast<std::int64_t>(n == 1 ? p.positions() : g.between(1, p.positions())));
           channel_setup s, t;
-          s.pad = masked(p, lengths);
-          t.pad = masked(further, lengths);
+          s.pad = mask_of_lengths(p, lengths);
+          t.pad = mask_of_lengths(further, lengths);
           for (const bool last : {false, true})
             for (const simdnorm_padding_kind kind :
                  {SIMDNORM_PADDING_SEQUENCE_LENGTHS, SIMDNORM_PADDING_ROW_MASK, SIMDNORM_PADDING_ROW_MASK_BITS,
