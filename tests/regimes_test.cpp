@@ -212,12 +212,17 @@ TEST_P(regimes_test, mixed_lengths_in_a_batch) {
 TEST_P(regimes_test, columns_cached_and_streamed) {
   constexpr std::size_t counts[] = {1, 2, 7, 16, 33, 65, 130, 300};
   offset_arena aligned, unaligned(3), other(13);
+  shuffle_executor threads(3);
   std::size_t turn = 0;
   case_turns turns;
   for (const operation op : all_operations()) {
     if (is_row_wise(op) || !has_y(op)) continue;
-    for (std::size_t cols = 1; cols <= 600; cols += cols < 70 ? 1 : cols < 250 || cols > 260 ? 37 : 1) {
-      const std::size_t rows = counts[++turn % std::size(counts)];
+    std::vector<std::size_t> widths;
+    for (std::size_t cols = 1; cols <= 600; cols += cols < 70 ? 1 : cols < 250 || cols > 260 ? 37 : 1)
+      widths.push_back(cols);
+    widths.insert(widths.end(), {1001, 1024});  // some rows go through all strips before the next do
+    for (const std::size_t cols : widths) {
+      const std::size_t rows = cols > 600 ? 700 : counts[++turn % std::size(counts)];
       if (turns.skips()) continue;
       const flavour f = turn % 5 == 0 ? flavour::specials : turn % 7 == 0 ? flavour::bits : flavour::normal;
       const problem p = make_problem(turn, rows, cols, f, false);
@@ -233,6 +238,7 @@ TEST_P(regimes_test, columns_cached_and_streamed) {
           s.in_place = variant == 1;
           s.x_pitch = variant == 2 ? pitch + 3 : 0;
           s.y_pitch = variant == 2 ? pitch + 1 : variant == 3 ? (pitch + 31) / 16 * 16 : 0;
+          s.executor = cols > 600 && variant == 0 ? &threads.c : nullptr;
           const result r = run_with(always, op, p, s, *memory);
           ASSERT_TRUE(r.intact) << name_of(op) << " " << rows << "x" << cols << " wrote outside";
           ASSERT_EQ(difference(r, expected), "")
