@@ -280,6 +280,7 @@ struct lanes : four_doubles {
   }
 };
 using quad = four_doubles;
+using octet = quad;
 
 }  // namespace
 }  // namespace simdnorm::SIMDNORM_ISA

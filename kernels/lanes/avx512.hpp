@@ -171,6 +171,26 @@ struct lanes {
     _mm256_storeu_pd(out, _mm512_castpd512_pd256(_mm512_permutexvar_pd(firsts, d)));
   }
 
+  SIMDNORM_INLINE static void sum64x8(const f32 (*v)[1], double* out) {
+    __m512d a[8];
+    repeat<8>([&](auto k) SIMDNORM_LAMBDA {
+      const wide b = widen(v[k][0]);
+      a[k] = b.part[0] + b.part[1];
+    });
+    __m512d b[4], c[2];
+    repeat<4>([&](auto k) SIMDNORM_LAMBDA {
+      b[k] = _mm512_add_pd(_mm512_shuffle_f64x2(a[2 * k], a[2 * k + 1], 0x44),
+                           _mm512_shuffle_f64x2(a[2 * k], a[2 * k + 1], 0xee));
+    });
+    repeat<2>([&](auto k) SIMDNORM_LAMBDA {
+      c[k] = _mm512_add_pd(_mm512_shuffle_f64x2(b[2 * k], b[2 * k + 1], 0x88),
+                           _mm512_shuffle_f64x2(b[2 * k], b[2 * k + 1], 0xdd));
+    });
+    const __m512d d = _mm512_add_pd(_mm512_unpacklo_pd(c[0], c[1]), _mm512_unpackhi_pd(c[0], c[1]));
+    const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+    _mm512_storeu_pd(out, _mm512_permutexvar_pd(order, d));
+  }
+
  private:
   SIMDNORM_INLINE static __m256i halves(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
   SIMDNORM_INLINE static __m256i halves_n(const void* p, size_t n) { return _mm256_maskz_loadu_epi16(first(n), p); }
@@ -211,6 +231,21 @@ struct lanes {
 };
 
 using quad = four_doubles;
+
+// Eight rows are finished together, where there are more than four.
+struct octet : lanes {
+  SIMDNORM_INLINE static f64 load_widened(const float* p) { return _mm512_cvtps_pd(_mm256_loadu_ps(p)); }
+  SIMDNORM_INLINE static f64 store_narrowed(float* p, f64 v) {
+    const __m256 narrow = _mm512_cvtpd_ps(v);
+    _mm256_storeu_ps(p, narrow);
+    return _mm512_cvtps_pd(narrow);
+  }
+  using flags = xsimd::batch_bool<double, xsimd::avx512bw>;
+  SIMDNORM_INLINE static f64 div(f64 a, f64 b) { return _mm512_div_pd(a, b); }
+  SIMDNORM_INLINE static f64 sqrt(f64 v) { return _mm512_sqrt_pd(v); }
+  SIMDNORM_INLINE static f64 select(flags m, f64 a, f64 b) { return xsimd::select(m, a, b); }
+  SIMDNORM_INLINE static bool all(flags m) { return xsimd::all(m); }
+};
 
 }  // namespace
 }  // namespace simdnorm::SIMDNORM_ISA

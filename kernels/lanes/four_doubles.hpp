@@ -19,12 +19,6 @@ struct four_doubles {
   using flags = xsimd::batch_bool<double, xsimd::fma3<xsimd::avx2>>;
   static constexpr size_t width64 = 4;
   SIMDNORM_INLINE static f64 load64(const double* p) { return _mm256_loadu_pd(p); }
-  SIMDNORM_INLINE static void load64_pairs(const double* p, f64& a, f64& b) {
-    const __m256d low = _mm256_loadu_pd(p);
-    const __m256d high = _mm256_loadu_pd(p + 4);
-    a = _mm256_permute4x64_pd(_mm256_unpacklo_pd(low, high), 0xd8);
-    b = _mm256_permute4x64_pd(_mm256_unpackhi_pd(low, high), 0xd8);
-  }
   SIMDNORM_INLINE static void store64(double* p, f64 v) { _mm256_storeu_pd(p, v); }
   SIMDNORM_INLINE static f64 load64_n(const double* p, size_t n) {
     const __m128d low = n >= 2 ? _mm_loadu_pd(p) : n == 1 ? _mm_load_sd(p) : _mm_setzero_pd();

@@ -143,11 +143,6 @@ struct lanes {
 
   static constexpr size_t width64 = 2;
   SIMDNORM_INLINE static f64 load64(const double* p) { return vld1q_f64(p); }
-  SIMDNORM_INLINE static void load64_pairs(const double* p, f64& a, f64& b) {
-    const float64x2x2_t v = vld2q_f64(p);
-    a = v.val[0];
-    b = v.val[1];
-  }
   SIMDNORM_INLINE static void store64(double* p, f64 v) { vst1q_f64(p, v); }
   SIMDNORM_INLINE static f64 load64_n(const double* p, size_t n) { return load64_n_or(p, n, broadcast64(0.0)); }
   SIMDNORM_INLINE static f64 load64_n_or(const double* p, size_t n, f64 fill) {
@@ -239,6 +234,7 @@ struct lanes {
   SIMDNORM_INLINE static uint16x4_t as_f16(float32x4_t v) { return vreinterpret_u16_f16(vcvt_f16_f32(v)); }
 };
 using quad = lanes;
+using octet = quad;
 
 }  // namespace
 }  // namespace simdnorm::SIMDNORM_ISA

@@ -37,14 +37,15 @@
 //   sum64(v)          of 16 lanes (i + i+16 of the 32) in doubles: i + 8, 4, 2, 1. Of 32 lanes of doubles:
 //                     (i + i+8) + (i+16 + i+24) first, then i + 4, 2, 1
 //   sum64x4           the same of four: out[k] of v[k]. At a third of the instructions, where an
-//                     instruction set can turn rows into columns
-//   load64_pairs      a[i] = p[2 i], b[i] = p[2 i + 1]
+//                     instruction set can turn rows into columns; AVX-512 has sum64x8
 //   load64_n, store64_n, load64_n_or, canonical64   load_n, store_n, load_n_or and canonical (0x7ff8000000000000) of
 //   doubles,
 //                     n < width64. stream64, min64, max64: stream, min and
 //                     max of doubles
 //   fma64(a, b, c)    a * b + c, rounded once, of registers of doubles, and of doubles themselves
-//   quad              the doubles' words for four rows at a time, or for as many as a register has
+//   quad              the doubles' words for four rows at a time, or for as many as a register has; octet: for eight,
+//   if
+//                     there are such registers, else quad
 #pragma once
 
 #include <stddef.h>
@@ -219,10 +220,6 @@ struct lanes {
   SIMDNORM_INLINE static f64 load64(const double* p) {
     return *p;
   }
-  SIMDNORM_INLINE static void load64_pairs(const double* p, f64& a, f64& b) {
-    a = p[0];
-    b = p[1];
-  }
   SIMDNORM_INLINE static void store64(double* p, f64 v) {
     *p = v;
   }
@@ -326,6 +323,7 @@ struct lanes {
   }
 };
 using quad = lanes;
+using octet = quad;
 
 }  // namespace
 }  // namespace simdnorm::SIMDNORM_ISA

@@ -29,15 +29,17 @@ class l2_norm_body {
 
   explicit l2_norm_body(const row_norm_arguments& a) : a_(a) {}
 
-  SIMDNORM_INLINE void start_row(batch& b, size_t k) const { b.squares[k] = 0.0; }
+  SIMDNORM_INLINE void start_row(batch&, size_t) const {}
   static constexpr bool shifted = false;
   static constexpr bool adds = false;  // whether there is a norm with a residual
   SIMDNORM_INLINE static float filler(const batch&, size_t) { return 0.0f; }
 
   using sums = square_sums<L, batch>;
 
+  SIMDNORM_INLINE void clear(batch& b, size_t k) const { b.squares[k] = 0.0; }
   SIMDNORM_INLINE void fold(batch& b, size_t k) const { b.squares[k] += L::sum64(b.square_lanes[k].v); }
   SIMDNORM_INLINE void fold4(batch& b, size_t k) const { L::sum64x4(&b.square_lanes[k].v, b.squares + k); }
+  SIMDNORM_INLINE void fold8(batch& b) const { L::sum64x8(&b.square_lanes[0].v, b.squares); }
 
   // Not to be trusted: squares that overflowed or underflowed, and a scale that is no normal float. NaN
   // fails.

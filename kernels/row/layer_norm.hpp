@@ -30,20 +30,19 @@ class layer_norm_body {
   using f32 = typename L::f32;
 
   struct batch : row_batch<L, X, Y> {
-    // Of d and of d^2, side by side: two sum64x4 do four rows.
-    half_lanes<L> lanes[batch_rows][2];
-    double sums[batch_rows][2];
+    half_lanes<L> lanes[batch_rows], square_lanes[batch_rows];  // of d and of d^2
+    double sums[batch_rows], squares[batch_rows];
     float shift[batch_rows], mean[batch_rows], rstd[batch_rows], rstd_low[batch_rows];
     float center[batch_rows], offset[batch_rows];
 
     // Stages work on four rows: one that is not there passes as one to be trusted.
     void leave_out(size_t k) {
       shift[k] = 0.0f;
-      sums[k][0] = 0.0;
-      sums[k][1] = 1.0;
-      lanes[k][0].clear();
-      lanes[k][1].clear();
-      lanes[k][1].v[0] = L::broadcast(1.0f);
+      sums[k] = 0.0;
+      squares[k] = 1.0;
+      lanes[k].clear();
+      square_lanes[k].clear();
+      square_lanes[k].v[0] = L::broadcast(1.0f);
     }
   };
 
@@ -51,7 +50,6 @@ class layer_norm_body {
 
   SIMDNORM_INLINE void start_row(batch& b, size_t k) const {
     b.shift[k] = L::sum(first_lanes(b.x[k], b.n[k]).v) * share(b.n[k]);
-    b.sums[k][0] = b.sums[k][1] = 0.0;
   }
   // The same of a row that fused.hpp makes, by the lanes of its first elements, of which `real` count and the others
   // are zeros.
@@ -59,7 +57,6 @@ class layer_norm_body {
   static constexpr bool adds = true;  // whether there is a norm with a residual
   SIMDNORM_INLINE void start_row(batch& b, size_t k, const row_lanes<L>& lanes, size_t real) const {
     b.shift[k] = L::sum(lanes.v) * share(real);
-    b.sums[k][0] = b.sums[k][1] = 0.0;
   }
   SIMDNORM_INLINE static float filler(const batch& b, size_t k) { return b.shift[k]; }
 
@@ -86,8 +83,8 @@ class layer_norm_body {
     }
     SIMDNORM_INLINE void done(batch& b, size_t k) {
       if (flushed_) join();
-      b.lanes[k][0] = s1_;
-      b.lanes[k][1] = s2_;
+      b.lanes[k] = s1_;
+      b.square_lanes[k] = s2_;
     }
 
    private:
@@ -100,13 +97,18 @@ class layer_norm_body {
     bool flushed_ = false;
   };
 
+  SIMDNORM_INLINE void clear(batch& b, size_t k) const { b.sums[k] = b.squares[k] = 0.0; }
   SIMDNORM_INLINE void fold(batch& b, size_t k) const {
-    b.sums[k][0] += L::sum64(b.lanes[k][0].v);
-    b.sums[k][1] += L::sum64(b.lanes[k][1].v);
+    b.sums[k] += L::sum64(b.lanes[k].v);
+    b.squares[k] += L::sum64(b.square_lanes[k].v);
   }
   SIMDNORM_INLINE void fold4(batch& b, size_t k) const {
-    L::sum64x4(&b.lanes[k][0].v, b.sums[k]);
-    L::sum64x4(&b.lanes[k + 2][0].v, b.sums[k + 2]);
+    L::sum64x4(&b.lanes[k].v, b.sums + k);
+    L::sum64x4(&b.square_lanes[k].v, b.squares + k);
+  }
+  SIMDNORM_INLINE void fold8(batch& b) const {
+    L::sum64x8(&b.lanes[0].v, b.sums);
+    L::sum64x8(&b.square_lanes[0].v, b.squares);
   }
 
   // Not to be trusted: sums that do not fit f32, an rstd that is no normal float, and a shift too far
@@ -117,9 +119,8 @@ class layer_norm_body {
   SIMDNORM_INLINE bool finish(batch& s, size_t k) const {
     using f64 = typename F::f64;
     const f64 inverse = F::load64(s.inverse + k);
-    f64 sum, squares;
-    F::load64_pairs(s.sums[k], sum, squares);
-    const f64 delta = sum * inverse;
+    const f64 squares = F::load64(s.squares + k);
+    const f64 delta = F::load64(s.sums + k) * inverse;
     const f64 shift2 = delta * delta;
     const f64 variance = squares * inverse - shift2;
     const f64 square = variance + F::broadcast64(a_.epsilon);
@@ -143,12 +144,12 @@ class layer_norm_body {
   }
 
   SIMDNORM_INLINE void save(const batch& b, row_split& split, size_t chunk) const {
-    split.sums[chunk] = L::sum64(b.lanes[0][0].v);
-    split.squares[chunk] = L::sum64(b.lanes[0][1].v);
+    split.sums[chunk] = L::sum64(b.lanes[0].v);
+    split.squares[chunk] = L::sum64(b.square_lanes[0].v);
   }
   SIMDNORM_INLINE void restore(batch& b, const row_split& split, size_t chunk) const {
-    b.sums[0][0] += split.sums[chunk];
-    b.sums[0][1] += split.squares[chunk];
+    b.sums[0] += split.sums[chunk];
+    b.squares[0] += split.squares[chunk];
   }
   SIMDNORM_INLINE void save_parameters(const batch& b, row_split& split) const {
     split.parameters[0] = b.center[0];
@@ -194,13 +195,8 @@ class layer_norm_body {
       }
     }
     for (size_t p = 0; p < parts; ++p) {
-      double rows[2][L::width64];
-      L::store64(rows[0], sum_of_lanes(sum[p], n));
-      L::store64(rows[1], sum_of_lanes(squares[p], n));
-      for (size_t k = 0; k < L::width64; ++k) {
-        b.sums[p * L::width64 + k][0] = rows[0][k];
-        b.sums[p * L::width64 + k][1] = rows[1][k];
-      }
+      L::store64(b.sums + p * L::width64, sum_of_lanes(sum[p], n));
+      L::store64(b.squares + p * L::width64, sum_of_lanes(squares[p], n));
     }
   }
   SIMDNORM_INLINE auto column_outputs(const batch& b) const {
@@ -217,11 +213,11 @@ class layer_norm_body {
   // 1 row in 200 of independent numbers.
   template <class Row>
   [[gnu::noinline]] bool mend(batch& b, size_t k, const Row& row) const {
-    if (!fits_f32(b.sums[k][1])) return false;
+    if (!fits_f32(b.squares[k])) return false;
     b.shift[k] = b.mean[k];
     const sums64 again = row.sums(b.shift[k]);
-    b.sums[k][0] = again.sum;
-    b.sums[k][1] = again.squares;
+    b.sums[k] = again.sum;
+    b.squares[k] = again.squares;
     const bool fine = finish<single>(b, k);
     if (a_.mean) a_.mean[b.index[k]] = b.mean[k];
     if (a_.rstd) a_.rstd[b.index[k]] = b.rstd[k];

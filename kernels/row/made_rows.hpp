@@ -527,6 +527,7 @@ SIMDNORM_INLINE size_t sum_made_row(const Norm& norm, typename Norm::batch& in, 
   } else {
     norm.start_row(in, k);
   }
+  norm.clear(in, k);
   const float fill = norm.filler(in, k);
   size_t real = 0;
   for (size_t from = 0; from < n; from += chunk_elements) {
@@ -636,6 +637,7 @@ template <class L, class Norm>
       if (s.is_there() && !masked) {
         batch.x[k] = static_cast<const float*>(s.x);
         norm.start_row(batch, k);
+        norm.clear(batch, k);
         sum_row<L>(norm, batch, k);
         norm.fold(batch, k);
         ++k;

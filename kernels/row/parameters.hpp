@@ -38,6 +38,7 @@ inline void write_rows_by_tiles(const row_norm_arguments& a, const block& b, flo
   prepare(batch, a.cols, 1);
   while (views.take(batch, 1)) {
     norm.start_row(batch, 0);
+    norm.clear(batch, 0);
     sum_row<L>(norm, batch, 0);
     norm.fold(batch, 0);
     batch.safe = norm.template finish<single>(batch, 0);

@@ -12,6 +12,7 @@
 //   start_row(batch, k)  first look at the elements
 //   sums           f32 lanes of a row: sums(batch, k), fill(), add(register of the group, elements),
 //                  flush() every 256 elements, but not at the end, done(batch, k)
+//   clear(batch, k) a row's doubles are 0
 //   fold(batch, k) a row's lanes added to its doubles; fold4(batch, k): of four rows, from zero
 //   finish<F>(batch, k)  parameters of rows k to k + F::width64; false if one is not to be trusted
 //   tell(batch)    mean and rstd to the caller
@@ -89,6 +90,13 @@ SIMDNORM_INLINE void sum_and_write(const Norm& norm, const typename Norm::batch&
   };
   typename Norm::sums sums(in, j);
   const size_t in_n = in.n[j];
+  if constexpr (Rows == rows::exact && S == stores::cached && L::width > 1) {
+    if (in_n <= flush_every) {
+      for (size_t i = 0; i < in_n; i += virtual_lanes) both(sums, i, i);
+      sums.done(in, j);
+      return;
+    }
+  }
   if constexpr (Rows != rows::ragged) {
     // Of even rows the last register of outputs ends with the row and overlaps the one before: it is made first, since
     // y may be x.
@@ -202,10 +210,6 @@ struct single {
   static constexpr size_t width64 = 1;
   SIMDNORM_INLINE static f64 broadcast64(double v) { return v; }
   SIMDNORM_INLINE static f64 load64(const double* p) { return *p; }
-  SIMDNORM_INLINE static void load64_pairs(const double* p, f64& a, f64& b) {
-    a = p[0];
-    b = p[1];
-  }
   SIMDNORM_INLINE static f64 load_widened(const float* p) { return static_cast<double>(*p); }
   SIMDNORM_INLINE static f64 store_narrowed(float* p, f64 v) {
     *p = static_cast<float>(v);
@@ -221,6 +225,14 @@ struct single {
 // square roots: four rows' one after the other are 3 to 9 % of rows of 64 columns more.
 template <class Norm>
 [[gnu::noinline]] void finish_short_rows(const Norm& norm, typename Norm::batch& batch) {
+  if constexpr (octet::width64 == 8) {
+    if (batch.count > 4) {
+      norm.fold8(batch);
+      batch.safe = norm.template finish<octet>(batch, 0);
+      norm.tell(batch);
+      return;
+    }
+  }
   for (size_t k = 0; k < batch.count; k += 4) norm.fold4(batch, k);
   bool safe = true;
   for (size_t k = 0; k < batch.count; k += quad::width64) safe &= norm.template finish<quad>(batch, k);
@@ -283,6 +295,10 @@ template <class L, affine A, stores S, rows Rows, class Norm>
                                         reinterpret_cast<uintptr_t>(a.y) % (L::width * sizeof(float)) == 0;
   [[maybe_unused]] const bool lengths = a.padding.kind == SIMDNORM_PADDING_ROW_LENGTHS;  // not in memory's order
   row_views<L, Norm> views(a, b);
+  // Written into every loop it is 45 KB: into those of rows in the caches.
+  constexpr bool by_eight =
+      L::width > 1 && S == stores::cached && (Rows == rows::exact || (floats && Rows == rows::even));
+  const row_offsets<typename Norm::batch::x_type, typename Norm::batch::y_type> offsets(a);
   parameter_check<L, A> parameters;
   typename Norm::batch ring[3];
   typename Norm::batch* out = ring;
@@ -295,8 +311,9 @@ template <class L, affine A, stores S, rows Rows, class Norm>
   if (views.take(*in, most)) norm.start_row(*in, 0);
   while (out->count + in->count > 0) {
     next->count = 0;
-    if (in->count == most) views.take(*next, most);
-    const bool fused = fuses && out->count > 0 && out->safe && parameters.passed(*out);
+    if (in->count == most) views.take(*next, most, by_eight ? &offsets : nullptr);
+    const bool fused = fuses && out->count > 0 && out->safe &&
+                       (Rows == rows::ragged ? parameters.passed(*out) : parameters.passed(a.cols));
     const size_t count = out->count > in->count ? out->count : in->count;
     const size_t both = out->count < in->count ? out->count : in->count;
     for (size_t k = 0; k < count; ++k) {
@@ -423,6 +440,7 @@ template <class L, affine A, class Norm>
     if (together) continue;
     for (size_t k = 0; k < batch.count; ++k) {
       norm.start_row(batch, k);
+      norm.clear(batch, k);
       sum_row<L>(norm, batch, k);
       norm.fold(batch, k);
     }
@@ -441,6 +459,7 @@ template <class L, affine A, class Norm>
   batch.inverse[0] = 1.0 / static_cast<double>(a.cols);
   if (!views.take(batch, 1)) return;
   norm.start_row(batch, 0);
+  norm.clear(batch, 0);
   const size_t n = batch.n[0];
   if (n <= flush_every) {  // a flush into zeros changes nothing
     typename Norm::sums sums(batch, 0);
@@ -476,6 +495,7 @@ template <class L, affine A, stores S, class Norm>
     size_t longest = 0;
     for (size_t k = 0; k < batch.count; ++k) {
       norm.start_row(batch, k);
+      norm.clear(batch, k);
       sum_row<L>(norm, batch, k);
       norm.fold(batch, k);
       passed &= parameters.passed(batch.n[k]);
@@ -527,6 +547,7 @@ template <class L, affine A, class Norm>
   if (!views.take(batch, 1)) return;
   // Others may be writing to the row's beginning in the last step.
   if (split.step != row_split::write) norm.start_row(batch, 0);
+  norm.clear(batch, 0);
   switch (split.step) {
     case row_split::sum_chunks:
       for (size_t from = b.col_first; from < b.col_last; from += chunk_elements) {

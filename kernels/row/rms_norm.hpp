@@ -28,14 +28,16 @@ class rms_norm_body {
 
   explicit rms_norm_body(const row_norm_arguments& a) : a_(a) {}
 
-  SIMDNORM_INLINE void start_row(batch& b, size_t k) const { b.squares[k] = 0.0; }
+  SIMDNORM_INLINE void start_row(batch&, size_t) const {}
   static constexpr bool shifted = false;
   static constexpr bool adds = true;  // whether there is a norm with a residual
   SIMDNORM_INLINE static float filler(const batch&, size_t) { return 0.0f; }
   using sums = square_sums<L, batch>;
 
+  SIMDNORM_INLINE void clear(batch& b, size_t k) const { b.squares[k] = 0.0; }
   SIMDNORM_INLINE void fold(batch& b, size_t k) const { b.squares[k] += L::sum64(b.square_lanes[k].v); }
   SIMDNORM_INLINE void fold4(batch& b, size_t k) const { L::sum64x4(&b.square_lanes[k].v, b.squares + k); }
+  SIMDNORM_INLINE void fold8(batch& b) const { L::sum64x8(&b.square_lanes[0].v, b.squares); }
 
   // Not to be trusted: a square that overflowed or, if it counts, underflowed, and an rstd that is no
   // normal float. NaN fails.
