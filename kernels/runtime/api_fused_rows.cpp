@@ -135,9 +135,7 @@ simdnorm_status launch(const row_norm_call& c, const fused_row_call& f, const ro
     a.fill_byte = static_cast<uint8_t>(f.quantization->zero_point);
     a.row_scale = static_cast<float*>(f.quantization->row_scale.data);
   }
-  const simdnorm_type all[] = {a.x_type,   a.y_type,    a.residual_type, a.bias_type,
-                               a.sum_type, a.gate_type, a.gamma_type,    a.beta_type};
-  for (const simdnorm_type type : all) a.mixed = a.mixed || type != SIMDNORM_F32;
+  a.mixed = mixes_types(a);
   const auto kernel = table->*slots.fused;
   return for_row_blocks(c.executor, rows, a.cols, [&a, kernel](size_t first, size_t last) {
     kernel(a, block{first, last, 0, a.cols});

@@ -137,6 +137,15 @@ inline void set_fused(Arguments& a, const fused_row_call& f) noexcept {
   a.unit_offset = f.unit_offset;
 }
 
+// Whether not everything that is there is f32. Of what is not there the type says nothing: a call of rms_norm has no
+// beta, and one without a residual no bias.
+inline bool mixes_types(const fused_row_arguments& a) noexcept {
+  const auto mixes = [](const void* data, simdnorm_type type) { return data != nullptr && type != SIMDNORM_F32; };
+  return a.x_type != SIMDNORM_F32 || a.y_type != SIMDNORM_F32 || mixes(a.residual, a.residual_type) ||
+         mixes(a.bias, a.bias_type) || mixes(a.sum, a.sum_type) || mixes(a.gate, a.gate_type) ||
+         mixes(a.gamma, a.gamma_type) || mixes(a.beta, a.beta_type);
+}
+
 // Check and run: a plain call, which may have masks of elements; any call.
 simdnorm_status run_plain(const row_norm_call& c, const row_slots& slots) noexcept;
 simdnorm_status run_fused(const row_norm_call& c, const fused_row_call& f, const row_slots& slots) noexcept;
