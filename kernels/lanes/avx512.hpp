@@ -39,8 +39,10 @@ struct lanes {
     return _mm512_mask_loadu_ps(fill, first(n), p);
   }
   SIMDNORM_INLINE static f32 load_up_to(const float* p, size_t i, size_t n, f32 fill) {
-    const size_t rest = i < n ? n - i : 0;
-    return _mm512_mask_loadu_ps(fill, static_cast<__mmask16>((1u << (rest < width ? rest : width)) - 1u), p + i);
+    return _mm512_mask_loadu_ps(fill, up_to(i, n), p + i);
+  }
+  SIMDNORM_INLINE static void store_up_to(float* p, size_t i, size_t n, f32 v) {
+    _mm512_mask_storeu_ps(p + i, up_to(i, n), v);
   }
   SIMDNORM_INLINE static void store(float* p, f32 v) { _mm512_storeu_ps(p, v); }
   SIMDNORM_INLINE static void store_n(float* p, f32 v, size_t n) { _mm512_mask_storeu_ps(p, first(n), v); }
@@ -213,6 +215,10 @@ struct lanes {
   }
   SIMDNORM_INLINE static __m256i as_f16(__m512 v) {
     return _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  }
+  SIMDNORM_INLINE static __mmask16 up_to(size_t i, size_t n) {
+    const size_t rest = i < n ? n - i : 0;
+    return static_cast<__mmask16>((1u << (rest < width ? rest : width)) - 1u);
   }
   SIMDNORM_INLINE static __mmask16 first(size_t n) { return static_cast<__mmask16>((1u << n) - 1u); }  // n < 16
   SIMDNORM_INLINE static __mmask8 first64(size_t n) { return static_cast<__mmask8>((1u << n) - 1u); }  // n < 8

@@ -151,8 +151,9 @@ SIMDNORM_INLINE void sum_and_write(const Norm& norm, const typename Norm::batch&
   }
 }
 
-// The same of two rows of any lengths from a register on: no branch depends on where in a group of 32 they end. The
-// last outputs are made first, in registers that end with the row and overlap those before, since y may be x.
+// The same of two rows of any lengths from a register on: no branch depends on where in a group of 32 they end. Without
+// masks the last outputs are made first, in registers that end with the row and overlap those before, since y may be x;
+// what they overlap goes through the caches (a line that has just left is read again: twice as long from memory).
 template <class L, stores S, class Norm>
 SIMDNORM_INLINE void sum_and_write_uneven(const Norm& norm, const typename Norm::batch& out, size_t k,
                                           typename Norm::batch& in, size_t j,
@@ -162,17 +163,22 @@ SIMDNORM_INLINE void sum_and_write_uneven(const Norm& norm, const typename Norm:
   const auto* const x = in.x[j];
   const size_t in_n = in.n[j];
   const size_t in_full = (in_n - 1) / virtual_lanes * virtual_lanes;
-  const size_t out_full = (out.n[k] - 1) / virtual_lanes * virtual_lanes;
-  const size_t out_end = out.n[k] - L::width;
-  const auto place = [&](size_t g) SIMDNORM_LAMBDA {
+  const size_t out_n = out.n[k];
+  const size_t out_full = (out_n - 1) / virtual_lanes * virtual_lanes;
+  constexpr bool apart = S == stores::streamed && !L::masks;
+  const size_t put_end = !apart ? out_full : out_full < virtual_lanes ? 0 : out_full - virtual_lanes;
+  [[maybe_unused]] const size_t out_end = out_n - L::width;
+  [[maybe_unused]] const auto place = [&](size_t g) SIMDNORM_LAMBDA {
     const size_t at = out_full + g * L::width;
     return at < out_end ? at : out_end;
   };
-  alignas(64) float last[virtual_lanes];
-  repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { L::store(last + g * L::width, f(load_at<L>{place(g)})); });
+  [[maybe_unused]] alignas(64) float last[virtual_lanes];
+  if constexpr (!L::masks) {
+    repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { L::store(last + g * L::width, f(load_at<L>{place(g)})); });
+  }
 
   typename Norm::sums sums(in, j);
-  const size_t common = in_full < out_full ? in_full : out_full;
+  const size_t common = in_full < put_end ? in_full : put_end;
   const auto sum_to = [&](size_t i, size_t end, auto step) SIMDNORM_LAMBDA {
     while (i < end) {
       const size_t flushed = i / flush_every * flush_every + flush_every;
@@ -196,11 +202,21 @@ SIMDNORM_INLINE void sum_and_write_uneven(const Norm& norm, const typename Norm:
   repeat<group<L>>([&](auto g)
                        SIMDNORM_LAMBDA { sums.add(g, L::load_up_to(x, in_full + g * L::width, in_n, sums.fill())); });
   sums.done(in, j);
-  for (size_t at = common; at < out_full; at += virtual_lanes) {
+  for (size_t at = common; at < put_end; at += virtual_lanes) {
     repeat<group<L>>([&](auto g)
                          SIMDNORM_LAMBDA { put<L, S>(y + at + g * L::width, f(load_at<L>{at + g * L::width})); });
   }
-  repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { L::store(y + place(g), L::load(last + g * L::width)); });
+  if constexpr (L::masks) {
+    repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
+      const size_t at = out_full + g * L::width;
+      L::store_up_to(y, at, out_n, f(load_up_to_at<L>{at, out_n}));
+    });
+  } else {
+    if constexpr (apart) {
+      for (size_t at = put_end; at < out_full; at += L::width) L::store(y + at, f(load_at<L>{at}));
+    }
+    repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { L::store(y + place(g), L::load(last + g * L::width)); });
+  }
 }
 
 // What finish needs of lanes, for one row alone: the scalar square root and division end 20 cycles

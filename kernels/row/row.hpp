@@ -119,6 +119,15 @@ struct load_tail_at {
   }
 };
 
+// Of the register at i the elements before n, which may be none.
+template <class L>
+struct load_up_to_at {
+  size_t i, n;
+  SIMDNORM_INLINE typename L::f32 operator()(const float* p) const {
+    return L::load_up_to(p, i, n, L::broadcast(0.0f));
+  }
+};
+
 // The four parts of y[i] = f(load), where load(p) reads the register at p + i: up to the first register
 // of y that is aligned, registers while they are full, and a tail. Each returns how far it came.
 //
