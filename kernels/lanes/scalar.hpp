@@ -9,8 +9,7 @@
 //   load_n, store_n   the first n < width elements; not a byte beyond them is touched; zeros, or
 //   load_n_or         `fill`, stand in the register's other places
 //   load_up_to(p, i, n, fill)  p[i], p[i + 1], ... below p[n], `fill` in place of what would lie beyond; n >= width, i
-//   store_up_to(p, i, n, v)  where there are masks: to p[i], p[i + 1], ... below p[n]
-//                     a multiple of it, perhaps beyond n. Without a branch
+//                     a multiple of it, perhaps beyond n. Without a branch. store_up_to, where there are masks
 //                     the same words take bf16 and f16: elements become floats, exactly (of a NaN the payload is
 //                     kept, f16's made quiet), and are rounded to nearest even; a NaN to be stored is canonical
 //                     to bytes: the low byte of integers in [-128, 255]

@@ -150,14 +150,15 @@ struct row_order {
   return next_real_run(padding, row, end);
 }
 
+constexpr size_t rows_at_once = 8;
+
 // From a row to the 8 from it on, in bytes.
 template <class X, class Y>
 struct row_offsets {
-  static constexpr size_t count = 8;
-  uintptr_t x[count], y[count];
+  uintptr_t x[rows_at_once], y[rows_at_once];
 
   [[gnu::noinline]] explicit row_offsets(const row_norm_arguments& a) {
-    for (size_t k = 0; k < count; ++k) {
+    for (size_t k = 0; k < rows_at_once; ++k) {
       x[k] = k * static_cast<uintptr_t>(a.x_stride) * sizeof(X);
       y[k] = k * static_cast<uintptr_t>(a.y_stride) * sizeof(Y);
     }
@@ -193,7 +194,7 @@ class real_row_views {
   SIMDNORM_INLINE bool take(Batch& batch, size_t most, const row_offsets<X, Y>* offsets = nullptr) {
     batch.count = 0;
     if (way_ <= in_runs && list_.real == 0) [[likely]] {
-      if (offsets != nullptr && most == offsets->count && next_ < run_end_) put_some(batch, *offsets);
+      if (offsets != nullptr && most == rows_at_once && next_ < run_end_) put_some(batch, *offsets);
       while (batch.count < most && (next_ < run_end_ || next_run(batch, most))) put(batch, true);
     } else {
       take_some(batch, most);
@@ -214,10 +215,10 @@ class real_row_views {
   // The next rows of a run into a batch without any. Places beyond them are written, too.
   SIMDNORM_INLINE void put_some(row_batch<L, X, Y>& batch, const row_offsets<X, Y>& offsets) {
     const size_t left = run_end_ - next_;
-    const size_t n = left < offsets.count ? left : offsets.count;
+    const size_t n = left < rows_at_once ? left : rows_at_once;
     const uintptr_t x = reinterpret_cast<uintptr_t>(x_), y = reinterpret_cast<uintptr_t>(y_);
     const size_t next = next_;
-    for (size_t k = 0; k < offsets.count; ++k) {
+    for (size_t k = 0; k < rows_at_once; ++k) {
       batch.index[k] = next + k;
       batch.x[k] = reinterpret_cast<const X*>(x + offsets.x[k]);
       batch.y[k] = reinterpret_cast<Y*>(y + offsets.y[k]);
@@ -313,8 +314,26 @@ class real_row_views {
         }
         if (list_.real == 0) return;
       }
+      if (batch.count == 0 && most == rows_at_once && list_.real - list_.at >= most) {
+        place_eight(batch);
+        return;
+      }
       while (batch.count < most && list_.at < list_.real) place_row(batch, batch.count++, list_.next());
     }
+  }
+  void place_eight(row_batch<L, X, Y>& batch) {
+    const uintptr_t x = reinterpret_cast<uintptr_t>(a_.x), y = reinterpret_cast<uintptr_t>(a_.y);
+    const size_t x_bytes = static_cast<size_t>(a_.x_stride) * sizeof(X);
+    const size_t y_bytes = static_cast<size_t>(a_.y_stride) * sizeof(Y);
+    const uint8_t* const rows = list_.rows + list_.at;
+    for (size_t k = 0; k < rows_at_once; ++k) {
+      const size_t i = list_.first + rows[k];
+      batch.index[k] = i;
+      batch.x[k] = reinterpret_cast<const X*>(x + i * x_bytes);
+      batch.y[k] = reinterpret_cast<Y*>(y + i * y_bytes);
+    }
+    list_.at += rows_at_once;
+    batch.count = rows_at_once;
   }
   const X* row_of_x(size_t i) const { return static_cast<const X*>(a_.x) + static_cast<ptrdiff_t>(i) * a_.x_stride; }
   Y* row_of_y(size_t i) const { return static_cast<Y*>(a_.y) + static_cast<ptrdiff_t>(i) * a_.y_stride; }
@@ -325,7 +344,8 @@ class real_row_views {
     while (next_ < last_) {
       const row_run run = first_run(a_.padding, next_, last_);
       if (run.last - run.first >= long_run) {
-        for (; next_ < run.first; ++next_) pad(next_, row_of_y(next_), 0);
+        pad_rows(next_, run.first);
+        next_ = run.first;
         x_ = row_of_x(next_);
         y_ = row_of_y(next_);
         run_end_ = run.last;
@@ -336,6 +356,19 @@ class real_row_views {
     }
     run_end_ = next_;
     return false;
+  }
+  // What becomes of rows [i, last) that are not real: together, where they follow each other in memory.
+  void pad_rows(size_t i, size_t last) const {
+    if constexpr (sizeof(Y) > 1) {
+      if (i + 1 < last && a_.padding.fill == SIMDNORM_FILL_ZERO && a_.y_stride == static_cast<ptrdiff_t>(a_.cols) &&
+          !a_.mean && !a_.rstd) {
+        if constexpr (L::streams) {
+          if (a_.stream) return fill_row<L, stores::streamed>(row_of_y(i), (last - i) * a_.cols, 0.0f);
+        }
+        return fill_row<L, stores::cached>(row_of_y(i), (last - i) * a_.cols, 0.0f);
+      }
+    }
+    for (; i < last; ++i) pad(i, row_of_y(i), 0);
   }
   // What becomes of row i from column n on.
   [[gnu::noinline]] void pad(size_t i, Y* y, size_t n) const {
