@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Row norms have regimes: one row; rows of at most 16 elements; short rows in batches, exact or ragged; long rows
+// Row norms have regimes: one row; rows of less than 8 elements; short rows in batches, exact or ragged; long rows
 // in tiles; outputs stored through the caches or past them, as those of columns. No border changes a bit.
 
 #include <gtest/gtest.h>

@@ -76,7 +76,7 @@ class l2_norm_body {
     return [x = elements, scale = L::broadcast(b.scale[k])](auto load) SIMDNORM_LAMBDA { return f32(load(x) * scale); };
   }
 
-  SIMDNORM_INLINE void column_sums(const f32 (&v)[16], size_t n, batch& b) const {
+  SIMDNORM_INLINE void column_sums(const f32 (&v)[tiny_columns], size_t n, batch& b) const {
     sum_column_squares<L>(v, n, b.squares);
   }
   SIMDNORM_INLINE auto column_outputs(const batch& b) const {

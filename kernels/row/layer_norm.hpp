@@ -177,14 +177,14 @@ class layer_norm_body {
     };
   }
 
-  SIMDNORM_INLINE void column_sums(const f32 (&v)[16], size_t n, batch& b) const {
+  SIMDNORM_INLINE void column_sums(const f32 (&v)[tiny_columns], size_t n, batch& b) const {
     using wide = typename L::wide;
     constexpr size_t parts = sizeof(wide) / sizeof(typename L::f64);
-    f32 lanes[16];
+    f32 lanes[tiny_columns];
     for (size_t j = 0; j < n; ++j) lanes[j] = v[j];
     const f32 shift = sum_of_lanes(lanes, n) * L::broadcast(share(n));
     L::store(b.shift, shift);
-    typename L::f64 sum[parts][16], squares[parts][16];
+    typename L::f64 sum[parts][tiny_columns], squares[parts][tiny_columns];
     for (size_t j = 0; j < n; ++j) {
       const f32 d = v[j] - shift;
       const wide s1 = L::widen(d);

@@ -19,7 +19,7 @@
 //   outputs(batch, k)    returns f(load), the output register of the elements at load; outputs(batch, k,
 //                  from) the same of elements from `from` on
 //   save, restore  a chunk's sums, save_parameters, restore_parameters: what parts of a split row share
-//   column_sums(v, n, batch)  sums of `width` rows of n <= 16 elements, v[j] element j of each
+//   column_sums(v, n, batch)  sums of `width` rows of n <= tiny_columns elements, v[j] element j of each
 //   column_outputs(batch)     returns f(v, j), the outputs of element j of these rows
 //   mend(batch, k, row)  whether a row that was not to be trusted can be done in f32 after all
 //   hostile(batch, k, row)  does it in doubles; `row` says what its elements are (whole_row of row.hpp)
@@ -378,11 +378,15 @@ template <class L, affine A, stores S, rows Rows, class Norm>
   }
 }
 
-// Sum over lanes 0 to n of the 16 that rows of at most 16 elements have, in the order of `sum` and `sum64`:
-// lane i + lane i+8, then 4, 2, 1.
+// Rows of so few elements need not be registers of their elements. Loads and stores of columns cost as much as all else
+// from 5 (RMS and L2 norm on AVX-512) or 8 elements on.
+constexpr size_t tiny_columns = 8;
+
+// Sum over the first n lanes, where the others are not there, in the order of `sum` and `sum64`: lane i + lane i+4,
+// then 2, 1.
 template <class T>
-SIMDNORM_INLINE T sum_of_lanes(T (&v)[16], size_t n) {
-  for (size_t half = 8; half > 0; half /= 2) {
+SIMDNORM_INLINE T sum_of_lanes(T (&v)[tiny_columns], size_t n) {
+  for (size_t half = tiny_columns / 2; half > 0; half /= 2) {
     for (size_t i = 0; i < half && i + half < n; ++i) v[i] = v[i] + v[i + half];
     n = n < half ? n : half;
   }
@@ -416,10 +420,10 @@ class square_sums {
   bool flushed_ = false;
 };
 template <class L>
-SIMDNORM_INLINE void sum_column_squares(const typename L::f32 (&v)[16], size_t n, double* squares) {
+SIMDNORM_INLINE void sum_column_squares(const typename L::f32 (&v)[tiny_columns], size_t n, double* squares) {
   using wide = typename L::wide;
   constexpr size_t parts = sizeof(wide) / sizeof(typename L::f64);
-  typename L::f64 lanes[parts][16];
+  typename L::f64 lanes[parts][tiny_columns];
   for (size_t j = 0; j < n; ++j) {
     const wide s2 = L::widen(v[j] * v[j]);
     for (size_t p = 0; p < parts; ++p) lanes[p][j] = s2.part[p];
@@ -427,33 +431,36 @@ SIMDNORM_INLINE void sum_column_squares(const typename L::f32 (&v)[16], size_t n
   for (size_t p = 0; p < parts; ++p) L::store64(squares + p * L::width64, sum_of_lanes(lanes[p], n));
 }
 
-// Rows of at most 16 elements: a lane is a row. What a row costs beside its elements is then shared by
+// Rows of less than 8 elements: a lane is a row. What a row costs beside its elements is then shared by
 // all lanes, and no tree goes across lanes.
 template <class L, affine A, class Norm>
 [[gnu::noinline]] void write_tiny_rows(const Norm& norm, const row_norm_arguments& a, const block& b) {
   constexpr size_t width = L::width;
-  row_views<L, Norm> views(a, b);
   parameter_check<L, A> parameters;
   typename Norm::batch batch;
   prepare(batch, a.cols, width);
   const typename L::rows x_rows = L::rows_at(a.x_stride);
   const typename L::rows y_rows = L::rows_at(a.y_stride);
-  while (views.take(batch, width)) {
-    bool together = batch.count == width && parameters.passed(a.cols);
-    if (together) [[likely]] {
-      typename L::f32 v[16];
-      for (size_t j = 0; j < a.cols; ++j) v[j] = L::load_column(batch.x[0] + j, x_rows);
+  for (size_t i = b.row_first; i < b.row_last; i += batch.count) {
+    batch.count = b.row_last - i < width ? b.row_last - i : width;
+    const float* const x = static_cast<const float*>(a.x) + static_cast<ptrdiff_t>(i) * a.x_stride;
+    float* const y = static_cast<float*>(a.y) + static_cast<ptrdiff_t>(i) * a.y_stride;
+    if (batch.count == width && parameters.passed(a.cols)) [[likely]] {
+      typename L::f32 v[tiny_columns];
+      for (size_t j = 0; j < a.cols; ++j) v[j] = L::load_column(x + j, x_rows);
       norm.column_sums(v, a.cols, batch);
       bool safe = true;
-      for (size_t k = 0; k < width; k += quad::width64) safe &= norm.template finish<quad>(batch, k);
+      for (size_t k = 0; k < width; k += octet::width64) safe &= norm.template finish<octet>(batch, k);
       if (safe) [[likely]] {
         const auto f = norm.column_outputs(batch);
-        for (size_t j = 0; j < a.cols; ++j) L::store_column(batch.y[0] + j, y_rows, f(v[j], j));
+        for (size_t j = 0; j < a.cols; ++j) L::store_column(y + j, y_rows, f(v[j], j));
+        for (size_t k = 0; k < width; ++k) batch.index[k] = i + k;
         norm.tell(batch);
+        continue;
       }
-      together = safe;
     }
-    if (together) continue;
+    row_views<L, Norm> views(a, block{i, i + batch.count, b.col_first, b.col_last});
+    views.take(batch, width);
     for (size_t k = 0; k < batch.count; ++k) {
       norm.start_row(batch, k);
       norm.clear(batch, k);
@@ -610,7 +617,8 @@ template <class L, affine A, stores S, class Norm>
 SIMDNORM_INLINE void write_rows(const Norm& norm, const row_norm_arguments& a, const block& b) {
   constexpr bool floats = sizeof(typename Norm::batch::x_type) == sizeof(float);
   if constexpr (L::width > 1 && floats) {
-    if (a.cols <= 16 && a.padding.kind == SIMDNORM_PADDING_NONE && a.walk == nullptr &&
+    constexpr size_t few = Norm::shifted || !L::masks ? tiny_columns - 1 : tiny_columns / 2;
+    if (a.cols <= few && a.padding.kind == SIMDNORM_PADDING_NONE && a.walk == nullptr &&
         b.row_last - b.row_first >= L::width && rows_fit<L>(a.x_stride) && rows_fit<L>(a.y_stride)) {
       write_tiny_rows<L, A>(norm, a, b);
       return;
@@ -626,7 +634,7 @@ SIMDNORM_INLINE void write_rows(const Norm& norm, const row_norm_arguments& a, c
       return;
     }
     if constexpr (floats && S == stores::cached) {  // two-byte elements do without: 200 KiB of code
-      if (whole && a.cols >= L::width) {
+      if (whole && (L::masks || a.cols >= L::width)) {
         write_short_rows<L, A, stores::cached, rows::even>(norm, a, b);
         return;
       }

@@ -82,7 +82,7 @@ class rms_norm_body {
                };
   }
 
-  SIMDNORM_INLINE void column_sums(const f32 (&v)[16], size_t n, batch& b) const {
+  SIMDNORM_INLINE void column_sums(const f32 (&v)[tiny_columns], size_t n, batch& b) const {
     sum_column_squares<L>(v, n, b.squares);
   }
   SIMDNORM_INLINE auto column_outputs(const batch& b) const {
