@@ -130,7 +130,7 @@ SIMDNORM_INLINE void sum_and_write(const Norm& norm, const typename Norm::batch&
     sums.done(in, j);
   } else {
     const size_t out_n = out.n[k];
-    size_t at = transform_head<L>(y, out_n, f);
+    size_t at = transform_head<L, S>(y, out_n, f);
     const size_t last = at + (out_n - at) / virtual_lanes * virtual_lanes;
     for (size_t done = 0;; done += flush_every) {
       const size_t stop = in_n - done < flush_every ? in_n : done + flush_every;
@@ -147,6 +147,7 @@ SIMDNORM_INLINE void sum_and_write(const Norm& norm, const typename Norm::batch&
     }
     sums.done(in, j);
     at = transform_registers<L, S>(y, at, out_n, f);
+    at = transform_last_registers<L, S>(y, at, out_n, f);
     transform_tail<L>(y, at, out_n, f);
   }
 }
@@ -307,8 +308,9 @@ template <class L, affine A, stores S, rows Rows, class Norm>
   const size_t rows_ahead = runs ? a.walk->sizes[a.walk->dimensions - 1] : ahead_elements / a.cols + 1;
   const ptrdiff_t way =
       runs ? a.walk->x_strides[a.walk->dimensions - 2] : static_cast<ptrdiff_t>(rows_ahead) * a.x_stride;
-  [[maybe_unused]] const bool aligned = a.walk == nullptr && a.y_stride % ptrdiff_t{L::width} == 0 &&
-                                        reinterpret_cast<uintptr_t>(a.y) % (L::width * sizeof(float)) == 0;
+  constexpr size_t unit = aligned_elements<L, S, typename Norm::batch::y_type>;
+  [[maybe_unused]] const bool aligned = a.walk == nullptr && a.y_stride % ptrdiff_t{unit} == 0 &&
+                                        reinterpret_cast<uintptr_t>(a.y) % (unit * sizeof(float)) == 0;
   [[maybe_unused]] const bool lengths = a.padding.kind == SIMDNORM_PADDING_ROW_LENGTHS;  // not in memory's order
   row_views<L, Norm> views(a, b);
   // Written into every loop it is 45 KB: into those of rows in the caches.
@@ -531,7 +533,7 @@ template <class L, affine A, stores S, class Norm>
     }
     size_t at[batch_rows];
     for (size_t k = 0; k < batch.count; ++k) {
-      at[k] = transform_head<L>(batch.y[k], batch.n[k], norm.outputs(batch, k));
+      at[k] = transform_head<L, S>(batch.y[k], batch.n[k], norm.outputs(batch, k));
     }
     for (size_t to = tile; to < longest + tile; to += tile) {
       for (size_t k = 0; k < batch.count; ++k) {
@@ -549,6 +551,7 @@ template <class L, affine A, stores S, class Norm>
           at[k] = transform_registers<L, stores::cached>(batch.y[k], at[k], stop, f);
         }
         if (stop == batch.n[k]) {
+          at[k] = transform_last_registers<L, S>(batch.y[k], at[k], stop, f);
           transform_tail<L>(batch.y[k], at[k], stop, f);
           at[k] = stop;  // once: longer rows go on, and y may be x
         }
@@ -625,10 +628,12 @@ SIMDNORM_INLINE void write_rows(const Norm& norm, const row_norm_arguments& a, c
     }
   }
   if (a.rows_together > 0) {
-    constexpr size_t bytes = L::width * sizeof(typename Norm::batch::y_type);
+    using y_type = typename Norm::batch::y_type;
+    constexpr ptrdiff_t aligned = aligned_elements<L, S, y_type>;
     const bool whole = a.padding.kind != SIMDNORM_PADDING_ROW_LENGTHS;  // other padding leaves rows out
-    const bool exact = whole && a.cols % virtual_lanes == 0 && reinterpret_cast<uintptr_t>(a.y) % bytes == 0 &&
-                       (a.walk == nullptr ? a.y_stride % ptrdiff_t{L::width} == 0 : a.walk->aligned);
+    const bool exact = whole && a.cols % virtual_lanes == 0 &&
+                       reinterpret_cast<uintptr_t>(a.y) % (aligned * sizeof(y_type)) == 0 &&
+                       (a.walk == nullptr ? a.y_stride % aligned == 0 : a.walk->aligned);
     if (exact) {
       write_short_rows<L, A, S, rows::exact>(norm, a, b);
       return;
