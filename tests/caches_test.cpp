@@ -18,14 +18,14 @@ namespace {
 constexpr std::size_t kib = 1024, mib = 1024 * kib;
 
 TEST(caches_test, border_of_faked_sizes) {
-  EXPECT_EQ(stream_border_of({32 * kib, 512 * kib, 8 * mib}), 2 * mib);
-  EXPECT_EQ(stream_border_of({32 * kib, 1 * mib, 32 * mib}), 8 * mib);
+  EXPECT_EQ(stream_border_of({32 * kib, 512 * kib, 8 * mib}), 7 * mib / 4);
+  EXPECT_EQ(stream_border_of({32 * kib, 1 * mib, 32 * mib}), 7 * mib);
   // A virtual machine's share of what it is told is unknown.
-  EXPECT_EQ(stream_border_of({48 * kib, 2 * mib, 260 * mib}), 8 * mib);
-  EXPECT_EQ(stream_border_of({48 * kib, 2 * mib, SIZE_MAX}), 8 * mib);
+  EXPECT_EQ(stream_border_of({48 * kib, 2 * mib, 260 * mib}), 7 * mib);
+  EXPECT_EQ(stream_border_of({48 * kib, 2 * mib, SIZE_MAX}), 7 * mib);
   // No last level, or one smaller than L2: an L2 is the last.
-  EXPECT_EQ(stream_border_of({32 * kib, 512 * kib, 0}), 128 * kib);
-  EXPECT_EQ(stream_border_of({64 * kib, 4 * mib, 2 * mib}), 1 * mib);
+  EXPECT_EQ(stream_border_of({32 * kib, 512 * kib, 0}), 112 * kib);
+  EXPECT_EQ(stream_border_of({64 * kib, 4 * mib, 2 * mib}), 896 * kib);
 }
 
 TEST(caches_test, border_is_set_and_reset) {

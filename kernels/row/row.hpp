@@ -169,21 +169,19 @@ SIMDNORM_INLINE size_t transform_registers(Y* y, size_t i, size_t n, F f) {
   for (; i + 4 * L::width <= n; i += 4 * L::width) {
     repeat<4>([&](auto k) SIMDNORM_LAMBDA { put<L, S>(y + i + k * L::width, f(load_at<L>{i + k * L::width})); });
   }
-  if constexpr (aligned_elements < L, S, Y >> L::width) {
-    constexpr size_t registers = aligned_elements<L, S, Y> / L::width;
-    for (; i + registers * L::width <= n; i += registers * L::width) {
-      repeat<registers>([&](auto k)
-                            SIMDNORM_LAMBDA { put<L, S>(y + i + k * L::width, f(load_at<L>{i + k * L::width})); });
+  constexpr size_t unit = aligned_elements<L, S, Y>;
+  if constexpr (unit < 4 * L::width) {
+    for (; i + unit <= n; i += unit) {
+      repeat<unit / L::width>(
+          [&](auto k) SIMDNORM_LAMBDA { put<L, S>(y + i + k * L::width, f(load_at<L>{i + k * L::width})); });
     }
-  } else {
-    for (; i + L::width <= n; i += L::width) put<L, S>(y + i, f(load_at<L>{i}));
   }
   return i;
 }
-// What transform_registers leaves, which past the caches may be more than a part of a register.
+// What transform_registers leaves: past the caches a part of a line, or all of a row that may not be streamed.
 template <class L, stores S, class Y, class F>
 SIMDNORM_INLINE size_t transform_last_registers(Y* y, size_t i, size_t n, F f) {
-  if constexpr (aligned_elements < L, S, Y >> L::width) {
+  if constexpr (S == stores::streamed) {
     for (; i + L::width <= n; i += L::width) L::store(y + i, f(load_at<L>{i}));
   }
   return i;
@@ -198,9 +196,8 @@ SIMDNORM_INLINE void transform_tail(Y* y, size_t i, size_t n, F f) {
 // y[0, n) = f
 template <class L, stores S = stores::cached, class Y, class F>
 SIMDNORM_INLINE void transform(Y* y, size_t n, F f) {
-  const bool aligned = S == stores::cached || can_stream<L>(y, n);
   size_t i = transform_head<L, S>(y, n, f);
-  i = aligned ? transform_registers<L, S>(y, i, n, f) : transform_registers<L, stores::cached>(y, i, n, f);
+  if (S == stores::cached || can_stream<L>(y, n)) i = transform_registers<L, S>(y, i, n, f);
   i = transform_last_registers<L, S>(y, i, n, f);
   transform_tail<L>(y, i, n, f);
 }

@@ -17,11 +17,11 @@ struct cache_sizes {
 
 cache_sizes probe_caches() noexcept;
 
-// The border that these sizes mean: simdnorm_stream_border's default.
+// The border that these sizes mean: simdnorm_stream_border's default. 7 of 32 MiB: docs/performance.md, "Regimes".
 constexpr size_t stream_border_of(const cache_sizes& c) noexcept {
   constexpr size_t most = size_t{32} << 20;
   const size_t last = c.last > c.l2 ? c.last : c.l2;
-  return (last < most ? last : most) / 4;
+  return (last < most ? last : most) / 32 * 7;
 }
 
 // Rows of a row norm that make a batch: between a row's sums and its outputs lies a batch, which should
