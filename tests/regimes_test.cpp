@@ -209,6 +209,37 @@ TEST_P(regimes_test, mixed_lengths_in_a_batch) {
       }
 }
 
+// Runs of real rows that are handed out as such, and rows that are listed; padded rows one by one and together.
+TEST_P(regimes_test, row_masks_cached_and_streamed) {
+  constexpr std::size_t rows = 150;
+  offset_arena aligned, unaligned(7);
+  case_turns turns;
+  for (const operation op : row_norms())
+    for (const std::size_t cols : {5, 17, 64, 100, 256, 520, 1700}) {
+      if (turns.skips()) continue;
+      const problem p = make_problem(cols, rows, cols, flavour::normal, true);
+      generator g(cols);
+      setup s;
+      s.pad.kind = SIMDNORM_PADDING_ROW_MASK;
+      for (std::size_t i = 0; i < rows; ++i) s.pad.rows.push_back(i < 40 || (i >= 70 && g.below(3) > 0));
+      const result all = run_with(never, op, p);
+      for (const std::size_t border : {always, never})
+        for (arena* memory : {&aligned, &unaligned}) {
+          const result r = run_with(border, op, p, s, *memory);
+          ASSERT_TRUE(r.intact);
+          for (std::size_t i = 0; i < rows; ++i) {
+            if (s.pad.rows[i] != 0) {
+              ASSERT_EQ(difference(rows_of(r, rows, i, 1), rows_of(all, rows, i, 1)), "")
+                  << name_of(op) << " " << rows << "x" << cols << ", row " << i
+                  << (border == always ? ", streamed" : ", cached");
+              continue;
+            }
+            for (std::size_t j = 0; j < cols; ++j) ASSERT_EQ(bits_of(r.y[i * cols + j]), 0u) << i << ", " << j;
+          }
+        }
+    }
+}
+
 TEST_P(regimes_test, columns_cached_and_streamed) {
   constexpr std::size_t counts[] = {1, 2, 7, 16, 33, 65, 130, 300};
   offset_arena aligned, unaligned(3), other(13);

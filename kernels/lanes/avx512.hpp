@@ -238,7 +238,7 @@ struct lanes {
 
 using quad = four_doubles;
 
-// Eight rows are finished together, where there are more than four.
+// Eight rows are finished together, where a batch has more than four.
 struct octet : lanes {
   SIMDNORM_INLINE static f64 load_widened(const float* p) { return _mm512_cvtps_pd(_mm256_loadu_ps(p)); }
   SIMDNORM_INLINE static f64 store_narrowed(float* p, f64 v) {

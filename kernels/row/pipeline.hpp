@@ -35,8 +35,8 @@ namespace {
 template <class L, class Norm>
 using row_views = real_row_views<L, typename Norm::batch::x_type, typename Norm::batch::y_type>;
 
-// exact: rows of whole groups of 32 elements, their outputs aligned to registers. even: rows of one
-// length, stored as they lie; tails, but no heads. ragged: any. Of 43 cycles of a ragged row of 65 columns,
+// exact: rows of whole groups of 32 elements, their outputs aligned to registers, past the caches to lines. even: rows
+// of one length, stored as they lie; tails, but no heads. ragged: any. Of 43 cycles of a ragged row of 65 columns,
 // heads and tails that need not meet are half; aligned stores make up for them at no length up to 1,025
 // (even rows are 5 to 36 % faster on AVX-512, 2 to 60 % on AVX2).
 enum class rows { ragged, even, exact };
@@ -98,8 +98,8 @@ SIMDNORM_INLINE void sum_and_write(const Norm& norm, const typename Norm::batch&
     }
   }
   if constexpr (Rows != rows::ragged) {
-    // Of even rows the last register of outputs ends with the row and overlaps the one before: it is made first, since
-    // y may be x.
+    // Without masks the last register of outputs of even rows ends with the row and overlaps the one before: it is made
+    // first, since y may be x.
     [[maybe_unused]] typename L::f32 last;
     if constexpr (Rows == rows::even && !L::masks) last = f(load_at<L>{in_n - L::width});
     for (size_t i = 0;;) {
@@ -238,8 +238,8 @@ struct single {
   SIMDNORM_INLINE static bool all(bool m) { return m; }
 };
 
-// A batch's rows from their lanes, four at a time. Entries beyond the batch's count hold leftovers. All trees, then all
-// square roots: four rows' one after the other are 3 to 9 % of rows of 64 columns more.
+// A batch's rows from their lanes, four at a time, or eight. Entries up to the next four beyond its count were left
+// out. All trees, then all square roots: four rows' one after the other are 3 to 9 % of rows of 64 columns more.
 template <class Norm>
 [[gnu::noinline]] void finish_short_rows(const Norm& norm, typename Norm::batch& batch) {
   if constexpr (octet::width64 == 8) {
@@ -433,8 +433,8 @@ SIMDNORM_INLINE void sum_column_squares(const typename L::f32 (&v)[tiny_columns]
   for (size_t p = 0; p < parts; ++p) L::store64(squares + p * L::width64, sum_of_lanes(lanes[p], n));
 }
 
-// Rows of less than 8 elements: a lane is a row. What a row costs beside its elements is then shared by
-// all lanes, and no tree goes across lanes.
+// Rows of at most 7 elements (RMS and L2 norm on AVX-512: 4): a lane is a row. What a row costs beside its elements is
+// then shared by all lanes, and no tree goes across lanes.
 template <class L, affine A, class Norm>
 [[gnu::noinline]] void write_tiny_rows(const Norm& norm, const row_norm_arguments& a, const block& b) {
   constexpr size_t width = L::width;
@@ -654,7 +654,13 @@ SIMDNORM_INLINE void write_rows(const Norm& norm, const row_norm_arguments& a, c
 template <class L, affine A, class Norm>
 SIMDNORM_INLINE void for_rows(const Norm& norm, const row_norm_arguments& a, const block& b) {
   if (a.split != nullptr) return split_row<L, A>(norm, a, b);
-  if (b.row_last - b.row_first == 1) return write_one_row<L, A>(norm, a, b);
+  if (b.row_last - b.row_first == 1) {
+    write_one_row<L, A>(norm, a, b);
+    if constexpr (L::streams) {
+      if (a.stream) L::fence();  // zeros behind a row that is shorter
+    }
+    return;
+  }
   if constexpr (L::streams) {
     if (a.stream) {
       write_rows<L, A, stores::streamed>(norm, a, b);

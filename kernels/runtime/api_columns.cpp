@@ -58,12 +58,13 @@ template <class Work>
 simdnorm_status for_parts(const column_source& x, const simdnorm_matrix& y, const simdnorm_executor* executor,
                           const fused_output& fused, Work work) noexcept {
   const size_t together = rows_together(x, y, fused);
-  if (together >= y.rows) {
+  const size_t parts = (y.rows + together - 1) / together;
+  if (parts == 1 || (is_parallel(executor) && parts < 2 * executor->threads)) {
     return for_strips(y.cols, executor, [&](size_t first, size_t last, const simdnorm_executor* over_rows) {
       return work(column_part{0, y.rows, first, last, over_rows});
     });
   }
-  return for_tasks(executor, (y.rows + together - 1) / together, [&](size_t i) {
+  return for_tasks(executor, parts, [&](size_t i) {
     const size_t row_first = i * together;
     const size_t row_last = y.rows - row_first < together ? y.rows : row_first + together;
     (void)for_strips(y.cols, nullptr, [&](size_t first, size_t last, const simdnorm_executor*) {
