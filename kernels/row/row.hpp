@@ -135,7 +135,13 @@ struct load_up_to_at {
 // and all of a line is stored: one that leaves in parts is read again (AVX2, rows of 1,000 columns: 1.6 times as long).
 // The registers at 0 and at the first aligned place overlap; all are loaded before one is stored, since y may be x.
 template <class L, stores S, class Y>
-constexpr size_t aligned_elements = S == stores::streamed&& L::width * sizeof(Y) < 64 ? 64 / sizeof(Y) : L::width;
+constexpr size_t aligned_elements = (S == stores::streamed) && (L::width * sizeof(Y) < 64) ? 64 / sizeof(Y) : L::width;
+// Rows of fewer elements have no head.
+template <class L, stores S, class Y>
+constexpr size_t head_elements() {
+  constexpr size_t aligned = aligned_elements<L, S, Y>;
+  return aligned < 4 * L::width ? 8 * L::width : 2 * aligned;
+}
 
 template <class L, stores S = stores::cached, class Y, class F>
 SIMDNORM_INLINE size_t transform_head(Y* y, size_t n, F f) {
@@ -143,8 +149,7 @@ SIMDNORM_INLINE size_t transform_head(Y* y, size_t n, F f) {
     constexpr size_t aligned = aligned_elements<L, S, Y>;
     constexpr size_t registers = aligned / L::width;
     const size_t off = reinterpret_cast<uintptr_t>(y) % (aligned * sizeof(Y));
-    if (off != 0 && n >= 8 * L::width) {
-      static_assert(2 * aligned <= 8 * L::width);
+    if (off != 0 && n >= head_elements<L, S, Y>()) {
       const size_t head = aligned - off / sizeof(Y);
       typename L::f32 v[2 * registers];
       repeat<registers>([&](auto k) SIMDNORM_LAMBDA { v[k] = f(load_at<L>{k * L::width}); });
@@ -161,15 +166,17 @@ SIMDNORM_INLINE size_t transform_head(Y* y, size_t n, F f) {
 template <class L, class Y>
 SIMDNORM_INLINE bool can_stream(const Y* y, size_t n) {
   constexpr size_t bytes = aligned_elements<L, stores::streamed, Y> * sizeof(Y);
-  return n >= 8 * L::width || reinterpret_cast<uintptr_t>(y) % bytes == 0;
+  return n >= head_elements<L, stores::streamed, Y>() || reinterpret_cast<uintptr_t>(y) % bytes == 0;
 }
 // Four registers a turn: one is latency-bound on AVX2.
 template <class L, stores S, class Y, class F>
 SIMDNORM_INLINE size_t transform_registers(Y* y, size_t i, size_t n, F f) {
-  for (; i + 4 * L::width <= n; i += 4 * L::width) {
-    repeat<4>([&](auto k) SIMDNORM_LAMBDA { put<L, S>(y + i + k * L::width, f(load_at<L>{i + k * L::width})); });
-  }
   constexpr size_t unit = aligned_elements<L, S, Y>;
+  constexpr size_t turn = unit < 4 * L::width ? 4 * L::width : unit;
+  for (; i + turn <= n; i += turn) {
+    repeat<turn / L::width>([&](auto k)
+                                SIMDNORM_LAMBDA { put<L, S>(y + i + k * L::width, f(load_at<L>{i + k * L::width})); });
+  }
   if constexpr (unit < 4 * L::width) {
     for (; i + unit <= n; i += unit) {
       repeat<unit / L::width>(
