@@ -380,12 +380,13 @@ template <class L, affine A, stores S, rows Rows, class Norm>
   }
 }
 
-// Rows of so few elements need not be registers of their elements. Loads and stores of columns cost as much as all else
-// from 5 (RMS and L2 norm on AVX-512) or 8 elements on.
-constexpr size_t tiny_columns = 8;
+// Room for the columns of tiny rows. Rows of more than 7 elements (RMS and L2 norm on AVX-512: 4) are not: from there
+// on loads and stores of columns cost more than trees. With room for 8 GCC 12 warns on NEON of sums that it takes for
+// unset.
+constexpr size_t tiny_columns = 16;
 
-// Sum over the first n lanes, where the others are not there, in the order of `sum` and `sum64`: lane i + lane i+4,
-// then 2, 1.
+// Sum over the first n lanes, where the others are not there, in the order of `sum` and `sum64`: lane i + lane i+8,
+// then 4, 2, 1.
 template <class T>
 SIMDNORM_INLINE T sum_of_lanes(T (&v)[tiny_columns], size_t n) {
   for (size_t half = tiny_columns / 2; half > 0; half /= 2) {
@@ -620,7 +621,7 @@ template <class L, affine A, stores S, class Norm>
 SIMDNORM_INLINE void write_rows(const Norm& norm, const row_norm_arguments& a, const block& b) {
   constexpr bool floats = sizeof(typename Norm::batch::x_type) == sizeof(float);
   if constexpr (L::width > 1 && floats) {
-    constexpr size_t few = Norm::shifted || !L::masks ? tiny_columns - 1 : tiny_columns / 2;
+    constexpr size_t few = Norm::shifted || !L::masks ? 7 : 4;
     if (a.cols <= few && a.padding.kind == SIMDNORM_PADDING_NONE && a.walk == nullptr &&
         b.row_last - b.row_first >= L::width && rows_fit<L>(a.x_stride) && rows_fit<L>(a.y_stride)) {
       write_tiny_rows<L, A>(norm, a, b);
