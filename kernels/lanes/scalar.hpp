@@ -43,9 +43,8 @@
 //                     n < width64. stream64, min64, max64: stream, min and
 //                     max of doubles
 //   fma64(a, b, c)    a * b + c, rounded once, of registers of doubles, and of doubles themselves
-//   quad              the doubles' words for four rows at a time, or for as many as a register has; octet: for eight,
-//   if
-//                     there are such registers, else quad
+//   quad              the doubles' words for four rows at a time, or for as many as a register has
+//   octet             the same for eight, where a register has them, else quad
 #pragma once
 
 #include <stddef.h>

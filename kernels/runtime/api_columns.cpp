@@ -43,7 +43,7 @@ simdnorm_status apply(const kernel_table& table, const column_source& x, const s
 // Past the caches, wide rows at the same place of their pages meet in the same banks of memory strip by strip, and
 // lines that rows share are written twice; parameters are made anew for each strip of so many rows, some 4 % of its
 // time.
-size_t rows_together(const column_source& x, const simdnorm_matrix& y, const fused_output& fused) noexcept {
+size_t rows_per_part(const column_source& x, const simdnorm_matrix& y, const fused_output& fused) noexcept {
   constexpr size_t few_strips = 3;
   if (fused.residual != nullptr || fused.relu || y.cols <= few_strips * columns_per_strip ||
       !beyond_caches(y.rows, y.cols, 1, y.type)) {
@@ -57,7 +57,7 @@ size_t rows_together(const column_source& x, const simdnorm_matrix& y, const fus
 template <class Work>
 simdnorm_status for_parts(const column_source& x, const simdnorm_matrix& y, const simdnorm_executor* executor,
                           const fused_output& fused, Work work) noexcept {
-  const size_t together = rows_together(x, y, fused);
+  const size_t together = rows_per_part(x, y, fused);
   const size_t parts = (y.rows + together - 1) / together;
   if (parts == 1 || (is_parallel(executor) && parts < 2 * executor->threads)) {
     return for_strips(y.cols, executor, [&](size_t first, size_t last, const simdnorm_executor* over_rows) {
