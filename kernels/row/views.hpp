@@ -360,12 +360,10 @@ class real_row_views {
   // What becomes of rows [i, last) that are not real: together, where they follow each other in memory.
   void pad_rows(size_t i, size_t last) const {
     if constexpr (sizeof(Y) > 1) {
-      if (i + 1 < last && a_.padding.fill == SIMDNORM_FILL_ZERO && a_.y_stride == static_cast<ptrdiff_t>(a_.cols) &&
-          !a_.mean && !a_.rstd) {
-        if constexpr (L::streams) {
-          if (a_.stream) return fill_row<L, stores::streamed>(row_of_y(i), (last - i) * a_.cols, 0.0f);
-        }
-        return fill_row<L, stores::cached>(row_of_y(i), (last - i) * a_.cols, 0.0f);
+      if (i + 1 < last && a_.padding.fill == SIMDNORM_FILL_ZERO && a_.y_stride == static_cast<ptrdiff_t>(a_.cols)) {
+        zero_all(row_of_y(i), (last - i) * a_.cols);
+        for (; i < last; ++i) pad_statistics(i);
+        return;
       }
     }
     for (; i < last; ++i) pad(i, row_of_y(i), 0);
@@ -373,9 +371,17 @@ class real_row_views {
   // What becomes of row i from column n on.
   [[gnu::noinline]] void pad(size_t i, Y* y, size_t n) const {
     if (a_.padding.fill == SIMDNORM_FILL_ZERO) zero(y, n);
-    if (n > 0) return;
+    if (n == 0) pad_statistics(i);
+  }
+  void pad_statistics(size_t i) const {
     if (a_.mean) a_.mean[i] = 0.0f;
     if (a_.rstd) a_.rstd[i] = 0.0f;
+  }
+  void zero_all(Y* y, size_t n) const {
+    if constexpr (L::streams) {
+      if (a_.stream) return fill_row<L, stores::streamed>(y, n, 0.0f);
+    }
+    fill_row<L, stores::cached>(y, n, 0.0f);
   }
   void zero(Y* y, size_t n) const {
     if constexpr (sizeof(Y) == 1) {  // rows_in_bytes
