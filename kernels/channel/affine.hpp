@@ -5,13 +5,14 @@
 #pragma once
 
 #include "channel/planes.hpp"
+#include "nan_search.hpp"
 
 namespace simdnorm::SIMDNORM_ISA {
 namespace {
 
-// What follows gamma and beta: ReLU, or a residual and ReLU. Where there is none, the floor is -inf; where there are no
-// gamma and beta, they are 1 and -0: a loop for each of the cases was 100 KB more.
-enum class fused { relu, residual };
+// What follows gamma and beta: nothing, ReLU, or a residual and ReLU. Where there is no ReLU the floor is -inf; where
+// there are no gamma and beta, they are 1 and -0: a loop for each of the cases was 100 KB more.
+enum class fused { none, relu, residual };
 
 // How outputs are stored. far: through the caches, but x comes from memory and is fetched ahead, as it is past them.
 // In place a store past the caches would evict the line that was just read.
@@ -28,6 +29,7 @@ struct plane_place {
 template <class L, fused F, class Load>
 SIMDNORM_INLINE typename L::f32 fuse(typename L::f32 v, const float* residual, typename L::f32 floor, Load load) {
   if constexpr (F == fused::residual) v = v + load(residual);
+  if constexpr (F == fused::none) return v;
   return L::max(floor, v);  // NaN stays, and so does -0
 }
 
@@ -60,29 +62,42 @@ SIMDNORM_INLINE auto exact_outputs(const column_parameters& p, size_t c, const p
   };
 }
 
-// Writes n elements of a plane. NaN is looked for once, in the sum of all outputs (infinities of both signs
-// make one more), and settled in y.
+// Writes n elements of a plane.
 //
 // In the caches a plane's last register overlaps the one before, and is made before any is stored, since y may be x:
 // after a store of part of a register the next plane's first load waits for it (512 planes of 49 in place: half the
 // time). Past the caches such a store would meet a line that has just left (1024 planes of 196: three times as long).
 template <class L, stores S, class F>
-SIMDNORM_INLINE void write_plane(float* y, size_t n, F f) {
+SIMDNORM_INLINE void write_plane(float* y, size_t n, nan_search<L>& nan, F f) {
   using f32 = typename L::f32;
-  f32 any = L::broadcast(0.0f);
   const auto checked = [&](auto load) SIMDNORM_LAMBDA {
     const f32 v = f(load);
-    any = any + v;
+    nan.add(v);
     return v;
   };
   if (S == stores::streamed || n < L::width) {
     transform<L, S>(y, n, checked);
-  } else {
-    const f32 last = checked(load_at<L>{n - L::width});
-    const size_t i = transform_registers<L, S>(y, transform_head<L>(y, n, checked), n, checked);
-    if (i < n) L::store(y + n - L::width, last);
+    return;
   }
-  if (L::any_nan(any)) [[unlikely]]
+  const f32 last = checked(load_at<L>{n - L::width});
+  size_t i = transform_head<L>(y, n, checked);
+  for (; i + 4 * L::width <= n; i += 4 * L::width) {
+    f32 v[4];
+    repeat<4>([&](auto k) SIMDNORM_LAMBDA {
+      v[k] = f(load_at<L>{i + k * L::width});
+      L::store(y + i + k * L::width, v[k]);
+    });
+    nan.add(v);
+  }
+  for (; i + L::width <= n; i += L::width) L::store(y + i, checked(load_at<L>{i}));
+  if (i < n) L::store(y + n - L::width, last);
+}
+// The same, with NaN settled in y.
+template <class L, class F>
+SIMDNORM_INLINE void write_plane_settled(float* y, size_t n, F f) {
+  nan_search<L> nan;
+  write_plane<L, stores::cached>(y, n, nan, f);
+  if (nan.found()) [[unlikely]]
     canonicalize_row<L>(y, n);
 }
 
@@ -118,71 +133,98 @@ SIMDNORM_INLINE void write_marked(float* y, const plane_mask& mask, bool keep, F
   }
 }
 
-template <class L, fused F, reach R>
-inline void affine_planes(const channel_affine_arguments& a, const block& b) {
-  constexpr stores S = R == reach::past ? stores::streamed : stores::cached;
-  const column_parameters& p = *a.parameters;
-  const float floor = a.relu ? 0.0f : -__builtin_inff();
-  const auto at = [](const void* data, const channel_strides& s, size_t n, size_t c) SIMDNORM_LAMBDA {
+// Where plane (n, c) lies.
+template <fused F>
+SIMDNORM_INLINE plane_place place_of(const channel_affine_arguments& a, size_t n, size_t c) {
+  const auto at = [n, c](const void* data, const channel_strides& s) SIMDNORM_LAMBDA {
     return static_cast<const float*>(data) + static_cast<ptrdiff_t>(n) * s.batch +
            static_cast<ptrdiff_t>(c) * s.channel;
   };
+  return {at(a.x, a.x_strides), const_cast<float*>(at(a.y, a.y_strides)),
+          F == fused::residual ? at(a.residual, a.residual_strides) : nullptr, a.fetch};
+}
+
+// Planes of the block that are all real, by f32 parameters from entry `parameter` on. NaN is looked for once a sample,
+// and settled in y.
+template <class L, fused F, reach R>
+[[gnu::noinline]] void whole_planes(const channel_affine_arguments& a, const block& b, size_t parameter) {
+  constexpr stores S = R == reach::past ? stores::streamed : stores::cached;
+  const column_parameters& p = *a.parameters;
+  const float floor = a.relu ? 0.0f : -__builtin_inff();
   for (size_t n = b.row_first; n < b.row_last; ++n) {
+    nan_search<L> nan;
     for (size_t c = b.col_first; c < b.col_last; ++c) {
-      const plane_place place{at(a.x, a.x_strides, n, c), const_cast<float*>(at(a.y, a.y_strides, n, c)),
-                              F == fused::residual ? at(a.residual, a.residual_strides, n, c) : nullptr, a.fetch};
-      const size_t i = c - b.col_first + a.parameter;
-      const bool exact = p.any_exact && p.exact[i];
-      if (a.mask.kind != channel_mask::none) {
-        const plane_mask mask(a.mask, a.mask.first + n * a.mask.plane_step + c * a.mask.set_step, a.size);
-        if (mask.marks_elements()) {
-          const bool keep = a.fill == SIMDNORM_FILL_KEEP;
-          if (exact) {
-            write_marked<L>(place.y, mask, keep, exact_outputs<L, F>(p, i, place, floor));
-          } else {
-            write_marked<L>(place.y, mask, keep, plane_outputs<L, F, false>(p, i, place, floor));
-          }
-        } else {
-          if (exact) {
-            write_plane<L, stores::cached>(place.y, mask.size(), exact_outputs<L, F>(p, i, place, floor));
-          } else {
-            write_plane<L, stores::cached>(place.y, mask.size(), plane_outputs<L, F, false>(p, i, place, floor));
-          }
-          if (a.fill == SIMDNORM_FILL_ZERO) write_zeros<L>(place.y + mask.size(), a.size - mask.size());
-        }
-      } else if (exact) {
-        write_plane<L, stores::cached>(place.y, a.size, exact_outputs<L, F>(p, i, place, floor));
-      } else {
-        write_plane<L, S>(place.y, a.size, plane_outputs<L, F, R != reach::near>(p, i, place, floor));
-      }
+      const plane_place place = place_of<F>(a, n, c);
+      write_plane<L, S>(place.y, a.size, nan,
+                        plane_outputs<L, F, R != reach::near>(p, c - b.col_first + parameter, place, floor));
+    }
+    if (nan.found()) [[unlikely]] {
+      for (size_t c = b.col_first; c < b.col_last; ++c) canonicalize_row<L>(place_of<F>(a, n, c).y, a.size);
     }
   }
   if constexpr (S == stores::streamed) L::fence();
 }
 
+// Planes with a mask, and those of channels that f32 parameters cannot do; never past the caches.
 template <class L, fused F>
-inline void affine_planes_stored(const channel_affine_arguments& a, const block& b) {
-  if constexpr (L::streams) {
-    // A line that two planes share costs a read: one in 12 of planes of 14 x 14, all that there are of 7 x 7.
-    const bool lines = a.size % 16 == 0 || a.size >= 128;
-    if (a.stream && (a.x == a.y || !lines)) {
-      affine_planes<L, F, reach::far>(a, b);
-      return;
-    }
-    if (a.stream) {
-      affine_planes<L, F, reach::past>(a, b);
-      return;
+[[gnu::noinline]] void other_planes(const channel_affine_arguments& a, const block& b, size_t parameter) {
+  const column_parameters& p = *a.parameters;
+  const float floor = a.relu ? 0.0f : -__builtin_inff();
+  const bool keep = a.fill == SIMDNORM_FILL_KEEP;
+  for (size_t n = b.row_first; n < b.row_last; ++n) {
+    for (size_t c = b.col_first; c < b.col_last; ++c) {
+      const plane_place place = place_of<F>(a, n, c);
+      const size_t i = c - b.col_first + parameter;
+      const bool exact = p.any_exact && p.exact[i];
+      const plane_mask mask(a.mask, a.mask.first + n * a.mask.plane_step + c * a.mask.set_step, a.size);
+      if (mask.marks_elements()) {
+        if (exact) {
+          write_marked<L>(place.y, mask, keep, exact_outputs<L, F>(p, i, place, floor));
+        } else {
+          write_marked<L>(place.y, mask, keep, plane_outputs<L, F, false>(p, i, place, floor));
+        }
+        continue;
+      }
+      if (exact) {
+        write_plane_settled<L>(place.y, mask.size(), exact_outputs<L, F>(p, i, place, floor));
+      } else {
+        write_plane_settled<L>(place.y, mask.size(), plane_outputs<L, F, false>(p, i, place, floor));
+      }
+      if (!keep) write_zeros<L>(place.y + mask.size(), a.size - mask.size());
     }
   }
-  affine_planes<L, F, reach::near>(a, b);
+}
+
+using planes_kernel = void (*)(const channel_affine_arguments&, const block&, size_t);
+
+// F of the planes in the caches; what goes to memory waits for it, and has loops with a floor alone.
+template <class L, fused F>
+inline planes_kernel whole_planes_for(const channel_affine_arguments& a) {
+  if constexpr (L::streams) {
+    constexpr fused far = F == fused::none ? fused::relu : F;
+    // A line that two planes share costs a read: one in 12 of planes of 14 x 14, all that there are of 7 x 7.
+    const bool lines = a.size % 16 == 0 || a.size >= 128;
+    if (a.stream && (a.x == a.y || !lines)) return whole_planes<L, far, reach::far>;
+    if (a.stream) return whole_planes<L, far, reach::past>;
+  }
+  return whole_planes<L, F, reach::near>;
 }
 
 template <class L, class>
 inline void channel_affine(const channel_affine_arguments& a, const block& b) {
-  if (a.residual != nullptr) {
-    affine_planes_stored<L, fused::residual>(a, b);
-  } else {
-    affine_planes_stored<L, fused::relu>(a, b);
+  const bool residual = a.residual != nullptr;
+  const planes_kernel others = residual ? other_planes<L, fused::residual> : other_planes<L, fused::relu>;
+  if (a.mask.kind != channel_mask::none) return others(a, b, a.parameter);
+  const planes_kernel whole = residual ? whole_planes_for<L, fused::residual>(a)
+                              : a.relu ? whole_planes_for<L, fused::relu>(a)
+                                       : whole_planes_for<L, fused::none>(a);
+  const column_parameters& p = *a.parameters;
+  if (!p.any_exact) [[likely]]
+    return whole(a, b, a.parameter);
+  for (size_t c = b.col_first, end; c < b.col_last; c = end) {
+    const auto is_exact = [&](size_t i) { return p.exact[i - b.col_first + a.parameter] != 0; };
+    for (end = c + 1; end < b.col_last && is_exact(end) == is_exact(c);) ++end;
+    (is_exact(c) ? others : whole)(a, block{b.row_first, b.row_last, c, end}, c - b.col_first + a.parameter);
   }
 }
 
