@@ -5,10 +5,12 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
 #include <memory>
 
 #include "support/executors.hpp"
+#include "support/half.hpp"
 #include "support/isa_fixture.hpp"
 #include "support/operations.hpp"
 
@@ -170,6 +172,58 @@ TEST_P(bits_test, position_of_a_row_and_number_of_rows) {
           }
       }
   }
+}
+
+// A call of one row that asks for nothing beside y has loops of its own. The row has the bits that it has beside
+// others: of every type, in place or not, with parameters that are NaN or infinite, too.
+TEST_P(bits_test, a_row_alone) {
+  case_turns turns;
+  for (const half_format* half : {static_cast<const half_format*>(nullptr), &half_formats[0], &half_formats[1]})
+    for (const bool layer : {true, false})
+      for (std::size_t f = 0; f < flavour_count; ++f)
+        for (const std::size_t cols : {1,  2,  5,  7,   8,   9,   15,  16,  17,  31,  32,  33,   48,  63,
+                                       64, 65, 96, 100, 127, 128, 255, 256, 257, 300, 513, 1000, 4097})
+          for (const float special : {1.0f, std::nanf("1"), -std::nanf(""), HUGE_VALF}) {
+            if (turns.skips()) continue;
+            const problem p = make_problem(cols + f, 1, cols, static_cast<flavour>(f), true);
+            const std::size_t size = half ? 2 : 4;
+            const std::size_t rows = 3;
+            std::vector<unsigned char> x(rows * cols * size), together(x.size(), 1), alone(cols * size, 2);
+            for (std::size_t i = 0; i < rows * cols; ++i) {
+              const float v = p.x[i % cols];
+              const std::uint16_t h = half ? half->rounded(static_cast<double>(v)) : std::uint16_t{0};
+              std::memcpy(x.data() + i * size, half ? static_cast<const void*>(&h) : &v, size);
+            }
+            std::vector<float> gamma = p.gamma;
+            std::vector<float> beta = p.beta;
+            gamma[cols / 2] = special == 1.0f ? gamma[cols / 2] : special;
+            beta[cols - 1] = special == 1.0f ? beta[cols - 1] : special;
+            const auto normalize = [&](const void* from, void* to, std::size_t n) {
+              const simdnorm_type type = half ? half->type : SIMDNORM_F32;
+              const simdnorm_const_matrix in{from, n, cols, static_cast<std::ptrdiff_t>(cols), type};
+              const simdnorm_matrix out{to, n, cols, static_cast<std::ptrdiff_t>(cols), type};
+              if (layer) {
+                simdnorm_layer_norm_options o = simdnorm_layer_norm_defaults();
+                o.gamma = {gamma.data(), cols, SIMDNORM_F32};
+                o.beta = {beta.data(), cols, SIMDNORM_F32};
+                return simdnorm_layer_norm(&in, &out, &o);
+              }
+              simdnorm_rms_norm_options o = simdnorm_rms_norm_defaults();
+              o.weight = {gamma.data(), cols, SIMDNORM_F32};
+              return simdnorm_rms_norm(&in, &out, &o);
+            };
+            ASSERT_EQ(normalize(x.data(), together.data(), rows), SIMDNORM_OK);
+            ASSERT_EQ(normalize(x.data(), alone.data(), 1), SIMDNORM_OK);
+            ASSERT_EQ(normalize(x.data(), x.data(), 1), SIMDNORM_OK);
+            for (std::size_t row = 0; row < rows; ++row) {
+              ASSERT_EQ(std::memcmp(alone.data(), together.data() + row * alone.size(), alone.size()), 0)
+                  << (layer ? "layer_norm, " : "rms_norm, ") << (half ? half->name : "f32") << ", " << cols
+                  << " columns, flavour " << f << ", special " << special << ", row " << row;
+            }
+            ASSERT_EQ(std::memcmp(alone.data(), x.data(), alone.size()), 0)
+                << (layer ? "layer_norm, " : "rms_norm, ") << (half ? half->name : "f32") << ", " << cols
+                << " columns, in place";
+          }
 }
 
 // A column alone has the bits it has among others.

@@ -5,7 +5,6 @@
 #pragma once
 
 #include "channel/planes.hpp"
-#include "nan_search.hpp"
 
 namespace simdnorm::SIMDNORM_ISA {
 namespace {
@@ -62,35 +61,19 @@ SIMDNORM_INLINE auto exact_outputs(const column_parameters& p, size_t c, const p
   };
 }
 
-// Writes n elements of a plane.
-//
-// In the caches a plane's last register overlaps the one before, and is made before any is stored, since y may be x:
-// after a store of part of a register the next plane's first load waits for it (512 planes of 49 in place: half the
-// time). Past the caches such a store would meet a line that has just left (1024 planes of 196: three times as long).
+// Writes n elements of a plane. Past the caches a last register that overlaps the one before would meet a line that has
+// just left (1024 planes of 196: three times as long).
 template <class L, stores S, class F>
 SIMDNORM_INLINE void write_plane(float* y, size_t n, nan_search<L>& nan, F f) {
-  using f32 = typename L::f32;
-  const auto checked = [&](auto load) SIMDNORM_LAMBDA {
-    const f32 v = f(load);
-    nan.add(v);
-    return v;
-  };
-  if (S == stores::streamed || n < L::width) {
-    transform<L, S>(y, n, checked);
-    return;
-  }
-  const f32 last = checked(load_at<L>{n - L::width});
-  size_t i = transform_head<L>(y, n, checked);
-  for (; i + 4 * L::width <= n; i += 4 * L::width) {
-    f32 v[4];
-    repeat<4>([&](auto k) SIMDNORM_LAMBDA {
-      v[k] = f(load_at<L>{i + k * L::width});
-      L::store(y + i + k * L::width, v[k]);
+  if constexpr (S == stores::streamed) {
+    transform<L, S>(y, n, [&](auto load) SIMDNORM_LAMBDA {
+      const typename L::f32 v = f(load);
+      nan.add(v);
+      return v;
     });
-    nan.add(v);
+  } else {
+    transform_searched<L>(y, n, nan, f);
   }
-  for (; i + L::width <= n; i += L::width) L::store(y + i, checked(load_at<L>{i}));
-  if (i < n) L::store(y + n - L::width, last);
 }
 // The same, with NaN settled in y.
 template <class L, class F>
