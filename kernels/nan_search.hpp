@@ -16,15 +16,20 @@ class nan_search {
  public:
   using f32 = typename L::f32;
   SIMDNORM_INLINE void add(f32 v) { any_[0] = any_[0] + v; }
-  SIMDNORM_INLINE void add(const f32 (&v)[1]) { add(v[0]); }
-  SIMDNORM_INLINE void add(const f32 (&v)[4]) {
-    repeat<2>([&](auto k) SIMDNORM_LAMBDA {
-      if constexpr (L::width > 1) {
-        any_[k] = L::fma(v[2 * k], v[2 * k + 1], any_[k]);
-      } else {  // emulates fma
-        any_[k] = any_[k] + (v[2 * k] + v[2 * k + 1]);
-      }
-    });
+  template <size_t N>
+  SIMDNORM_INLINE void add(const f32 (&v)[N]) {
+    static_assert(N == 1 || N % 2 == 0);
+    if constexpr (N == 1) {
+      add(v[0]);
+    } else {
+      repeat<N / 2>([&](auto k) SIMDNORM_LAMBDA {
+        if constexpr (L::width > 1) {
+          any_[k % 2] = L::fma(v[2 * k], v[2 * k + 1], any_[k % 2]);
+        } else {  // emulates fma
+          any_[k % 2] = any_[k % 2] + (v[2 * k] + v[2 * k + 1]);
+        }
+      });
+    }
   }
   SIMDNORM_INLINE bool found() const { return L::any_nan(any_[0] + any_[1]); }
 

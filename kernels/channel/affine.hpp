@@ -89,30 +89,63 @@ template <class L>
   fill_row<L>(y, n, 0.0f);
 }
 
-// Elements that a mask marks as real; the others become 0 or stay.
-template <class L, class F>
-SIMDNORM_INLINE void write_marked(float* y, const plane_mask& mask, bool keep, F f) {
+// Elements that a mask marks as real; the others become 0 or stay. NaN is settled in y.
+//
+// A function of its own, so that parameters and search are in registers.
+template <class L, fused F, bool Exact>
+[[gnu::noinline]] void write_marked(const column_parameters& p, size_t c, const plane_place& at, float floor,
+                                    const plane_mask& mask, bool keep) {
   using f32 = typename L::f32;
+  const auto f = [&] SIMDNORM_LAMBDA {
+    if constexpr (Exact) {
+      return exact_outputs<L, F>(p, c, at, floor);
+    } else {
+      return plane_outputs<L, F, false>(p, c, at, floor);
+    }
+  }();
+  float* const y = at.y;
+  const f32 zero = L::broadcast(0.0f);
+  const auto kept = [&](auto real, f32 v, auto load)
+                        SIMDNORM_LAMBDA { return keep ? L::select(real, v, load(static_cast<const float*>(y))) : v; };
+  nan_search<L> nan;
   for (size_t from = 0; from < mask.size(); from += virtual_lanes) {
     const size_t rest = mask.size() - from < virtual_lanes ? mask.size() - from : virtual_lanes;
-    typename L::mask real[group<L>];
-    if (!mask.marks<L>(from, rest, real)) {
-      if (!keep) write_zeros<L>(y + from, rest);
-      continue;
-    }
-    repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
-      const size_t at = g * L::width;
-      if (at >= rest) return;
-      const auto put_at = [&](auto load) SIMDNORM_LAMBDA {
-        const f32 otherwise = keep ? load(static_cast<const float*>(y)) : L::broadcast(0.0f);
-        return L::select(real[g], L::canonical(f(load)), otherwise);
-      };
-      if (at + L::width <= rest) {
-        L::store(y + from + at, put_at(load_at<L>{from + at}));
-      } else {
-        L::store_n(y + from + at, put_at(load_tail_at<L>{from + at, rest - at}), rest - at);
+    const bool any = mask.with_marks<L, virtual_lanes>(from, rest, [&](auto real) SIMDNORM_LAMBDA {
+      if (rest == virtual_lanes) {
+        f32 v[group<L>];
+        repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
+          const load_at<L> load{from + g * L::width};
+          v[g] = L::select(real(g), f(load), zero);
+          L::store(y + load.i, kept(real(g), v[g], load));
+        });
+        nan.add(v);
+        return;
       }
+      repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
+        const size_t i = g * L::width;
+        if (i >= rest) return;
+        const auto out_at = [&](auto load) SIMDNORM_LAMBDA {
+          const f32 v = L::select(real(g), f(load), zero);
+          nan.add(v);
+          return kept(real(g), v, load);
+        };
+        if (i + L::width <= rest) {
+          L::store(y + from + i, out_at(load_at<L>{from + i}));
+        } else {
+          L::store_n(y + from + i, out_at(load_tail_at<L>{from + i, rest - i}), rest - i);
+        }
+      });
     });
+    if (!any && !keep) write_zeros<L>(y + from, rest);
+  }
+  if (!nan.found()) [[likely]]
+    return;
+  for (size_t from = 0; from < mask.size(); from += virtual_lanes) {
+    const size_t rest = mask.size() - from < virtual_lanes ? mask.size() - from : virtual_lanes;
+    for (uint32_t word = mask.word(from, rest); word != 0; word &= word - 1) {
+      float& v = y[from + static_cast<size_t>(__builtin_ctz(word))];
+      if (v != v) v = __builtin_nanf("");
+    }
   }
 }
 
@@ -161,11 +194,7 @@ template <class L, fused F>
       const bool exact = p.any_exact && p.exact[i];
       const plane_mask mask(a.mask, a.mask.first + n * a.mask.plane_step + c * a.mask.set_step, a.size);
       if (mask.marks_elements()) {
-        if (exact) {
-          write_marked<L>(place.y, mask, keep, exact_outputs<L, F>(p, i, place, floor));
-        } else {
-          write_marked<L>(place.y, mask, keep, plane_outputs<L, F, false>(p, i, place, floor));
-        }
+        (exact ? write_marked<L, F, true> : write_marked<L, F, false>)(p, i, place, floor, mask, keep);
         continue;
       }
       if (exact) {

@@ -3,6 +3,8 @@
 // channel_moments: count, mean and M2 of sets of planes. docs/numerics.md, "A channel".
 #pragma once
 
+#include <type_traits>
+
 #include "channel/planes.hpp"
 
 namespace simdnorm::SIMDNORM_ISA {
@@ -40,6 +42,7 @@ struct sample_places {
   }
 };
 
+struct all_real {};
 template <class L, bool Masked>
 SIMDNORM_INLINE float sample_mean(const plane_set& set, const sample_places& places) {
   using f32 = typename L::f32;
@@ -56,30 +59,30 @@ SIMDNORM_INLINE float sample_mean(const plane_set& set, const sample_places& pla
     const size_t from = at < places.last ? at : places.last;
     float room[patch_elements];
     const float* const x = set.elements<L, Masked>(plane, from, width, room);
-    uint8_t marked[4];
-    if constexpr (Masked) {
-      const plane_mask mask = set.mask_of(plane);
-      const size_t real = mask.size() < from ? 0 : mask.size() - from;
-      const uint32_t word = mask.word(from, real < width ? real : width);
-      __builtin_memcpy(marked, &word, sizeof marked);
-      count += ones(word);
-    } else {
-      count += width;
-    }
-    const auto add = [&](auto first) SIMDNORM_LAMBDA {
-      repeat<half>([&](auto g) SIMDNORM_LAMBDA {
-        const size_t i = g * L::width;
-        if (i >= width) return;
-        f32 v = width == patch_elements ? L::load(x + i)
-                                        : (i + L::width <= width ? L::load(x + i) : L::load_n(x + i, width - i));
-        if constexpr (Masked) v = L::select(L::mask_bits(marked, i), v, zero);
-        sum.v[first + g] = sum.v[first + g] + v;
-      });
+    const auto add = [&](auto real) SIMDNORM_LAMBDA {
+      const auto add_to = [&](auto first) SIMDNORM_LAMBDA {
+        repeat<half>([&](auto g) SIMDNORM_LAMBDA {
+          const size_t i = g * L::width;
+          if (i >= width) return;
+          f32 v = i + L::width <= width ? L::load(x + i) : L::load_n(x + i, width - i);
+          if constexpr (!std::is_same_v<decltype(real), all_real>) v = L::select(real(g), v, zero);
+          sum.v[first + g] = sum.v[first + g] + v;
+        });
+      };
+      if (k % 2 == 0) {
+        add_to(constant<size_t{0}>{});
+      } else {
+        add_to(constant<half>{});
+      }
     };
-    if (k % 2 == 0) {
-      add(constant<size_t{0}>{});
+    if constexpr (!Masked) {
+      add(all_real{});
+      count += width;
     } else {
-      add(constant<half>{});
+      const plane_mask mask = set.mask_of(plane);
+      const size_t rest = mask.size() < from ? 0 : mask.size() - from;
+      const size_t n = rest < width ? rest : width;
+      if (n > 0 && mask.with_marks<L, patch_elements>(from, n, add)) count += ones(mask.word(from, n));
     }
     plane += places.plane_step;
     at += places.at_step;
@@ -220,31 +223,12 @@ template <class L, bool Masked>
   return {L::sum64(sum), L::sum64(squares)};
 }
 
-// How many of the elements [from, end) of a plane are real.
-template <class L, bool Masked>
-SIMDNORM_INLINE size_t count_part(const plane_set& set, size_t p, size_t from, size_t end) {
-  if constexpr (!Masked) return end - from;
-  const plane_mask mask = set.mask_of(p);
-  if (!mask.marks_elements()) {
-    const size_t stop = end < mask.size() ? end : mask.size();
-    return from < stop ? stop - from : 0;
-  }
-  size_t count = 0;
-  for (size_t i = from; i < end; i += virtual_lanes) {
-    const size_t rest = end - i < virtual_lanes ? end - i : virtual_lanes;
-    typename L::mask real[group<L>];
-    if (!mask.marks<L>(i, rest, real)) continue;
-    repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { count += L::count(real[g]); });
-  }
-  return count;
-}
-
 // How many elements of a set are real.
-template <class L, bool Masked>
+template <bool Masked>
 SIMDNORM_INLINE size_t count_real(const plane_set& set) {
   if constexpr (!Masked) return set.planes * set.size;
   size_t count = 0;
-  for (size_t p = 0; p < set.planes; ++p) count += count_part<L, Masked>(set, p, 0, set.size);
+  for (size_t p = 0; p < set.planes; ++p) count += set.mask_of(p).count(0, set.size);
   return count;
 }
 
@@ -349,8 +333,7 @@ SIMDNORM_INLINE void moments_of_sets(const channel_moments_arguments& a, const b
       }
     }
     // What is real is the same of all channels of a batch, of all but element masks.
-    const size_t count =
-        Masked && a.mask.set_step == 0 && s != b.row_first ? a.count[i - 1] : count_real<L, Masked>(set);
+    const size_t count = Masked && a.mask.set_step == 0 && s != b.row_first ? a.count[i - 1] : count_real<Masked>(set);
     a.count[i] = count;
     if (Masked && count == 0) {
       a.mean[i] = a.m2[i] = 0.0;
@@ -387,7 +370,7 @@ template <class L, bool Masked>
         for_flushes(
             set, flushes, first, last,
             [&](size_t p, size_t from, size_t end)
-                SIMDNORM_LAMBDA { count += count_part<L, Masked>(set, p, from, end); },
+                SIMDNORM_LAMBDA { count += Masked ? set.mask_of(p).count(from, end) : end - from; },
             []() SIMDNORM_LAMBDA {});
         const size_t i = chunk - split.first;
         split.sums[i] = sums.sum;

@@ -13,6 +13,13 @@
 namespace simdnorm::SIMDNORM_ISA {
 namespace {
 
+// How many bits are set; without popcnt the builtin is a call.
+SIMDNORM_INLINE size_t ones(uint32_t v) {
+  v = v - (v >> 1 & 0x55555555);
+  v = (v & 0x33333333) + (v >> 2 & 0x33333333);
+  return ((v + (v >> 4)) & 0x0f0f0f0f) * 0x01010101 >> 24;
+}
+
 // A mask as a plane sees it: how many leading elements may be real, and, where they are marked one by one,
 // which.
 class plane_mask {
@@ -65,29 +72,54 @@ class plane_mask {
     return static_cast<uint32_t>(word);
   }
 
-  // The same in registers; false: none is real, and they are not set. Bytes that fill them are taken as they are: by
-  // way of a word they were 1.3 operations an element, as many as all the rest of a sum.
-  template <class L, size_t Registers>
-  SIMDNORM_INLINE bool marks(size_t from, size_t count, typename L::mask (&real)[Registers]) const {
-    if (m_.kind == channel_mask::bytes && count == Registers * L::width) {
+  // The same in registers: work(real), where real(g) makes register g of those of [from, from + count); false: none is
+  // real. Made where they are used, since registers that two forms of a mask might have set are set in memory. Bytes
+  // that fill the registers are taken as they are: by way of a word they were 1.3 operations an element, as many as all
+  // the rest of a sum.
+  template <class L, size_t Elements, class Work>
+  SIMDNORM_INLINE bool with_marks(size_t from, size_t count, Work work) const {
+    if (m_.kind == channel_mask::bytes && count == Elements) {
       const uint8_t* p = static_cast<const uint8_t*>(m_.data) + index_ + from;
-      static_assert(Registers * L::width % 8 == 0);
+      static_assert(Elements % 8 == 0);
       uint64_t any = 0;
-      repeat<Registers * L::width / 8>([&](auto k) SIMDNORM_LAMBDA {
+      repeat<Elements / 8>([&](auto k) SIMDNORM_LAMBDA {
         uint64_t eight;
         __builtin_memcpy(&eight, p + 8 * k, sizeof eight);
         any |= eight;
       });
       if (any == 0) return false;
-      repeat<Registers>([&](auto g) SIMDNORM_LAMBDA { real[g] = L::mask_bytes(p + g * L::width); });
+      work([p](auto g) SIMDNORM_LAMBDA { return L::mask_bytes(p + g * L::width); });
       return true;
     }
     const uint32_t marked = word(from, count);
     if (marked == 0) return false;
     uint8_t bytes[4];
     __builtin_memcpy(bytes, &marked, sizeof bytes);
-    repeat<Registers>([&](auto g) SIMDNORM_LAMBDA { real[g] = L::mask_bits(bytes, g * L::width); });
+    work([&bytes](auto g) SIMDNORM_LAMBDA { return L::mask_bits(bytes, g * L::width); });
     return true;
+  }
+
+  // How many of the elements [from, end) are real.
+  size_t count(size_t from, size_t end) const {
+    if (!marks_elements()) {
+      end = end < n_ ? end : n_;
+      return from < end ? end - from : 0;
+    }
+    size_t real = 0;
+    size_t i = from;
+    if (m_.kind == channel_mask::bytes) {
+      const uint8_t* const p = static_cast<const uint8_t*>(m_.data) + index_;
+      while (end - i >= virtual_lanes) {  // as many counts of at most 255, which the compiler sees side by side
+        const size_t turns = (end - i) / virtual_lanes;
+        uint8_t counts[virtual_lanes] = {};
+        for (const size_t stop = i + (turns < 255 ? turns : 255) * virtual_lanes; i < stop; i += virtual_lanes) {
+          for (size_t k = 0; k < virtual_lanes; ++k) counts[k] = static_cast<uint8_t>(counts[k] + (p[i + k] != 0));
+        }
+        for (const uint8_t some : counts) real += some;
+      }
+    }
+    for (; i < end; i += 32) real += ones(word(i, end - i < 32 ? end - i : 32));
+    return real;
   }
 
   // How many leading elements there are if those at the end that are not real are left out.
@@ -106,13 +138,6 @@ class plane_mask {
   const channel_mask& m_;
   size_t index_, n_;
 };
-
-// How many bits are set; without popcnt the builtin is a call.
-SIMDNORM_INLINE size_t ones(uint32_t v) {
-  v = v - (v >> 1 & 0x55555555);
-  v = (v & 0x33333333) + (v >> 2 & 0x33333333);
-  return ((v + (v >> 4)) & 0x0f0f0f0f) * 0x01010101 >> 24;
-}
 
 // Turns of 32 elements between two additions to doubles. A row's second level in f32 would not do: half of a feature
 // map are the same number, whose squares all round the same way (2.67 ulp where 80 % are).
@@ -215,10 +240,10 @@ SIMDNORM_INLINE void for_plane_lanes(const plane_set& set, widened_planes& halve
       }
       for (size_t i = 0; i < n; i += virtual_lanes) {
         const size_t rest = n - i < virtual_lanes ? n - i : virtual_lanes;
-        typename L::mask real[group<L>];
-        if (!mask.marks<L>(from + i, rest, real)) continue;
-        for_lanes<L>(x, i, i + rest, fill,
-                     [&](auto g, typename L::f32 v) SIMDNORM_LAMBDA { step(g, L::select(real[g], v, fill)); });
+        mask.with_marks<L, virtual_lanes>(from + i, rest, [&](auto real) SIMDNORM_LAMBDA {
+          for_lanes<L>(x, i, i + rest, fill,
+                       [&](auto g, typename L::f32 v) SIMDNORM_LAMBDA { step(g, L::select(real(g), v, fill)); });
+        });
       }
     }
   }
