@@ -6,6 +6,7 @@
 
 #include "channel/affine.hpp"
 #include "column/column.hpp"
+#include "column/side_by_side.hpp"
 
 namespace simdnorm::SIMDNORM_ISA {
 namespace {
@@ -86,6 +87,23 @@ SIMDNORM_INLINE void affine_rows_of(Access access, const channel_rows_affine_arg
   }
 }
 
+// A residual, if there is one, and the floor.
+template <class L, fused F>
+struct fused_after {
+  using f32 = typename L::f32;
+  struct finish {
+    const float* residual;
+    f32 least;
+    SIMDNORM_INLINE f32 operator()(f32 v, size_t j) const { return fuse<L, F>(v, residual, least, load_at<L>{j}); }
+  };
+  const float* residual;
+  ptrdiff_t stride;
+  float floor;
+  SIMDNORM_INLINE finish of_row(ptrdiff_t row) const {
+    return {F == fused::residual ? residual + row * stride : nullptr, L::broadcast(floor)};
+  }
+};
+
 template <class L, class Real, fused F>
 inline void rows_affine(const channel_rows_affine_arguments& a, const block& b) {
   const column_parameters& p = *a.parameters;
@@ -104,7 +122,8 @@ inline void rows_affine(const channel_rows_affine_arguments& a, const block& b) 
   for (size_t c = 0; p.any_exact && c < cols; ++c) {
     if (p.exact[c]) exact_columns[exact_count++] = c;
   }
-  const size_t tile = exact_count > 0 ? 1 : 1024 / cols + 1;
+  const bool side_by_side = Real::all && L::rows_side_by_side && cols >= least_side_by_side;
+  const size_t tile = exact_count > 0 ? 1 : side_by_side ? SIZE_MAX : 1024 / cols + 1;
   for (size_t row = b.row_first; row < b.row_last;) {
     const row_run run = next_real_run(a.padding, row, b.row_last);
     if (!keep) {
@@ -131,10 +150,17 @@ inline void rows_affine(const channel_rows_affine_arguments& a, const block& b) 
         v = floor > v ? floor : v;
         exact[k] = v == v ? v : __builtin_nanf("");
       }
-      const fused_rows rows{x, residual, y, count, marks, mark_bytes, keep};
-      for_column_groups<L>(0, cols, [&](auto access, size_t j, auto together) SIMDNORM_LAMBDA {
-        affine_rows_of<L, Real, together, F>(access, a, rows, j, floor);
-      });
+      if (side_by_side) {
+        if constexpr (Real::all && L::rows_side_by_side) {
+          affine_side_by_side<L, column_output::affine>(p, {x, y, a.x_stride, a.y_stride, count, nullptr}, cols,
+                                                        fused_after<L, F>{residual, a.residual_stride, floor});
+        }
+      } else {
+        const fused_rows rows{x, residual, y, count, marks, mark_bytes, keep};
+        for_column_groups<L>(0, cols, [&](auto access, size_t j, auto together) SIMDNORM_LAMBDA {
+          affine_rows_of<L, Real, together, F>(access, a, rows, j, floor);
+        });
+      }
       for (size_t k = 0; k < exact_count; ++k) y[exact_columns[k]] = exact[k];
       row += count;
     }

@@ -7,8 +7,8 @@
 #include <type_traits>
 
 #include "column/column.hpp"
+#include "column/side_by_side.hpp"
 #include "convert.hpp"
-#include "nan_search.hpp"
 
 namespace simdnorm::SIMDNORM_ISA {
 namespace {
@@ -169,63 +169,10 @@ template <class L, class Real, column_output Output, class Store>
   }
 }
 
-// The same without gaps, in the caches, of a register of columns at least: four rows side by side, register by
-// register, with parameters from L1 for every four. Tiles go down their rows line by line, where prefetchers lose their
-// way (Zen 3: 12544x64 1.4 times as long, 4096x256 1.16). The last register overlaps the one before, and is made first,
-// since y may be x.
 template <class L, column_output Output>
-[[gnu::noinline]] void affine_side_by_side(const column_parameters& p, const affine_rows& rows, size_t, size_t cols) {
-  using f32 = typename L::f32;
-  const auto row_at = [&rows](size_t r)
-                          SIMDNORM_LAMBDA { return static_cast<ptrdiff_t>(rows.list == nullptr ? r : rows.list[r]); };
-  nan_search<L> nan;
-  const auto write = [&](size_t r, auto count) SIMDNORM_LAMBDA {
-    constexpr size_t together = decltype(count){};
-    const float* x[together];
-    float* y[together];
-    repeat<together>([&](auto k) SIMDNORM_LAMBDA {
-      x[k] = rows.x + row_at(r + k) * rows.x_stride;
-      y[k] = rows.y + row_at(r + k) * rows.y_stride;
-    });
-    const auto outputs = [&](size_t j, f32(&out)[together]) SIMDNORM_LAMBDA {
-      const f32 shift = L::load(p.shift + j);
-      const f32 scale = L::load(p.scale + j);
-      const f32 low = L::load(p.scale_low + j);
-      const f32 offset = L::load(p.offset + j);
-      repeat<together>([&](auto k) SIMDNORM_LAMBDA {
-        const f32 d = L::load(x[k] + j) - shift;
-        out[k] = L::fma(d, scale, L::fma(d, low, offset));
-      });
-      if constexpr (Output != column_output::bare) {
-        const f32 g = L::load(p.gamma + j);
-        const f32 b = L::load(p.beta + j);
-        repeat<together>([&](auto k) SIMDNORM_LAMBDA {
-          out[k] = Output == column_output::affine ? L::fma(out[k], g, b) : L::min(g, L::max(b, out[k]));
-        });
-      }
-      nan.add(out);
-    };
-    const size_t last = cols - L::width;
-    f32 last_out[together];
-    if (cols % L::width != 0) outputs(last, last_out);
-    for (size_t j = 0; j <= last; j += L::width) {
-      f32 out[together];
-      outputs(j, out);
-      repeat<together>([&](auto k) SIMDNORM_LAMBDA { L::store(y[k] + j, out[k]); });
-    }
-    if (cols % L::width != 0) {
-      repeat<together>([&](auto k) SIMDNORM_LAMBDA { L::store(y[k] + last, last_out[k]); });
-    }
-  };
-  size_t r = 0;
-  for (; r + 4 <= rows.count; r += 4) write(r, constant<size_t{4}>{});
-  for (; r < rows.count; ++r) write(r, constant<size_t{1}>{});
-  if (nan.found()) [[unlikely]] {
-    for (r = 0; r < rows.count; ++r) {
-      float* const y = rows.y + row_at(r) * rows.y_stride;
-      for (size_t j = 0; j < cols; ++j) y[j] = y[j] == y[j] ? y[j] : __builtin_nanf("");
-    }
-  }
+[[gnu::noinline]] void affine_whole_rows(const column_parameters& p, const affine_rows& rows, size_t, size_t cols) {
+  affine_side_by_side<L, Output>(p, {rows.x, rows.y, rows.x_stride, rows.y_stride, rows.count, rows.list}, cols,
+                                 nothing_after{});
 }
 
 // What differs between the kinds of outputs and gaps: the walk over rows is there once, else it was 60 KB. It calls for
@@ -279,8 +226,8 @@ template <class L>
   const size_t tile = exact_count > 0 || some_rows == 0 || !alike || (steps.ahead && same_place) ? 1 : some_rows;
   const size_t fetched = some_rows > tile ? some_rows : tile;
   // Rows in several strips, far apart, are as fast in tiles or up to a tenth faster; fewer columns always.
-  const bool side_by_side =
-      steps.side_by_side != nullptr && cols >= 32 && (same_place || (a.x_stride <= 512 && a.x_stride >= -512));
+  const bool side_by_side = steps.side_by_side != nullptr && cols >= least_side_by_side &&
+                            (same_place || (a.x_stride <= 512 && a.x_stride >= -512));
   const affine_step step = side_by_side ? steps.side_by_side : steps.tiles;
 
   // Rows [i, i + count), with those `next` further on to be fetched.
@@ -378,7 +325,7 @@ SIMDNORM_INLINE affine_steps affine_steps_for(column_output output) {
     constexpr column_output Output = decltype(output_of){};
     steps.tiles = affine_tiles<L, Real, Output, Store>;
     if constexpr (L::rows_side_by_side && !Store::ahead && (listed || std::is_same_v<Real, rarely_nan<L>>)) {
-      steps.side_by_side = affine_side_by_side<L, Output>;
+      steps.side_by_side = affine_whole_rows<L, Output>;
     }
   };
   switch (output) {
