@@ -92,17 +92,11 @@ template <class L>
 // Elements that a mask marks as real; the others become 0 or stay. NaN is settled in y.
 //
 // A function of its own, so that parameters and search are in registers.
-template <class L, fused F, bool Exact>
+template <class L, fused F>
 [[gnu::noinline]] void write_marked(const column_parameters& p, size_t c, const plane_place& at, float floor,
                                     const plane_mask& mask, bool keep) {
   using f32 = typename L::f32;
-  const auto f = [&] SIMDNORM_LAMBDA {
-    if constexpr (Exact) {
-      return exact_outputs<L, F>(p, c, at, floor);
-    } else {
-      return plane_outputs<L, F, false>(p, c, at, floor);
-    }
-  }();
+  const auto f = plane_outputs<L, F, false>(p, c, at, floor);
   float* const y = at.y;
   const f32 zero = L::broadcast(0.0f);
   const auto kept = [&](auto real, f32 v, auto load)
@@ -145,6 +139,27 @@ template <class L, fused F, bool Exact>
     for (uint32_t word = mask.word(from, rest); word != 0; word &= word - 1) {
       float& v = y[from + static_cast<size_t>(__builtin_ctz(word))];
       if (v != v) v = __builtin_nanf("");
+    }
+  }
+}
+
+// The same of a channel that f32 parameters cannot do: rare, and element by element.
+template <fused F>
+[[gnu::noinline]] void write_marked_exactly(const column_parameters& p, size_t c, const plane_place& at, float floor,
+                                            const plane_mask& mask, bool keep) {
+  for (size_t from = 0; from < mask.size(); from += virtual_lanes) {
+    const size_t rest = mask.size() - from < virtual_lanes ? mask.size() - from : virtual_lanes;
+    const uint32_t word = mask.word(from, rest);
+    for (size_t i = from; i < from + rest; ++i) {
+      if ((word >> (i - from) & 1) == 0) {
+        at.y[i] = keep ? at.y[i] : 0.0f;
+        continue;
+      }
+      const double x = static_cast<double>(at.x[i]);
+      float v = static_cast<float>((x - p.exact_shift[c]) * p.exact_scale[c] + p.exact_offset[c]);
+      if constexpr (F == fused::residual) v = v + at.residual[i];
+      v = floor > v ? floor : v;
+      at.y[i] = v == v ? v : __builtin_nanf("");
     }
   }
 }
@@ -194,7 +209,7 @@ template <class L, fused F>
       const bool exact = p.any_exact && p.exact[i];
       const plane_mask mask(a.mask, a.mask.first + n * a.mask.plane_step + c * a.mask.set_step, a.size);
       if (mask.marks_elements()) {
-        (exact ? write_marked<L, F, true> : write_marked<L, F, false>)(p, i, place, floor, mask, keep);
+        (exact ? write_marked_exactly<F> : write_marked<L, F>)(p, i, place, floor, mask, keep);
         continue;
       }
       if (exact) {

@@ -330,11 +330,8 @@ template <class L, affine A, stores S, rows Rows, class Norm>
   while (out->count + in->count > 0) {
     next->count = 0;
     if (in->count == most) views.take(*next, most, by_eight ? &offsets : nullptr);
-    const auto passed = [&] SIMDNORM_LAMBDA {
-      return Rows == rows::ragged ? parameters.passed(*out) : parameters.passed(a.cols);
-    };
     const bool can_fuse = fuses && out->count > 0 && out->safe;
-    bool fused = can_fuse && passed();
+    bool fused = can_fuse && (Rows == rows::ragged ? parameters.passed(*out) : parameters.passed(a.cols));
     const size_t count = out->count > in->count ? out->count : in->count;
     const size_t both = out->count < in->count ? out->count : in->count;
     for (size_t k = 0; k < count; ++k) {
@@ -373,7 +370,7 @@ template <class L, affine A, stores S, rows Rows, class Norm>
       } else {
         if (k < in->count) sum_row<L>(norm, *in, k);
         if (k < out->count) write_row<L, A, S>(norm, *out, k, parameters);
-        if (k == 0) fused = can_fuse && passed();  // from the second row of a call on
+        if (Rows != rows::ragged && k == 0) fused = can_fuse && parameters.passed(a.cols);  // after a call's first row
       }
     }
     finish_short_rows(norm, *in);
@@ -479,16 +476,13 @@ template <class L, affine A, class Norm>
   }
 }
 
-// One row as it lies, of which nothing is told. What is kept of it stays in registers, since no function is given it;
-// false: it is not to be trusted, and nothing is written.
+// One row of floats as it lies, of which nothing is told. What is kept of it stays in registers, since no function is
+// given it; false: it is not to be trusted, and nothing is written.
 template <class L, class Norm>
-SIMDNORM_INLINE bool write_plain_row(const Norm& norm, const row_norm_arguments& a, const block& b) {
-  using X = typename Norm::batch::x_type;
-  using Y = typename Norm::batch::y_type;
-  constexpr bool floats = sizeof(X) == sizeof(float);
+[[gnu::noinline]] bool write_plain_row(const Norm& norm, const row_norm_arguments& a, const block& b) {
   const size_t n = a.cols;
-  const X* const x = static_cast<const X*>(a.x) + static_cast<ptrdiff_t>(b.row_first) * a.x_stride;
-  Y* const y = static_cast<Y*>(a.y) + static_cast<ptrdiff_t>(b.row_first) * a.y_stride;
+  const float* const x = static_cast<const float*>(a.x) + static_cast<ptrdiff_t>(b.row_first) * a.x_stride;
+  float* const y = static_cast<float*>(a.y) + static_cast<ptrdiff_t>(b.row_first) * a.y_stride;
   typename Norm::batch row;
   row.x[0] = x;
   row.n[0] = n;
@@ -503,31 +497,21 @@ SIMDNORM_INLINE bool write_plain_row(const Norm& norm, const row_norm_arguments&
     for (; i + virtual_lanes <= n; i += virtual_lanes) {
       repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { sums.add(g, L::load(x + i + g * L::width)); });
     }
-    const auto sum_tail = [&] SIMDNORM_LAMBDA {
-      if constexpr (floats) {
-        if (n >= L::width) {
-          repeat<group<L>>([&](auto g)
-                               SIMDNORM_LAMBDA { sums.add(g, L::load_up_to(x, i + g * L::width, n, sums.fill())); });
-          return;
-        }
-      }
-      for_lanes<L>(x, i, n, sums.fill(), [&](auto g, typename L::f32 v) SIMDNORM_LAMBDA { sums.add(g, v); });
-    };
-    if (i < n) sum_tail();
+    if (i < n && n >= L::width) {
+      repeat<group<L>>([&](auto g)
+                           SIMDNORM_LAMBDA { sums.add(g, L::load_up_to(x, i + g * L::width, n, sums.fill())); });
+    } else if (i < n) {
+      sums.add(constant<size_t{0}>{}, L::load_n_or(x, n, sums.fill()));
+    }
     sums.done(row, 0);
   }
   norm.fold(row, 0);
   if (!norm.template finish<single>(row, 0)) [[unlikely]]
     return false;
-  const auto f = norm.outputs(row, 0);
-  if constexpr (floats) {
-    nan_search<L> nan;
-    transform_searched<L>(y, n, nan, f);
-    if (nan.found()) [[unlikely]]
-      canonicalize_row<L>(y, n);
-  } else {  // rounded as they are stored
-    transform<L>(y, n, [&f](auto load) SIMDNORM_LAMBDA { return L::canonical(f(load)); });
-  }
+  nan_search<L> nan;
+  transform_searched<L>(y, n, nan, norm.outputs(row, 0));
+  if (nan.found()) [[unlikely]]
+    canonicalize_row<L>(y, n);
   return true;
 }
 
@@ -712,7 +696,7 @@ template <class L, affine A, class Norm>
 SIMDNORM_INLINE void for_rows(const Norm& norm, const row_norm_arguments& a, const block& b) {
   if (a.split != nullptr) return split_row<L, A>(norm, a, b);
   if (b.row_last - b.row_first == 1) {
-    if constexpr (L::width > 1) {
+    if constexpr (sizeof(typename Norm::batch::x_type) == sizeof(float) && L::width > 1) {
       const bool plain =
           a.padding.kind == SIMDNORM_PADDING_NONE && a.walk == nullptr && a.mean == nullptr && a.rstd == nullptr;
       if (plain && write_plain_row<L>(norm, a, b)) return;

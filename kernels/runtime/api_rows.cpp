@@ -92,6 +92,13 @@ template <class Kernel>
   return SIMDNORM_OK;
 }
 
+// Whether lengths of rows leave nothing out: then they are rows like others, which is 0.8 of the time at 64 columns.
+bool all_whole(const simdnorm_padding& padding, size_t rows, size_t cols) noexcept {
+  size_t i = 0;
+  while (i < rows && static_cast<size_t>(length_at(padding, i)) == cols) ++i;
+  return i == rows;
+}
+
 inline simdnorm_status run(const row_norm_call& c, const row_slots& slots) noexcept {
   const bool usual = is_usual(c);
   if (!usual) [[unlikely]] {
@@ -117,9 +124,12 @@ inline simdnorm_status run(const row_norm_call& c, const row_slots& slots) noexc
     return SIMDNORM_OK;
   }
   if (half) kernel = table->*slots.of(c.x->type);
+  if (c.padding.kind == SIMDNORM_PADDING_ROW_LENGTHS && all_whole(c.padding, c.x->rows, a.cols)) {
+    a.padding.kind = SIMDNORM_PADDING_NONE;
+  }
   // gamma or beta alone have no kernel that does a part of a row.
   const bool whole = slots.has_beta && (c.gamma.data == nullptr) != (c.beta.data == nullptr);
-  if (!half && !whole && is_parallel(c.executor) && c.padding.kind == SIMDNORM_PADDING_NONE &&
+  if (!half && !whole && is_parallel(c.executor) && a.padding.kind == SIMDNORM_PADDING_NONE &&
       c.x->rows < c.executor->threads && a.cols >= 2 * elements_per_task && a.cols <= most_chunks * chunk_elements) {
     return split_rows(c, a, kernel);
   }

@@ -15,7 +15,8 @@ Loop = namedtuple("Loop", "function instructions")
 # (row_sums64 has 32 lanes of doubles in two sums: more than 16 registers hold), or has its elements in an array
 # on the stack (write_tiny_rows: at most 7).
 KERNELS = ("sum_row", "write_row", "write_one_row", "write_short_rows", "write_long_rows", "split_row",
-           "column_moments_f32", "affine_tiles", "column_extremes_f32", "channel_moments_f32", "affine_planes")
+           "column_moments_f32", "affine_tiles", "column_extremes_f32", "channel_moments_f32", "whole_planes",
+           "write_plain_row")
 
 X86 = {
     "jump": re.compile(r"^(j[a-z]+|loop[a-z]*)\s"),
@@ -56,7 +57,7 @@ def functions(objdump, path):
 
 def short(name):
     name = re.sub(r"\(anonymous namespace\)::|simdnorm::(\w+::)?", "", name)
-    return re.sub(r"^void ", "", name)
+    return re.sub(r"^(void|bool) ", "", name)
 
 
 def framed(machine, code):
