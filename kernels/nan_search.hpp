@@ -9,8 +9,8 @@
 namespace simdnorm::SIMDNORM_ISA {
 namespace {
 
-// A sum of outputs, or of products of two, in two chains: one chain of additions took as long as all that led to the
-// outputs. From 1 on, since a subnormal sum is slow. Infinities may make a NaN, too.
+// A sum of outputs one by one, or of products of two of several, in two chains of four: one chain of additions took as
+// long as all that led to the outputs. From 1 on, since a subnormal sum is slow. Infinities may make a NaN, too.
 template <class L>
 class nan_search {
  public:

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstring>
 #include <memory>
+#include <string>
 
 #include "support/executors.hpp"
 #include "support/half.hpp"
@@ -179,12 +180,17 @@ TEST_P(bits_test, position_of_a_row_and_number_of_rows) {
 TEST_P(bits_test, a_row_alone) {
   case_turns turns;
   for (const half_format* half : {static_cast<const half_format*>(nullptr), &half_formats[0], &half_formats[1]})
-    for (const bool layer : {true, false})
+    for (const char* norm : {"layer_norm", "layer_norm, gamma", "layer_norm, beta", "layer_norm, neither", "rms_norm",
+                             "rms_norm, no weight", "l2_norm"})
       for (std::size_t f = 0; f < flavour_count; ++f)
         for (const std::size_t cols : {1,  2,  5,  7,   8,   9,   15,  16,  17,  31,  32,  33,   48,  63,
                                        64, 65, 96, 100, 127, 128, 255, 256, 257, 300, 513, 1000, 4097})
           for (const float special : {1.0f, std::nanf("1"), -std::nanf(""), HUGE_VALF}) {
-            if (turns.skips()) continue;
+            const std::string name = norm;
+            if (turns.skips() || (name == "l2_norm" && half != nullptr)) continue;
+            const bool layer = name.find("layer") == 0;
+            const bool gammas = name == "layer_norm" || name == "layer_norm, gamma" || name == "rms_norm";
+            const bool betas = name == "layer_norm" || name == "layer_norm, beta";
             const problem p = make_problem(cols + f, 1, cols, static_cast<flavour>(f), true);
             const std::size_t size = half ? 2 : 4;
             const std::size_t rows = 3;
@@ -204,12 +210,13 @@ TEST_P(bits_test, a_row_alone) {
               const simdnorm_matrix out{to, n, cols, static_cast<std::ptrdiff_t>(cols), type};
               if (layer) {
                 simdnorm_layer_norm_options o = simdnorm_layer_norm_defaults();
-                o.gamma = {gamma.data(), cols, SIMDNORM_F32};
-                o.beta = {beta.data(), cols, SIMDNORM_F32};
+                if (gammas) o.gamma = {gamma.data(), cols, SIMDNORM_F32};
+                if (betas) o.beta = {beta.data(), cols, SIMDNORM_F32};
                 return simdnorm_layer_norm(&in, &out, &o);
               }
+              if (name == "l2_norm") return simdnorm_l2_norm(&in, &out, nullptr);
               simdnorm_rms_norm_options o = simdnorm_rms_norm_defaults();
-              o.weight = {gamma.data(), cols, SIMDNORM_F32};
+              if (gammas) o.weight = {gamma.data(), cols, SIMDNORM_F32};
               return simdnorm_rms_norm(&in, &out, &o);
             };
             ASSERT_EQ(normalize(x.data(), together.data(), rows), SIMDNORM_OK);
@@ -217,12 +224,11 @@ TEST_P(bits_test, a_row_alone) {
             ASSERT_EQ(normalize(x.data(), x.data(), 1), SIMDNORM_OK);
             for (std::size_t row = 0; row < rows; ++row) {
               ASSERT_EQ(std::memcmp(alone.data(), together.data() + row * alone.size(), alone.size()), 0)
-                  << (layer ? "layer_norm, " : "rms_norm, ") << (half ? half->name : "f32") << ", " << cols
-                  << " columns, flavour " << f << ", special " << special << ", row " << row;
+                  << name << ", " << (half ? half->name : "f32") << ", " << cols << " columns, flavour " << f
+                  << ", special " << special << ", row " << row;
             }
             ASSERT_EQ(std::memcmp(alone.data(), x.data(), alone.size()), 0)
-                << (layer ? "layer_norm, " : "rms_norm, ") << (half ? half->name : "f32") << ", " << cols
-                << " columns, in place";
+                << name << ", " << (half ? half->name : "f32") << ", " << cols << " columns, in place";
           }
 }
 

@@ -9,8 +9,8 @@
 namespace simdnorm::SIMDNORM_ISA {
 namespace {
 
-// What follows gamma and beta: nothing, ReLU, or a residual and ReLU. Where there is no ReLU the floor is -inf; where
-// there are no gamma and beta, they are 1 and -0: a loop for each of the cases was 100 KB more.
+// What follows gamma and beta: nothing, a floor, or a residual and a floor. The floor is 0 with ReLU, else -inf; where
+// there are no gamma and beta, they are 1 and -0: loops for all that may be there were 100 KB more.
 enum class fused { none, relu, residual };
 
 // How outputs are stored. far: through the caches, but x comes from memory and is fetched ahead, as it is past them.

@@ -42,7 +42,9 @@ struct sample_places {
   }
 };
 
+// In place of marks where there is no mask.
 struct all_real {};
+
 template <class L, bool Masked>
 SIMDNORM_INLINE float sample_mean(const plane_set& set, const sample_places& places) {
   using f32 = typename L::f32;

@@ -225,7 +225,8 @@ template <class L>
   // in the same banks of memory, or did not, as pages lay (2048x4096: 0.7 to 4.7 of a copy's time).
   const size_t tile = exact_count > 0 || some_rows == 0 || !alike || (steps.ahead && same_place) ? 1 : some_rows;
   const size_t fetched = some_rows > tile ? some_rows : tile;
-  // Rows in several strips, far apart, are as fast in tiles or up to a tenth faster; fewer columns always.
+  // Rows of more than two strips are as fast in tiles, or up to a tenth faster, but for those at the same place of
+  // their pages (49x2048, 1024x1024: 0.83 to 0.91 of the time side by side).
   const bool side_by_side = steps.side_by_side != nullptr && cols >= least_side_by_side &&
                             (same_place || (a.x_stride <= 512 && a.x_stride >= -512));
   const affine_step step = side_by_side ? steps.side_by_side : steps.tiles;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Rows of columns without gaps, in the caches: four side by side, register by register, with parameters from L1 for
-// every four. Groups of columns that go down a tile's rows (affine.hpp) touch line by line of them, where prefetchers
-// lose their way: on Zen 3 12544x64 took 1.4 times as long, 4096x256 1.16.
+// Rows of columns without gaps, stored through the caches: four side by side, register by register, with parameters
+// from L1 for every four. Groups of columns that go down a tile's rows (affine.hpp) touch line by line of them, where
+// prefetchers lose their way: on Zen 3 12544x64 took 1.4 times as long, 4096x256 1.16.
 #pragma once
 
 #include "column/column.hpp"

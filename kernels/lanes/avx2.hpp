@@ -22,7 +22,7 @@ struct lanes : four_doubles {
   using f32 = xsimd::batch<float, xsimd::fma3<xsimd::avx2>>;
   static constexpr size_t width = 8;
   static constexpr size_t columns_together = 2;       // ten registers of sixteen
-  static constexpr bool rows_side_by_side = true;     // of columns in the caches
+  static constexpr bool rows_side_by_side = true;     // column/side_by_side.hpp
   static constexpr bool masked_in_registers = false;  // columns' parameters beside an element mask
   static constexpr bool fused = true;
   static constexpr bool fused_halves = false;  // rounding takes three registers of sixteen

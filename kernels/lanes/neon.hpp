@@ -21,7 +21,7 @@ struct lanes {
   using f64 = xsimd::batch<double, xsimd::neon64>;
   static constexpr size_t width = 4;
   static constexpr size_t columns_together = 4;      // 20 registers of 32
-  static constexpr bool rows_side_by_side = false;   // of columns in the caches
+  static constexpr bool rows_side_by_side = false;   // column/side_by_side.hpp
   static constexpr bool masked_in_registers = true;  // columns' parameters beside an element mask
   static constexpr bool fused = true;
   static constexpr bool fused_halves = true;

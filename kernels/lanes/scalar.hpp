@@ -62,7 +62,7 @@ struct lanes {
   using f64 = double;
   static constexpr size_t width = 1;
   static constexpr size_t columns_together = 1;
-  static constexpr bool rows_side_by_side = false;   // of columns in the caches
+  static constexpr bool rows_side_by_side = false;   // column/side_by_side.hpp
   static constexpr bool masked_in_registers = true;  // columns' parameters beside an element mask
   static constexpr bool fused = false;               // 32 emulated fma a turn do not fit
   static constexpr bool fused_halves = false;

@@ -515,7 +515,7 @@ template <class L, class Norm>
   return true;
 }
 
-// One row, whatever its length.
+// One row that write_plain_row does not do: of halves, with padding, mean or rstd, of a tensor, or not to be trusted.
 template <class L, affine A, class Norm>
 [[gnu::noinline]] void write_one_row(const Norm& norm, const row_norm_arguments& a, const block& b) {
   row_views<L, Norm> views(a, b);
