@@ -152,7 +152,7 @@ template <fused F>
     const uint32_t word = mask.word(from, rest);
     for (size_t i = from; i < from + rest; ++i) {
       if ((word >> (i - from) & 1) == 0) {
-        at.y[i] = keep ? at.y[i] : 0.0f;
+        if (!keep) at.y[i] = 0.0f;
         continue;
       }
       const double x = static_cast<double>(at.x[i]);
