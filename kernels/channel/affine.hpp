@@ -94,32 +94,36 @@ template <class L>
 // A function of its own, so that parameters and search are in registers.
 template <class L, fused F>
 [[gnu::noinline]] void write_marked(const column_parameters& p, size_t c, const plane_place& at, float floor,
-                                    const plane_mask& mask, bool keep) {
+                                    const plane_mask& of_plane, bool keep) {
   using f32 = typename L::f32;
+  const plane_mask mask = of_plane;  // which no store to y changes
   const auto f = plane_outputs<L, F, false>(p, c, at, floor);
   float* const y = at.y;
-  const f32 zero = L::broadcast(0.0f);
   const auto kept = [&](auto real, f32 v, auto load)
                         SIMDNORM_LAMBDA { return keep ? L::select(real, v, load(static_cast<const float*>(y))) : v; };
   nan_search<L> nan;
-  for (size_t from = 0; from < mask.size(); from += virtual_lanes) {
-    const size_t rest = mask.size() - from < virtual_lanes ? mask.size() - from : virtual_lanes;
+  const size_t n = mask.size();
+  size_t from = 0;
+  for (; from + virtual_lanes <= n; from += virtual_lanes) {
+    const bool any = mask.with_marks<L, virtual_lanes>(from, virtual_lanes, [&](auto real) SIMDNORM_LAMBDA {
+      f32 v[group<L>];
+      repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
+        const load_at<L> load{from + g * L::width};
+        v[g] = L::zero_unless(real(g), f(load));
+        L::store(y + load.i, kept(real(g), v[g], load));
+      });
+      nan.add(v);
+    });
+    if (!any && !keep) write_zeros<L>(y + from, virtual_lanes);
+  }
+  if (from < n) {
+    const size_t rest = n - from;
     const bool any = mask.with_marks<L, virtual_lanes>(from, rest, [&](auto real) SIMDNORM_LAMBDA {
-      if (rest == virtual_lanes) {
-        f32 v[group<L>];
-        repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
-          const load_at<L> load{from + g * L::width};
-          v[g] = L::select(real(g), f(load), zero);
-          L::store(y + load.i, kept(real(g), v[g], load));
-        });
-        nan.add(v);
-        return;
-      }
       repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
         const size_t i = g * L::width;
         if (i >= rest) return;
         const auto out_at = [&](auto load) SIMDNORM_LAMBDA {
-          const f32 v = L::select(real(g), f(load), zero);
+          const f32 v = L::zero_unless(real(g), f(load));
           nan.add(v);
           return kept(real(g), v, load);
         };
@@ -134,8 +138,8 @@ template <class L, fused F>
   }
   if (!nan.found()) [[likely]]
     return;
-  for (size_t from = 0; from < mask.size(); from += virtual_lanes) {
-    const size_t rest = mask.size() - from < virtual_lanes ? mask.size() - from : virtual_lanes;
+  for (from = 0; from < n; from += virtual_lanes) {
+    const size_t rest = n - from < virtual_lanes ? n - from : virtual_lanes;
     for (uint32_t word = mask.word(from, rest); word != 0; word &= word - 1) {
       float& v = y[from + static_cast<size_t>(__builtin_ctz(word))];
       if (v != v) v = __builtin_nanf("");

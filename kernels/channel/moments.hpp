@@ -40,13 +40,44 @@ struct sample_places {
     plane_step = step / size;
     at_step = step % size;
   }
+
+  // From a patch to the next.
+  SIMDNORM_INLINE void step(size_t& p, size_t& i, size_t size) const {
+    p += plane_step;
+    i += at_step;
+    if (i >= size) {
+      i -= size;
+      ++p;
+    }
+  }
 };
 
-// In place of marks where there is no mask.
-struct all_real {};
+// Which elements of a sample's patches are real, a bit each: the same for all sets of a call, of all but element masks
+// (made again for each set they were a third of its time).
+struct sample_marks {
+  uint16_t patch[most_patches];
+  size_t count;
 
+  void make(const plane_set& set, const sample_places& places) {
+    static_assert(patch_elements <= 16);
+    count = 0;
+    size_t plane = places.plane;
+    size_t at = places.at;
+    for (uint16_t& marks : patch) {
+      if (&marks == patch + places.patches || plane >= set.planes) return;
+      const size_t from = at < places.last ? at : places.last;
+      const plane_mask mask = set.mask_of(plane);
+      const size_t rest = mask.size() < from ? 0 : mask.size() - from;
+      marks = static_cast<uint16_t>(rest == 0 ? 0 : mask.word(from, rest < places.width ? rest : places.width));
+      count += ones(marks);
+      places.step(plane, at, set.size);
+    }
+  }
+};
+
+// The mean of a sample. `marks` is read where Masked.
 template <class L, bool Masked>
-SIMDNORM_INLINE float sample_mean(const plane_set& set, const sample_places& places) {
+SIMDNORM_INLINE float sample_mean(const plane_set& set, const sample_places& places, const sample_marks& marks) {
   using f32 = typename L::f32;
   constexpr size_t half = group<L> / 2;
   static_assert(half * L::width == patch_elements);
@@ -58,16 +89,18 @@ SIMDNORM_INLINE float sample_mean(const plane_set& set, const sample_places& pla
   sum.clear();
   size_t count = 0;
   for (size_t k = 0; k < places.patches && plane < set.planes; ++k) {
-    const size_t from = at < places.last ? at : places.last;
-    float room[patch_elements];
-    const float* const x = set.elements<L, Masked>(plane, from, width, room);
-    const auto add = [&](auto real) SIMDNORM_LAMBDA {
+    if (!Masked || marks.patch[k] != 0) {
+      const size_t from = at < places.last ? at : places.last;
+      float room[patch_elements];
+      const float* const x = set.elements<L, Masked>(plane, from, width, room);
       const auto add_to = [&](auto first) SIMDNORM_LAMBDA {
         repeat<half>([&](auto g) SIMDNORM_LAMBDA {
           const size_t i = g * L::width;
           if (i >= width) return;
           f32 v = i + L::width <= width ? L::load(x + i) : L::load_n(x + i, width - i);
-          if constexpr (!std::is_same_v<decltype(real), all_real>) v = L::select(real(g), v, zero);
+          if constexpr (Masked) {
+            v = L::select(L::mask_bits(reinterpret_cast<const uint8_t*>(marks.patch + k), i), v, zero);
+          }
           sum.v[first + g] = sum.v[first + g] + v;
         });
       };
@@ -76,23 +109,11 @@ SIMDNORM_INLINE float sample_mean(const plane_set& set, const sample_places& pla
       } else {
         add_to(constant<half>{});
       }
-    };
-    if constexpr (!Masked) {
-      add(all_real{});
       count += width;
-    } else {
-      const plane_mask mask = set.mask_of(plane);
-      const size_t rest = mask.size() < from ? 0 : mask.size() - from;
-      const size_t n = rest < width ? rest : width;
-      if (n > 0 && mask.with_marks<L, patch_elements>(from, n, add)) count += ones(mask.word(from, n));
     }
-    plane += places.plane_step;
-    at += places.at_step;
-    if (at >= set.size) {
-      at -= set.size;
-      ++plane;
-    }
+    places.step(plane, at, set.size);
   }
+  if constexpr (Masked) count = marks.count;
   return count == 0 ? 0.0f : L::sum(sum.v) * (1.0f / static_cast<float>(count));
 }
 
@@ -154,11 +175,13 @@ SIMDNORM_INLINE sums64 sum_flushes(const plane_set& set, const flush_places& pla
   });
   widened_planes halves;
   const auto add = [&](size_t p, size_t from, size_t end) SIMDNORM_LAMBDA {
-    for_plane_lanes<L, Masked>(set, halves, p, from, end, k, [&](auto g, f32 v) SIMDNORM_LAMBDA {
-      const f32 d = v - k;
+    const auto add_difference = [&](auto g, f32 d) SIMDNORM_LAMBDA {
       s1.v[g] = s1.v[g] + d;
       s2.v[g] = L::fma(d, d, s2.v[g]);
-    });
+    };
+    for_plane_lanes<L, Masked>(
+        set, halves, p, from, end, k, [&](auto g, f32 v) SIMDNORM_LAMBDA { add_difference(g, v - k); },
+        [&](auto g, f32 v, auto real) SIMDNORM_LAMBDA { add_difference(g, L::zero_unless(real, v - k)); });
   };
   const auto flush = [&]() SIMDNORM_LAMBDA {
     repeat<half>([&](auto g) SIMDNORM_LAMBDA {
@@ -316,6 +339,7 @@ SIMDNORM_INLINE void moments_of_sets(const channel_moments_arguments& a, const b
   sample_places places(a.planes, a.size);
   flush_places flushes(a.planes, a.size);
   size_t planes = a.planes, size = a.size;  // of these places
+  sample_marks marks;
   const double all = 1.0 / static_cast<double>(a.planes * a.size);
   for (size_t s = b.row_first; s < b.row_last; ++s) {
     plane_set set = set_of(a, s);
@@ -341,7 +365,8 @@ SIMDNORM_INLINE void moments_of_sets(const channel_moments_arguments& a, const b
       a.mean[i] = a.m2[i] = 0.0;
       continue;
     }
-    const float shift = sample_mean<L, Masked>(set, places);
+    if (Masked && (a.mask.set_step != 0 || s == b.row_first)) marks.make(set, places);
+    const float shift = sample_mean<L, Masked>(set, places, marks);
     const sums64 sums = sum_planes<L, Masked>(set, flushes, shift);
     const double inverse = Masked ? 1.0 / static_cast<double>(count) : all;
     const set_moments m = finish_set<L, Masked>(set, count, inverse, shift, sums);
@@ -360,7 +385,12 @@ template <class L, bool Masked>
   switch (split.step) {
     case channel_split::start:
       split.chunks = flushes.chunks();
-      split.shift = sample_mean<L, Masked>(set, sample_places(set.planes, set.size));
+      {
+        const sample_places places(set.planes, set.size);
+        sample_marks marks;
+        if constexpr (Masked) marks.make(set, places);
+        split.shift = sample_mean<L, Masked>(set, places, marks);
+      }
       break;
     case channel_split::sum_chunks:
       for (size_t chunk = b.col_first; chunk < b.col_last; ++chunk) {

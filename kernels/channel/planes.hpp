@@ -221,11 +221,11 @@ struct plane_set {
   }
 };
 
-// Calls step(register of the group, elements) for elements [from, end) of a plane; what is not real or not there is
-// `fill`.
-template <class L, bool Masked, class Step>
+// Calls step(register of the group, elements) for elements [from, end) of a plane, and marked(register, elements, which
+// are real) where a mask marks them. What is not there is `fill`.
+template <class L, bool Masked, class Step, class Marked>
 SIMDNORM_INLINE void for_plane_lanes(const plane_set& set, widened_planes& halves, size_t p, size_t from, size_t end,
-                                     typename L::f32 fill, Step step) {
+                                     typename L::f32 fill, Step step, Marked marked) {
   if constexpr (!Masked) {
     for_lanes<L>(set.plane(p), from, end, fill, step);
   } else {
@@ -238,15 +238,26 @@ SIMDNORM_INLINE void for_plane_lanes(const plane_set& set, widened_planes& halve
         for_lanes<L>(x, 0, n, fill, step);
         continue;
       }
-      for (size_t i = 0; i < n; i += virtual_lanes) {
-        const size_t rest = n - i < virtual_lanes ? n - i : virtual_lanes;
-        mask.with_marks<L, virtual_lanes>(from + i, rest, [&](auto real) SIMDNORM_LAMBDA {
-          for_lanes<L>(x, i, i + rest, fill,
-                       [&](auto g, typename L::f32 v) SIMDNORM_LAMBDA { step(g, L::select(real(g), v, fill)); });
+      size_t i = 0;
+      for (; i + virtual_lanes <= n; i += virtual_lanes) {
+        mask.with_marks<L, virtual_lanes>(from + i, virtual_lanes, [&](auto real) SIMDNORM_LAMBDA {
+          repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { marked(g, L::load(x + i + g * L::width), real(g)); });
         });
       }
+      if (i == n) continue;
+      mask.with_marks<L, virtual_lanes>(from + i, n - i, [&](auto real) SIMDNORM_LAMBDA {
+        for_lanes<L>(x, i, n, fill, [&](auto g, typename L::f32 v) SIMDNORM_LAMBDA { marked(g, v, real(g)); });
+      });
     }
   }
+}
+// The same for steps that take `fill` for what is not real.
+template <class L, bool Masked, class Step>
+SIMDNORM_INLINE void for_plane_lanes(const plane_set& set, widened_planes& halves, size_t p, size_t from, size_t end,
+                                     typename L::f32 fill, Step step) {
+  for_plane_lanes<L, Masked>(set, halves, p, from, end, fill, step,
+                             [&](auto g, typename L::f32 v, auto real)
+                                 SIMDNORM_LAMBDA { step(g, L::select(real, v, fill)); });
 }
 
 }  // namespace

@@ -28,6 +28,7 @@ struct lanes : four_doubles {
   static constexpr bool fused_halves = false;  // rounding takes three registers of sixteen
   static constexpr bool streams = true;
   static constexpr bool masks = false;
+  static constexpr bool loads_where = true;
   struct wide {
     f64 part[2];
   };
@@ -115,6 +116,14 @@ struct lanes : four_doubles {
   SIMDNORM_INLINE static mask is_number(f32 v) { return mask(_mm256_cmp_ps(v, v, _CMP_ORD_Q)); }
   using four_doubles::select;
   SIMDNORM_INLINE static f32 select(mask m, f32 a, f32 b) { return _mm256_blendv_ps(b, a, m); }
+  SIMDNORM_INLINE static f32 zero_unless(mask m, f32 v) { return _mm256_and_ps(m, v); }
+  SIMDNORM_INLINE static mask below(size_t i, size_t n) {
+    const __m256i places = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return mask(_mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n - i)), places)));
+  }
+  SIMDNORM_INLINE static f32 load_where(mask m, const float* p) {
+    return _mm256_maskload_ps(p, _mm256_castps_si256(m));
+  }
   SIMDNORM_INLINE static mask mask_bytes(const uint8_t* p) { return not_zero(_mm_loadu_si64(p)); }
   SIMDNORM_INLINE static mask mask_bytes_n(const uint8_t* p, size_t n) { return not_zero(bytes_part(p, n)); }
   SIMDNORM_INLINE static mask mask_bits(const uint8_t* p, size_t i) { return of_bits(p[i / 8]); }

@@ -29,6 +29,7 @@ struct lanes {
   static constexpr bool fused_halves = true;
   static constexpr bool streams = true;
   static constexpr bool masks = true;
+  static constexpr bool loads_where = true;
   struct wide {
     f64 part[2];
   };
@@ -102,6 +103,9 @@ struct lanes {
   SIMDNORM_INLINE static mask less(f32 a, f32 b) { return mask(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ)); }
   SIMDNORM_INLINE static mask is_number(f32 v) { return mask(_mm512_cmp_ps_mask(v, v, _CMP_ORD_Q)); }
   SIMDNORM_INLINE static f32 select(mask m, f32 a, f32 b) { return _mm512_mask_mov_ps(b, m, a); }
+  SIMDNORM_INLINE static f32 zero_unless(mask m, f32 v) { return _mm512_maskz_mov_ps(m, v); }
+  SIMDNORM_INLINE static mask below(size_t i, size_t n) { return mask(up_to(i, n)); }
+  SIMDNORM_INLINE static f32 load_where(mask m, const float* p) { return _mm512_maskz_loadu_ps(m, p); }
   SIMDNORM_INLINE static mask mask_bytes(const uint8_t* p) {
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
     return mask(_mm_test_epi8_mask(bytes, bytes));
@@ -162,10 +166,7 @@ struct lanes {
 
   SIMDNORM_INLINE static void sum64x4(const f32 (*v)[1], double* out) {
     __m512d a[4];
-    repeat<4>([&](auto k) SIMDNORM_LAMBDA {
-      const wide b = widen(v[k][0]);
-      a[k] = b.part[0] + b.part[1];
-    });
+    repeat<4>([&](auto k) SIMDNORM_LAMBDA { a[k] = halved64(v[k]); });
     const __m512d b = _mm512_add_pd(_mm512_shuffle_f64x2(a[0], a[1], 0x44), _mm512_shuffle_f64x2(a[0], a[1], 0xee));
     const __m512d c = _mm512_add_pd(_mm512_shuffle_f64x2(a[2], a[3], 0x44), _mm512_shuffle_f64x2(a[2], a[3], 0xee));
     __m512d d = _mm512_add_pd(_mm512_shuffle_f64x2(b, c, 0x88), _mm512_shuffle_f64x2(b, c, 0xdd));
@@ -176,10 +177,7 @@ struct lanes {
 
   SIMDNORM_INLINE static void sum64x8(const f32 (*v)[1], double* out) {
     __m512d a[8];
-    repeat<8>([&](auto k) SIMDNORM_LAMBDA {
-      const wide b = widen(v[k][0]);
-      a[k] = b.part[0] + b.part[1];
-    });
+    repeat<8>([&](auto k) SIMDNORM_LAMBDA { a[k] = halved64(v[k]); });
     __m512d b[4], c[2];
     repeat<4>([&](auto k) SIMDNORM_LAMBDA {
       b[k] = _mm512_add_pd(_mm512_shuffle_f64x2(a[2 * k], a[2 * k + 1], 0x44),
@@ -217,9 +215,10 @@ struct lanes {
   SIMDNORM_INLINE static __m256i as_f16(__m512 v) {
     return _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   }
+  // By a comparison: out of shifts of n - i, at least 0 and at most 16, GCC 12 makes two branches.
   SIMDNORM_INLINE static __mmask16 up_to(size_t i, size_t n) {
-    const size_t rest = i < n ? n - i : 0;
-    return static_cast<__mmask16>((1u << (rest < width ? rest : width)) - 1u);
+    const __m512i places = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    return _mm512_cmplt_epi32_mask(places, _mm512_set1_epi32(static_cast<int>(n - i)));
   }
   SIMDNORM_INLINE static __mmask16 first(size_t n) { return static_cast<__mmask16>((1u << n) - 1u); }  // n < 16
   SIMDNORM_INLINE static __mmask8 first64(size_t n) { return static_cast<__mmask8>((1u << n) - 1u); }  // n < 8
@@ -229,6 +228,11 @@ struct lanes {
     __m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     b = _mm_add_ps(b, _mm_movehl_ps(b, b));
     return _mm_cvtss_f32(_mm_add_ss(b, _mm_movehdup_ps(b)));
+  }
+  // Widened out of memory, where these sums are: out of a register it takes the one port for shuffles, too.
+  SIMDNORM_INLINE static __m512d halved64(const f32 (&v)[1]) {
+    const float* const p = reinterpret_cast<const float*>(v);
+    return _mm512_add_pd(_mm512_cvtps_pd(_mm256_loadu_ps(p)), _mm512_cvtps_pd(_mm256_loadu_ps(p + 8)));
   }
   SIMDNORM_INLINE static double fold64(__m512d v) {
     const __m256d a = _mm256_add_pd(_mm512_castpd512_pd256(v), _mm512_extractf64x4_pd(v, 1));

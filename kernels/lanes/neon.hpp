@@ -27,6 +27,7 @@ struct lanes {
   static constexpr bool fused_halves = true;
   static constexpr bool streams = true;
   static constexpr bool masks = false;
+  static constexpr bool loads_where = false;
   struct wide {
     f64 part[2];
   };
@@ -124,6 +125,9 @@ struct lanes {
   SIMDNORM_INLINE static mask less(f32 a, f32 b) { return mask(vcltq_f32(a, b)); }
   SIMDNORM_INLINE static mask is_number(f32 v) { return mask(vceqq_f32(v, v)); }
   SIMDNORM_INLINE static f32 select(mask m, f32 a, f32 b) { return vbslq_f32(m, a, b); }
+  SIMDNORM_INLINE static f32 zero_unless(mask m, f32 v) {
+    return vreinterpretq_f32_u32(vandq_u32(m, vreinterpretq_u32_f32(v)));
+  }
   SIMDNORM_INLINE static mask mask_bytes(const uint8_t* p) { return mask_bytes_n(p, 4); }
   SIMDNORM_INLINE static mask mask_bytes_n(const uint8_t* p, size_t n) {
     uint32_t bytes = 0;

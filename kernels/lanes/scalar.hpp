@@ -13,7 +13,7 @@
 //                     the same words take bf16 and f16: elements become floats, exactly (of a NaN the payload is
 //                     kept, f16's made quiet), and are rounded to nearest even; a NaN to be stored is canonical
 //                     to bytes: the low byte of integers in [-128, 255]
-//   masks             whether load_n and store_n cost no more than load and store
+//   masks             whether load_n and store_n cost no more than load and store; loads_where: below and load_where
 //   streams           whether stream and prefetch do anything
 //   stream(p, v)      a store past the caches; p is aligned to the register. fence: before whoever waits
 //                     for these stores is told that they are done. prefetch: the line of p into L2
@@ -26,7 +26,10 @@
 //   canonical         NaN becomes 0x7fc00000
 //   mask              true or false for each element; & and | of two
 //   less(a, b)        a < b; false where one is NaN. is_number(v): not NaN
-//   select(m, a, b)   a where m is true, else b
+//   select(m, a, b)   a where m is true, else b. zero_unless(m, v): v where m is true, else 0
+//   below(i, n)       a mask: i, i + 1, ... < n. load_where(m, p): an element where m is true, else 0, which is not
+//   read.
+//                     Where loads_where says so
 //   mask_bytes(p), mask_bits(p, i)   `width` bytes that are not zero; bits i, i + 1, ... of p, least significant
 //                     first, i a multiple of `width`. mask_bytes_n, mask_bits_n: the first n < width, else false;
 //                     not a byte is read that holds none of them
@@ -68,6 +71,7 @@ struct lanes {
   static constexpr bool fused_halves = false;
   static constexpr bool streams = false;
   static constexpr bool masks = false;
+  static constexpr bool loads_where = false;
   struct wide {
     f64 part[1];
   };
@@ -190,6 +194,9 @@ struct lanes {
   }
   SIMDNORM_INLINE static f32 select(mask m, f32 a, f32 b) {
     return m ? a : b;
+  }
+  SIMDNORM_INLINE static f32 zero_unless(mask m, f32 v) {
+    return m ? v : 0.0f;
   }
   SIMDNORM_INLINE static mask mask_bytes(const uint8_t* p) {
     return *p != 0;

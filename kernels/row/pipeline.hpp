@@ -9,9 +9,11 @@
 //
 // A norm is a type with
 //   batch          what it keeps of up to 16 rows; derives from row_batch
-//   start_row(batch, k)  first look at the elements
+//   start_row(batch, k)  first look at the elements; start_row_of_any_length, where there is one, without a branch that
+//                  goes with the length
 //   sums           f32 lanes of a row: sums(batch, k), fill(), add(register of the group, elements),
-//                  flush() every 256 elements, but not at the end, done(batch, k)
+//                  flush() every 256 elements, but not at the end, done(batch, k); add_where(register, mask, elements
+//                  that are 0 where it is false), which are not counted
 //   clear(batch, k) a row's doubles are 0
 //   fold(batch, k) a row's lanes added to its doubles; fold4(batch, k): of four rows, from zero
 //   finish<F>(batch, k)  parameters of rows k to k + F::width64; false if one is not to be trusted
@@ -220,6 +222,27 @@ SIMDNORM_INLINE void sum_and_write_uneven(const Norm& norm, const typename Norm:
   }
 }
 
+// The same of two rows of any lengths as if they were whole, of `cols`: what lies behind a length is not read, and its
+// outputs are zeros. Lengths of short rows cost no branch then, and neither an order of rows nor a fill of their ends.
+template <class L, class Norm>
+SIMDNORM_INLINE void sum_and_write_whole(const Norm& norm, const typename Norm::batch& out, size_t k,
+                                         typename Norm::batch& in, size_t j, size_t cols) {
+  const auto f = norm.outputs(out, k);
+  auto* const y = out.y[k];
+  const auto* const x = in.x[j];
+  const size_t in_n = in.n[j], out_n = out.n[k];
+  typename Norm::sums sums(in, j);
+  for (size_t i = 0; i < cols; i += virtual_lanes) {
+    repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
+      const size_t at = i + g * L::width;
+      const typename L::mask in_real = L::below(at, in_n), out_real = L::below(at, out_n);
+      sums.add_where(g, in_real, L::load_where(in_real, x + at));
+      L::store(y + at, L::zero_unless(out_real, f(load_where_at<L>{at, out_real})));
+    });
+  }
+  sums.done(in, j);
+}
+
 // What finish needs of lanes, for one row alone: the scalar square root and division end 20 cycles
 // sooner than the vectors'.
 struct single {
@@ -313,6 +336,10 @@ template <class L, affine A, stores S, rows Rows, class Norm>
                                         reinterpret_cast<uintptr_t>(a.y) % (unit * sizeof(float)) == 0;
   [[maybe_unused]] const bool lengths = a.padding.kind == SIMDNORM_PADDING_ROW_LENGTHS;  // not in memory's order
   row_views<L, Norm> views(a, b);
+  // Of rows::ragged floats, those in the caches are rows of lengths, without heads; the others may begin anywhere.
+  constexpr bool of_lengths = floats && Rows == rows::ragged && S == stores::cached;
+  [[maybe_unused]] bool as_whole = false;
+  if constexpr (of_lengths && L::loads_where) as_whole = views.take_as_whole();
   // Written into every loop it is 45 KB: into those of rows in the caches.
   constexpr bool by_eight =
       L::width > 1 && S == stores::cached && (Rows == rows::exact || (floats && Rows == rows::even));
@@ -326,7 +353,13 @@ template <class L, affine A, stores S, rows Rows, class Norm>
     prepare(each, a.cols, most);
     each.count = 0;
   }
-  if (views.take(*in, most)) norm.start_row(*in, 0);
+  const auto start = [&](typename Norm::batch& batch, size_t k) SIMDNORM_LAMBDA {
+    if constexpr (of_lengths && L::loads_where && Norm::shifted) {
+      if (as_whole) return norm.start_row_of_any_length(batch, k);
+    }
+    norm.start_row(batch, k);
+  };
+  if (views.take(*in, most)) start(*in, 0);
   while (out->count + in->count > 0) {
     next->count = 0;
     if (in->count == most) views.take(*next, most, by_eight ? &offsets : nullptr);
@@ -337,9 +370,9 @@ template <class L, affine A, stores S, rows Rows, class Norm>
     for (size_t k = 0; k < count; ++k) {
       // Just before its sums: earlier, and its first lines would be a stream of their own to the prefetchers.
       if (k + 1 < in->count) {
-        norm.start_row(*in, k + 1);
+        start(*in, k + 1);
       } else if (k + 1 == in->count && next->count > 0) {
-        norm.start_row(*next, 0);
+        start(*next, 0);
       }
       const bool fits = S == stores::cached || Rows == rows::exact || k >= both || can_stream<L>(out->y[k], out->n[k]);
       if (fuses && fused && fits && k < both) [[likely]] {
@@ -351,9 +384,12 @@ template <class L, affine A, stores S, rows Rows, class Norm>
             ahead += way;
           }
         }
-        // Of rows::ragged floats, those in the caches are rows of lengths, without heads; the others may begin
-        // anywhere.
-        constexpr bool of_lengths = floats && Rows == rows::ragged && S == stores::cached;
+        if constexpr (of_lengths && L::loads_where) {
+          if (as_whole) {
+            sum_and_write_whole<L>(norm, *out, k, *in, k, a.cols);
+            continue;
+          }
+        }
         if constexpr (floats && Rows == rows::ragged) {
           const bool whole = out->n[k] == in->n[k] && in->n[k] % virtual_lanes == 0;
           if (!whole && (of_lengths || aligned) && out->n[k] >= L::width && in->n[k] >= L::width) {
@@ -369,7 +405,12 @@ template <class L, affine A, stores S, rows Rows, class Norm>
         sum_and_write<L, S, of_lengths ? rows::exact : Rows>(norm, *out, k, *in, k, ahead);
       } else {
         if (k < in->count) sum_row<L>(norm, *in, k);
-        if (k < out->count) write_row<L, A, S>(norm, *out, k, parameters);
+        if (k < out->count) {
+          write_row<L, A, S>(norm, *out, k, parameters);
+          if constexpr (of_lengths && L::loads_where) {
+            if (as_whole) views.fill_end(*out, k);
+          }
+        }
         if (Rows != rows::ragged && k == 0) fused = can_fuse && parameters.passed(a.cols);  // after a call's first row
       }
     }
@@ -407,6 +448,10 @@ class square_sums {
   template <class G>
   SIMDNORM_INLINE void add(G g, f32 v) {
     s2_.v[g] = L::fma(v, v, s2_.v[g]);
+  }
+  template <class G>
+  SIMDNORM_INLINE void add_where(G g, typename L::mask, f32 v) {
+    add(g, v);
   }
   SIMDNORM_INLINE void flush() {
     if (flushed_) s2_.add(t2_);

@@ -73,9 +73,9 @@ class rms_norm_body {
                SIMDNORM_LAMBDA {
                  const f32 v = load(x) * rstd;
                  if constexpr (A == affine::unit_offset) {
-                   return L::fma(v, load(weight), v);
+                   return L::fma(v, load_vector<L>(load, weight), v);
                  } else if constexpr (has_gamma<A>) {
-                   return f32(v * load(weight));
+                   return f32(v * load_vector<L>(load, weight));
                  } else {
                    return v;
                  }

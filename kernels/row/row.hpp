@@ -129,6 +129,23 @@ struct load_up_to_at {
   }
 };
 
+// Of the register at i the elements that m marks, zeros in place of the others; of gamma and beta all.
+template <class L>
+struct load_where_at {
+  size_t i;
+  typename L::mask m;
+  SIMDNORM_INLINE typename L::f32 operator()(const float* p) const { return L::load_where(m, p + i); }
+  SIMDNORM_INLINE typename L::f32 whole(const float* p) const { return L::load(p + i); }
+};
+template <class L, class Load>
+SIMDNORM_INLINE typename L::f32 load_vector(Load load, const float* p) {
+  if constexpr (requires { load.whole(p); }) {
+    return load.whole(p);
+  } else {
+    return load(p);
+  }
+}
+
 // The four parts of y[i] = f(load), where load(p) reads the register at p + i: up to the first register
 // of y that is aligned, registers while they are full, and a tail. Each returns how far it came.
 //
