@@ -63,6 +63,10 @@ struct lanes : four_doubles {
   SIMDNORM_INLINE static void store(f16* p, f32 v) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), as_f16(v)); }
   SIMDNORM_INLINE static void store_n(f16* p, f32 v, size_t n) { store_halves_n(p, as_f16(v), n); }
   SIMDNORM_INLINE static void stream(f16* p, f32 v) { _mm_stream_si128(reinterpret_cast<__m128i*>(p), as_f16(v)); }
+  SIMDNORM_INLINE static f32 rounded(bf16, f32 v) {
+    return _mm256_castsi256_ps(_mm256_and_si256(rounded_up(v), _mm256_set1_epi32(static_cast<int>(0xffff0000))));
+  }
+  SIMDNORM_INLINE static f32 rounded(f16, f32 v) { return _mm256_cvtph_ps(as_f16(v)); }
   template <class T>
   SIMDNORM_INLINE static f32 load_n_or(const T* p, size_t n, f32 fill) {
     return _mm256_blendv_ps(fill, load_n(p, n), _mm256_castsi256_ps(first(n)));
@@ -242,14 +246,17 @@ struct lanes : four_doubles {
                                            -1, -1, 8, 9, -1, -1, 10, 11, -1, -1, 12, 13, -1, -1, 14, 15);
     return _mm256_castsi256_ps(_mm256_shuffle_epi8(_mm256_broadcastsi128_si256(v), upper));
   }
-  SIMDNORM_INLINE static __m128i as_bf16(__m256 v) {
+  // What is a bf16 in its upper half.
+  SIMDNORM_INLINE static __m256i rounded_up(__m256 v) {
     const __m256i bits = _mm256_castps_si256(v);
     const __m256i last = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
-    const __m256i rounded = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), last);
+    return _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), last);
+  }
+  SIMDNORM_INLINE static __m128i as_bf16(__m256 v) {
     // The upper words of each half, then both halves together.
     const __m256i upper_words = _mm256_setr_epi8(2, 3, 6, 7, 10, 11, 14, 15, -1, -1, -1, -1, -1, -1, -1, -1,  //
                                                  2, 3, 6, 7, 10, 11, 14, 15, -1, -1, -1, -1, -1, -1, -1, -1);
-    const __m256i words = _mm256_shuffle_epi8(rounded, upper_words);
+    const __m256i words = _mm256_shuffle_epi8(rounded_up(v), upper_words);
     return _mm256_castsi256_si128(_mm256_permute4x64_epi64(words, 0x08));
   }
   SIMDNORM_INLINE static __m128i as_f16(__m256 v) {

@@ -59,6 +59,10 @@ struct lanes {
   SIMDNORM_INLINE static void store(f16* p, f32 v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), as_f16(v)); }
   SIMDNORM_INLINE static void store_n(f16* p, f32 v, size_t n) { _mm256_mask_storeu_epi16(p, first(n), as_f16(v)); }
   SIMDNORM_INLINE static void stream(f16* p, f32 v) { _mm256_stream_si256(reinterpret_cast<__m256i*>(p), as_f16(v)); }
+  SIMDNORM_INLINE static f32 rounded(bf16, f32 v) {
+    return _mm512_castsi512_ps(_mm512_and_si512(rounded_up(v), _mm512_set1_epi32(static_cast<int>(0xffff0000))));
+  }
+  SIMDNORM_INLINE static f32 rounded(f16, f32 v) { return _mm512_cvtph_ps(as_f16(v)); }
   template <class T>
   SIMDNORM_INLINE static f32 load_n_or(const T* p, size_t n, f32 fill) {
     return _mm512_mask_mov_ps(fill, first(n), load_n(p, n));
@@ -201,16 +205,18 @@ struct lanes {
                           8 << 16, 9 << 16, 10 << 16, 11 << 16, 12 << 16, 13 << 16, 14 << 16, 15 << 16);
     return _mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(0xaaaaaaaa, words, _mm512_castsi256_si512(v)));
   }
-  // In integers: AVX512_BF16's conversion takes subnormals for zeros.
-  SIMDNORM_INLINE static __m256i as_bf16(__m512 v) {
+  // What is a bf16 in its upper half. In integers: AVX512_BF16's conversion takes subnormals for zeros.
+  SIMDNORM_INLINE static __m512i rounded_up(__m512 v) {
     const __m512i bits = _mm512_castps_si512(v);
     const __m512i below_half = _mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff));
     const __mmask16 odd = _mm512_test_epi32_mask(bits, _mm512_set1_epi32(0x10000));
-    const __m512i rounded = _mm512_mask_add_epi32(below_half, odd, below_half, _mm512_set1_epi32(1));
+    return _mm512_mask_add_epi32(below_half, odd, below_half, _mm512_set1_epi32(1));
+  }
+  SIMDNORM_INLINE static __m256i as_bf16(__m512 v) {
     // One shuffle of words; vpmovdw is two, and wants a shift before.
     const __m512i upper_words =
         _mm512_castsi256_si512(_mm256_setr_epi16(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31));
-    return _mm512_castsi512_si256(_mm512_permutexvar_epi16(upper_words, rounded));
+    return _mm512_castsi512_si256(_mm512_permutexvar_epi16(upper_words, rounded_up(v)));
   }
   SIMDNORM_INLINE static __m256i as_f16(__m512 v) {
     return _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);

@@ -67,6 +67,8 @@ struct lanes {
   SIMDNORM_INLINE static f32 load_n(const f16* p, size_t n) { return widened_f16(halves_n(&p->bits, n)); }
   SIMDNORM_INLINE static void store(f16* p, f32 v) { vst1_u16(&p->bits, as_f16(v)); }
   SIMDNORM_INLINE static void store_n(f16* p, f32 v, size_t n) { store_halves_n(&p->bits, as_f16(v), n); }
+  SIMDNORM_INLINE static f32 rounded(bf16, f32 v) { return widened_bf16(as_bf16(v)); }
+  SIMDNORM_INLINE static f32 rounded(f16, f32 v) { return widened_f16(as_f16(v)); }
   template <class T>
   SIMDNORM_INLINE static f32 load_n_or(const T* p, size_t n, f32 fill) {
     const uint32x4_t index = {0, 1, 2, 3};

@@ -11,7 +11,8 @@
 //   load_up_to(p, i, n, fill)  p[i], p[i + 1], ... below p[n], `fill` in place of what would lie beyond; n >= width, i
 //                     a multiple of it, perhaps beyond n. Without a branch. store_up_to, where there are masks
 //                     the same words take bf16 and f16: elements become floats, exactly (of a NaN the payload is
-//                     kept, f16's made quiet), and are rounded to nearest even; a NaN to be stored is canonical
+//                     kept, f16's made quiet), and are rounded to nearest even; a NaN to be stored is canonical.
+//                     rounded(bf16{}, v), rounded(f16{}, v): numbers that are stored, and loaded again
 //                     to bytes: the low byte of integers in [-128, 255]
 //   masks             whether load_n and store_n cost no more than load and store; loads_where: below and load_where
 //   streams           whether stream and prefetch do anything

@@ -5,6 +5,7 @@
 // to, and rows under a mask, of floats and of one chunk at most.
 #pragma once
 
+#include "row/half_rows.hpp"
 #include "row/made_rows.hpp"
 
 namespace simdnorm::SIMDNORM_ISA {
@@ -456,11 +457,11 @@ SIMDNORM_INLINE void rms_norm_fused(const fused_row_arguments& a, const block& b
   if (a.gamma && a.unit_offset && !a.round_first) {
     using norm = rms_norm_body<L, affine::unit_offset>;
     if (common) return write_common_rows<L, affine::unit_offset>(norm(a), a, b);
-    write_made_rows<L, norm>(a, b);
+    write_half_or_made_rows<L>(a, b, write_made_rows<L, norm>);
   } else {
     using norm = rms_norm_body<L, affine::gamma>;
     if (common && a.gamma) return write_common_rows<L, affine::gamma>(norm(a), a, b);
-    write_made_rows<L, norm>(a, b);
+    write_half_or_made_rows<L>(a, b, write_made_rows<L, norm>);
   }
 }
 
