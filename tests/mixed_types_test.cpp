@@ -258,12 +258,18 @@ struct shape {
   std::size_t rows, cols;
 };
 
+// Which types a call's operands have: any; outputs of one byte; of one type of halves but for the weight, which may be
+// f32, and nothing else that asks for a loop of its own.
+enum class operands { any, bytes, halves };
+
 // Draws a call, makes it, and says what is wrong with it.
-std::string difference(std::uint64_t seed, norm n, bool bytes, shape s, arena& memory) {
+std::string difference(std::uint64_t seed, norm n, operands of, shape s, arena& memory) {
+  const bool bytes = of == operands::bytes, halves = of == operands::halves;
   generator g(seed);
   const auto [rows, cols] = s;
   const auto one_of = [&](std::size_t count) { return static_cast<std::size_t>(g.between(0, count - 1)); };
-  const auto any_type = [&] { return inputs[one_of(3)]; };
+  const simdnorm_type half = one_of(2) == 0 ? SIMDNORM_BF16 : SIMDNORM_F16;
+  const auto any_type = [&] { return halves ? half : inputs[one_of(3)]; };
   const auto values = [&](std::size_t count, simdnorm_type type, double mean, double size = 1) {
     std::vector<float> v;
     for (std::size_t k = 0; k < count; ++k) v.push_back(rounded(static_cast<float>(mean + size * g.normal()), type));
@@ -277,12 +283,19 @@ std::string difference(std::uint64_t seed, norm n, bool bytes, shape s, arena& m
   constexpr simdnorm_type byte_types[] = {SIMDNORM_I8, SIMDNORM_U8, SIMDNORM_F8_E4M3, SIMDNORM_F8_E5M2};
   const simdnorm_type y_type = bytes ? byte_types[one_of(4)] : any_type();
   const simdnorm_type residual_type = any_type(), bias_type = any_type(), gate_type = any_type(),
-                      gamma_type = any_type(), beta_type = any_type();
+                      gamma_type = halves && one_of(2) == 0 ? SIMDNORM_F32 : any_type(), beta_type = any_type();
 
   std::vector<float> x = values(rows * cols, x_type, static_cast<double>(one_of(3)));
   const std::vector<float> residual = values(rows * cols, residual_type, 0.5);
   const std::vector<float> bias = values(cols, bias_type, 0), gate = values(rows * cols, gate_type, 0, 3);
-  const std::vector<float> gamma = values(cols, gamma_type, 1, 0.25), beta = values(cols, beta_type, 0);
+  std::vector<float> gamma = values(cols, gamma_type, 1, 0.25);
+  const std::vector<float> beta = values(cols, beta_type, 0);
+  if (halves) {  // zeros of both signs, and now and then weights that are not finite
+    for (std::size_t k = 0; k < x.size(); k += 1 + one_of(9)) x[k] = one_of(2) == 0 ? 0.0f : -0.0f;
+    for (std::size_t j = 0; j < cols; j += 1 + one_of(9)) gamma[j] = one_of(2) == 0 ? 0.0f : -gamma[j];
+    if (one_of(4) == 0) gamma[one_of(cols)] = std::numeric_limits<float>::infinity();
+    if (one_of(4) == 0) gamma[one_of(cols)] = -std::numeric_limits<float>::quiet_NaN();
+  }
   // A constant row, and ones with an outlier, an infinity and NaN.
   const bool hostile = one_of(2) == 0 && rows > 4;
   if (hostile) {
@@ -291,13 +304,13 @@ std::string difference(std::uint64_t seed, norm n, bool bytes, shape s, arena& m
     x[2 * cols + cols / 2] = std::numeric_limits<float>::infinity();
     x[3 * cols + cols - 1] = std::numeric_limits<float>::quiet_NaN();
   }
-  const random_padding padding(g, rows, cols, static_cast<simdnorm_padding_kind>(one_of(8)));
+  const random_padding padding(g, rows, cols, static_cast<simdnorm_padding_kind>(one_of(halves ? 6 : 8)));
   for (std::size_t k = 0; k < x.size(); ++k)
     if (!padding.real[k]) x[k] = std::numeric_limits<float>::quiet_NaN();
   o.padding = padding.c;
-  const bool has_gamma = one_of(3) > 0, has_beta = one_of(2) == 0, has_bias = added && one_of(2);
-  o.activation = n != norm::l2 && one_of(3) == 0 ? static_cast<simdnorm_activation>(one_of(5)) : 0;
-  o.unit_offset = rms && one_of(4) == 0;
+  const bool has_gamma = one_of(3) > 0, has_beta = one_of(2) == 0, has_bias = added && !halves && one_of(2);
+  o.activation = n != norm::l2 && !halves && one_of(3) == 0 ? static_cast<simdnorm_activation>(one_of(5)) : 0;
+  o.unit_offset = rms && one_of(halves ? 2 : 4) == 0;
   const bool before = rms && x_type != SIMDNORM_F32 && n != norm::gated && one_of(3) == 0;
   if (before) o.activation = 0;
 
@@ -446,23 +459,27 @@ shape shape_of(std::uint64_t seed) {
   return {cols > 2000 ? 3 + seed % 4 : 1 + seed % 11, cols};
 }
 
-void compare_calls(bool bytes) {
+void compare_calls(operands of) {
   offset_arena memory(0, std::size_t{1} << 22);
   for (std::uint64_t seed = 0; seed < 120; seed += step_of_cases())
     for (const norm n : all_norms) {
-      if (bytes && n == norm::l2) continue;
+      if (of == operands::bytes && n == norm::l2) continue;
       simdnorm_stream_border_set(seed % 4 == 0 ? 1 : SIZE_MAX);
       const shape s = shape_of(seed);
-      ASSERT_EQ(difference(seed, n, bytes, s, memory), "")
+      ASSERT_EQ(difference(seed, n, of, s, memory), "")
           << "seed " << seed << ", norm " << static_cast<int>(n) << ", " << s.rows << "x" << s.cols;
       memory.reset();
     }
 }
 TEST_P(mixed_types_test, what_the_floats_give_rounded) {
-  compare_calls(false);
+  compare_calls(operands::any);
+}
+// RMS norm by Llama's rounding, Gemma's weight, of x + residual: in halves alone they have a loop of their own.
+TEST_P(mixed_types_test, what_the_floats_give_rounded_of_halves_alone) {
+  compare_calls(operands::halves);
 }
 TEST_P(mixed_types_test, what_the_floats_give_quantized) {
-  compare_calls(true);
+  compare_calls(operands::bytes);
 }
 
 // A constant row gives exactly beta: every number of a type of 8-bit floats, what lies halfway to the next one, and
@@ -501,14 +518,14 @@ TEST_P(mixed_types_test, f8_rounds_to_nearest_even_and_saturates) {
 TEST_P(mixed_types_test, at_any_alignment_and_between_guard_pages) {
   for (std::uint64_t seed = 1000; seed < 1016; seed += step_of_cases())
     for (const norm n : all_norms)
-      for (const bool bytes : {false, true}) {
-        if (bytes && n == norm::l2) continue;
+      for (const operands of : {operands::any, operands::bytes, operands::halves}) {
+        if (of == operands::bytes && n == norm::l2) continue;
         for (const auto side : {guarded_arena::at_start, guarded_arena::at_end}) {
           guarded_arena memory(side, 0, std::size_t{1} << 18);
-          ASSERT_EQ(difference(seed, n, bytes, shape_of(seed), memory), "") << seed << ", " << static_cast<int>(n);
+          ASSERT_EQ(difference(seed, n, of, shape_of(seed), memory), "") << seed << ", " << static_cast<int>(n);
         }
         offset_arena memory(seed % 64, std::size_t{1} << 22);
-        ASSERT_EQ(difference(seed, n, bytes, shape_of(seed), memory), "") << seed << ", " << static_cast<int>(n);
+        ASSERT_EQ(difference(seed, n, of, shape_of(seed), memory), "") << seed << ", " << static_cast<int>(n);
       }
 }
 
