@@ -16,7 +16,7 @@ Loop = namedtuple("Loop", "function instructions")
 # on the stack (write_tiny_rows: at most 7).
 KERNELS = ("sum_row", "write_row", "write_one_row", "write_short_rows", "write_long_rows", "split_row",
            "column_moments_f32", "affine_tiles", "column_extremes_f32", "channel_moments_f32", "whole_planes",
-           "write_plain_row")
+           "write_plain_row", "sum_added_row")
 
 X86 = {
     "jump": re.compile(r"^(j[a-z]+|loop[a-z]*)\s"),
