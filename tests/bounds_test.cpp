@@ -73,6 +73,29 @@ TEST_P(bounds_test, arrays_start_with_the_page) {
   guarded_arena memory(guarded_arena::at_start);
   all_columns(memory, step_of_cases());
 }
+// Short rows of lengths in whole groups of columns, more of them than a batch has: what lies behind a length, the last
+// row's too, is loaded under a mask.
+TEST_P(bounds_test, rows_of_lengths) {
+  for (const auto side : {guarded_arena::at_start, guarded_arena::at_end}) {
+    guarded_arena memory(side);
+    for (const operation op : all_operations())
+      for (const std::size_t cols : {32, 64, 96, 128, 256}) {
+        if (!is_row_wise(op)) continue;
+        const std::size_t rows = 20;
+        const problem p = make_problem(cols, rows, cols, flavour::normal, true);
+        setup s;
+        s.pad.kind = SIMDNORM_PADDING_ROW_LENGTHS;
+        s.pad.index_type = SIMDNORM_I32;
+        for (std::size_t i = 0; i < rows; ++i) s.pad.lengths.push_back(static_cast<std::int64_t>(i * 37 % (cols + 1)));
+        for (const bool in_place : {false, true}) {
+          s.in_place = in_place;
+          const result r = run(op, p, s, memory);
+          ASSERT_TRUE(r.intact) << name_of(op) << " " << cols << " columns: wrote outside its arrays";
+          ASSERT_EQ(difference(r, run(op, p, s)), "") << name_of(op) << " " << cols << " columns";
+        }
+      }
+  }
+}
 TEST_P(bounds_test, other_alignments) {
   for (const std::size_t shift : {1, 3, 7, 8, 13}) {
     guarded_arena end(guarded_arena::at_end, shift), start(guarded_arena::at_start, shift);

@@ -258,8 +258,8 @@ struct shape {
   std::size_t rows, cols;
 };
 
-// Which types a call's operands have: any; outputs of one byte; of one type of halves but for the weight, which may be
-// f32, and nothing else that asks for a loop of its own.
+// Which types a call's operands have: any; outputs of one byte; one type of halves but for the weight, which may be
+// f32, without bias, activation and element mask: what kernels/row/half_rows.hpp takes, where it is RMS norm.
 enum class operands { any, bytes, halves };
 
 // Draws a call, makes it, and says what is wrong with it.

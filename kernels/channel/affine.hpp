@@ -96,7 +96,7 @@ template <class L, fused F>
 [[gnu::noinline]] void write_marked(const column_parameters& p, size_t c, const plane_place& at, float floor,
                                     const plane_mask& of_plane, bool keep) {
   using f32 = typename L::f32;
-  const plane_mask mask = of_plane;  // which no store to y changes
+  const plane_mask mask = of_plane;  // whose size no store to y can change
   const auto f = plane_outputs<L, F, false>(p, c, at, floor);
   float* const y = at.y;
   const auto kept = [&](auto real, f32 v, auto load)

@@ -3,8 +3,6 @@
 // channel_moments: count, mean and M2 of sets of planes. docs/numerics.md, "A channel".
 #pragma once
 
-#include <type_traits>
-
 #include "channel/planes.hpp"
 
 namespace simdnorm::SIMDNORM_ISA {

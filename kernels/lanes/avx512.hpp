@@ -221,7 +221,7 @@ struct lanes {
   SIMDNORM_INLINE static __m256i as_f16(__m512 v) {
     return _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   }
-  // By a comparison: out of shifts of n - i, at least 0 and at most 16, GCC 12 makes two branches.
+  // By a comparison: GCC 12 makes two branches of n - i cut to 0..16, for a shift.
   SIMDNORM_INLINE static __mmask16 up_to(size_t i, size_t n) {
     const __m512i places = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     return _mm512_cmplt_epi32_mask(places, _mm512_set1_epi32(static_cast<int>(n - i)));

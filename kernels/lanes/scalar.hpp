@@ -11,9 +11,10 @@
 //   load_up_to(p, i, n, fill)  p[i], p[i + 1], ... below p[n], `fill` in place of what would lie beyond; n >= width, i
 //                     a multiple of it, perhaps beyond n. Without a branch. store_up_to, where there are masks
 //                     the same words take bf16 and f16: elements become floats, exactly (of a NaN the payload is
-//                     kept, f16's made quiet), and are rounded to nearest even; a NaN to be stored is canonical.
-//                     rounded(bf16{}, v), rounded(f16{}, v): numbers that are stored, and loaded again
+//                     kept, f16's made quiet), and are rounded to nearest even; a NaN to be stored is canonical
 //                     to bytes: the low byte of integers in [-128, 255]
+//   rounded(bf16{}, v), rounded(f16{}, v)  v as it comes back when it is stored as a half, and loaded; v is no NaN.
+//                     Not on scalar
 //   masks             whether load_n and store_n cost no more than load and store; loads_where: below and load_where
 //   streams           whether stream and prefetch do anything
 //   stream(p, v)      a store past the caches; p is aligned to the register. fence: before whoever waits
@@ -28,9 +29,8 @@
 //   mask              true or false for each element; & and | of two
 //   less(a, b)        a < b; false where one is NaN. is_number(v): not NaN
 //   select(m, a, b)   a where m is true, else b. zero_unless(m, v): v where m is true, else 0
-//   below(i, n)       a mask: i, i + 1, ... < n. load_where(m, p): an element where m is true, else 0, which is not
-//   read.
-//                     Where loads_where says so
+//   below(i, n)       the mask of which of i, i + 1, ... are less than n; |n - i| < 2^31
+//   load_where(m, p)  the elements where m is true, and zeros in place of the others, which are not read
 //   mask_bytes(p), mask_bits(p, i)   `width` bytes that are not zero; bits i, i + 1, ... of p, least significant
 //                     first, i a multiple of `width`. mask_bytes_n, mask_bits_n: the first n < width, else false;
 //                     not a byte is read that holds none of them

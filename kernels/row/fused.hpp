@@ -2,7 +2,7 @@
 //
 // Norms with something before or behind them: made_rows.hpp has the general loop. Here are the usual cases: as
 // write_short_rows does, one loop writes a row of one batch and sums a row of the next: rows that a residual is added
-// to, and rows under a mask, of floats and of one chunk at most.
+// to, and rows under a mask, of floats and of one chunk at most; half_rows.hpp has those of bf16 and f16.
 #pragma once
 
 #include "row/half_rows.hpp"
@@ -431,7 +431,7 @@ SIMDNORM_INLINE void write_common_rows(const Norm& norm, const fused_row_argumen
   write_usual_rows<L, A, stores::cached>(norm, a, b, most);
 }
 
-// What has loops of its own: floats alone, of one chunk at most, and a residual or a mask, but nothing else. Neither
+// What has loops here: floats alone, of one chunk at most, and a residual or a mask, but nothing else. Neither
 // gamma or beta alone nor a weight of ones do.
 SIMDNORM_INLINE bool is_common(const fused_row_arguments& a) {
   const bool masked = masks_elements(a.padding);

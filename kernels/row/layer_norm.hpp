@@ -62,7 +62,7 @@ class layer_norm_body {
     });
     b.shift[k] = L::sum(sum.v) * share(n);
   }
-  // The same of a row that fused.hpp makes, by the lanes of its first elements, of which `real` count and the others
+  // start_row of a row that fused.hpp makes, by the lanes of its first elements, of which `real` count and the others
   // are zeros.
   static constexpr bool shifted = true;
   static constexpr bool adds = true;  // whether there is a norm with a residual

@@ -12,8 +12,8 @@
 //   start_row(batch, k)  first look at the elements; start_row_of_any_length, where there is one, without a branch that
 //                  goes with the length
 //   sums           f32 lanes of a row: sums(batch, k), fill(), add(register of the group, elements),
-//                  flush() every 256 elements, but not at the end, done(batch, k); add_where(register, mask, elements
-//                  that are 0 where it is false), which are not counted
+//                  flush() every 256 elements, but not at the end, done(batch, k); add_where(register, mask, elements):
+//                  those where it is false are 0, and are left out
 //   clear(batch, k) a row's doubles are 0
 //   fold(batch, k) a row's lanes added to its doubles; fold4(batch, k): of four rows, from zero
 //   finish<F>(batch, k)  parameters of rows k to k + F::width64; false if one is not to be trusted
@@ -334,7 +334,8 @@ template <class L, affine A, stores S, rows Rows, class Norm>
   constexpr size_t unit = aligned_elements<L, S, typename Norm::batch::y_type>;
   [[maybe_unused]] const bool aligned = a.walk == nullptr && a.y_stride % ptrdiff_t{unit} == 0 &&
                                         reinterpret_cast<uintptr_t>(a.y) % (unit * sizeof(float)) == 0;
-  [[maybe_unused]] const bool lengths = a.padding.kind == SIMDNORM_PADDING_ROW_LENGTHS;  // not in memory's order
+  [[maybe_unused]] const bool lengths =
+      a.padding.kind == SIMDNORM_PADDING_ROW_LENGTHS;  // past the caches: not in memory's order
   row_views<L, Norm> views(a, b);
   // Of rows::ragged floats, those in the caches are rows of lengths, without heads; the others may begin anywhere.
   constexpr bool of_lengths = floats && Rows == rows::ragged && S == stores::cached;
@@ -740,7 +741,7 @@ SIMDNORM_INLINE void write_rows(const Norm& norm, const row_norm_arguments& a, c
 template <class L, affine A, class Norm>
 SIMDNORM_INLINE void for_rows(const Norm& norm, const row_norm_arguments& a, const block& b) {
   if (a.split != nullptr) return split_row<L, A>(norm, a, b);
-  // Of one float a register a row alone is a batch like others: 36 KB less.
+  // On scalar a row alone is a batch like others: 36 KB of code less.
   if (L::width > 1 && b.row_last - b.row_first == 1) {
     if constexpr (sizeof(typename Norm::batch::x_type) == sizeof(float) && L::width > 1) {
       const bool plain =

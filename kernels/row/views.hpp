@@ -204,14 +204,15 @@ class real_row_views {
   }
 
   // From here on rows of lengths are taken in memory's order, and what lies behind a length is left to who writes the
-  // row: all of a register is stored, or fill_end is called. False: not these rows. Beyond 256 columns on AVX-512 and
-  // 128 on AVX2 the work on what lies there costs more.
+  // row: by storing all registers of it, or by fill_end. False: these are not such rows, and nothing is changed. Beyond
+  // 256 columns on AVX-512 and 128 on AVX2 the work on what lies there costs more; below 64 masked loads of the row's
+  // shift would reach behind the matrix, where qemu 7.2 faults.
   bool take_as_whole() {
     if (a_.padding.kind != SIMDNORM_PADDING_ROW_LENGTHS || a_.padding.fill != SIMDNORM_FILL_ZERO ||
-        a_.walk != nullptr || a_.cols > 16 * L::width || a_.cols % virtual_lanes != 0) {
+        a_.walk != nullptr || a_.cols < shift_elements || a_.cols > 16 * L::width || a_.cols % virtual_lanes != 0) {
       return false;
     }
-    way_ = in_order;
+    way_ = lengths_in_order;
     return true;
   }
   template <class Batch>
@@ -220,7 +221,7 @@ class real_row_views {
   }
 
  private:
-  enum way { all, in_runs, one_by_one, in_order };
+  enum way { all, in_runs, one_by_one, lengths_in_order };
   static constexpr size_t listed_elements = 65536;  // of rows in another order: 256 KiB, so that they stay in L2
   static constexpr size_t long_run = 32;
 
@@ -257,7 +258,7 @@ class real_row_views {
   }
   [[gnu::noinline]] void take_some(row_batch<L, X, Y>& batch, size_t most) {
     if (way_ == in_runs) return take_listed(batch, most);
-    if (way_ == in_order) return take_in_order(batch, most);
+    if (way_ == lengths_in_order) return take_lengths_in_order(batch, most);
     if (a_.walk == nullptr) return take_lengths(batch, most);
     while (batch.count < most && (next_ < run_end_ || next_run_of_walk())) {
       const size_t n = real_columns(a_.padding, token_of(next_), a_.cols);
@@ -266,7 +267,7 @@ class real_row_views {
       put(batch, n > 0);
     }
   }
-  void take_in_order(row_batch<L, X, Y>& batch, size_t most) {
+  void take_lengths_in_order(row_batch<L, X, Y>& batch, size_t most) {
     for (; batch.count < most && next_ < last_; ++next_, x_ += a_.x_stride, y_ += a_.y_stride) {
       const size_t n = static_cast<size_t>(length_at(a_.padding, next_));
       if (n == 0) {
