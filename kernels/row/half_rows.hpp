@@ -5,8 +5,6 @@
 // place of two: 1.7 to 3.3 times as long as a norm without any of this, in place of 1.3 to 2.3.
 #pragma once
 
-#include <iterator>
-
 #include "row/made_rows.hpp"
 
 namespace simdnorm::SIMDNORM_ISA {
@@ -113,16 +111,19 @@ SIMDNORM_INLINE bool is_half_call(const fused_row_arguments& a) {
          a.gate == nullptr && a.function == elementwise_function::none && a.cols <= kept_elements;
 }
 
+constexpr size_t most_half_rows = 8;  // of a batch
+
 // Batch after batch, up to one with rows that are not to be trusted: how many these are, and which; 0: no row is left.
 template <class L, class T, class Views>
-[[gnu::noinline]] size_t write_trusted_rows(const fused_row_arguments& a, Views& views, size_t (&others)[8]) {
+[[gnu::noinline]] size_t write_trusted_rows(const fused_row_arguments& a, Views& views,
+                                            size_t (&others)[most_half_rows]) {
   using norm_type = rms_norm_body<L, affine::gamma, T, T>;
   alignas(64) float kept[kept_elements];
   const norm_type norm(a);
   const bool added = a.residual != nullptr;
   const size_t pitch = (a.cols + 15) / 16 * 16;
   const size_t fit = kept_elements / pitch;
-  const size_t together = !added || fit > std::size(others) ? std::size(others) : fit;
+  const size_t together = !added || fit > most_half_rows ? most_half_rows : fit;
   parameter_tiles<L> parameters(a);
   typename norm_type::batch batch;
   prepare(batch, a.cols, together);
@@ -139,7 +140,7 @@ template <class L, class T, class Views>
       norm.fold(batch, k);
     }
     finish_all<L>(norm, batch);
-    bool trusted[std::size(others)];
+    bool trusted[most_half_rows];
     for (size_t k = 0; k < batch.count; ++k) {
       trusted[k] = batch.safe || norm.template finish<single>(batch, k);
       if (!trusted[k]) [[unlikely]]
@@ -177,7 +178,7 @@ template <class L, class T>
 [[gnu::noinline]] void write_half_rows(const fused_row_arguments& a, const block& b, made_rows_kernel otherwise) {
   row_views<L, rms_norm_body<L, affine::gamma, T, T>> views(a, b);
   if (a.sum != nullptr) fill_sums(a, b);
-  size_t others[8];
+  size_t others[most_half_rows];
   while (const size_t untrusted = write_trusted_rows<L, T>(a, views, others)) {
     for (size_t k = 0; k < untrusted; ++k) otherwise(a, block{others[k], others[k] + 1, b.col_first, b.col_last});
   }
