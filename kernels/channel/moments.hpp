@@ -61,12 +61,12 @@ struct sample_marks {
     count = 0;
     size_t plane = places.plane;
     size_t at = places.at;
-    for (uint16_t& marks : patch) {
-      if (&marks == patch + places.patches || plane >= set.planes) return;
+    for (size_t k = 0; k < places.patches && plane < set.planes; ++k) {
       const size_t from = at < places.last ? at : places.last;
       const plane_mask mask = set.mask_of(plane);
       const size_t rest = mask.size() < from ? 0 : mask.size() - from;
-      marks = static_cast<uint16_t>(rest == 0 ? 0 : mask.word(from, rest < places.width ? rest : places.width));
+      const uint32_t marks = rest == 0 ? 0 : mask.word(from, rest < places.width ? rest : places.width);
+      patch[k] = static_cast<uint16_t>(marks);
       count += ones(marks);
       places.step(plane, at, set.size);
     }
@@ -381,15 +381,14 @@ template <class L, bool Masked>
   if constexpr (Masked) set.leave_out_padding();
   const flush_places flushes(set.planes, set.size);
   switch (split.step) {
-    case channel_split::start:
+    case channel_split::start: {
+      const sample_places places(set.planes, set.size);
+      sample_marks marks;
+      if constexpr (Masked) marks.make(set, places);
       split.chunks = flushes.chunks();
-      {
-        const sample_places places(set.planes, set.size);
-        sample_marks marks;
-        if constexpr (Masked) marks.make(set, places);
-        split.shift = sample_mean<L, Masked>(set, places, marks);
-      }
+      split.shift = sample_mean<L, Masked>(set, places, marks);
       break;
+    }
     case channel_split::sum_chunks:
       for (size_t chunk = b.col_first; chunk < b.col_last; ++chunk) {
         const sums64 sums = sum_chunk<L, Masked>(set, flushes, chunk, split.shift);

@@ -741,18 +741,19 @@ SIMDNORM_INLINE void write_rows(const Norm& norm, const row_norm_arguments& a, c
 template <class L, affine A, class Norm>
 SIMDNORM_INLINE void for_rows(const Norm& norm, const row_norm_arguments& a, const block& b) {
   if (a.split != nullptr) return split_row<L, A>(norm, a, b);
-  // On scalar a row alone is a batch like others: 36 KB of code less.
-  if (L::width > 1 && b.row_last - b.row_first == 1) {
-    if constexpr (sizeof(typename Norm::batch::x_type) == sizeof(float) && L::width > 1) {
-      const bool plain =
-          a.padding.kind == SIMDNORM_PADDING_NONE && a.walk == nullptr && a.mean == nullptr && a.rstd == nullptr;
-      if (plain && write_plain_row<L>(norm, a, b)) return;
+  if constexpr (L::width > 1) {  // on scalar a row alone is a batch like others: 36 KB of code less
+    if (b.row_last - b.row_first == 1) {
+      if constexpr (sizeof(typename Norm::batch::x_type) == sizeof(float)) {
+        const bool plain =
+            a.padding.kind == SIMDNORM_PADDING_NONE && a.walk == nullptr && a.mean == nullptr && a.rstd == nullptr;
+        if (plain && write_plain_row<L>(norm, a, b)) return;
+      }
+      write_one_row<L, A>(norm, a, b);
+      if constexpr (L::streams) {
+        if (a.stream) L::fence();  // zeros behind a row that is shorter
+      }
+      return;
     }
-    if constexpr (L::width > 1) write_one_row<L, A>(norm, a, b);
-    if constexpr (L::streams) {
-      if (a.stream) L::fence();  // zeros behind a row that is shorter
-    }
-    return;
   }
   if constexpr (L::streams) {
     if (a.stream) {

@@ -268,19 +268,14 @@ class real_row_views {
     }
   }
   void take_lengths_in_order(row_batch<L, X, Y>& batch, size_t most) {
-    for (; batch.count < most && next_ < last_; ++next_, x_ += a_.x_stride, y_ += a_.y_stride) {
+    while (batch.count < most && next_ < last_) {
       const size_t n = static_cast<size_t>(length_at(a_.padding, next_));
       if (n == 0) {
         pad(next_, y_, 0);
-        continue;
+      } else {
+        set_length(batch, n);
       }
-      const size_t k = batch.count++;
-      batch.index[k] = next_;
-      batch.x[k] = x_;
-      batch.y[k] = y_;
-      if (n == batch.n[k]) continue;
-      batch.n[k] = n;
-      batch.inverse[k] = 1.0 / static_cast<double>(n);
+      put(batch, n > 0);
     }
   }
   void take_lengths(row_batch<L, X, Y>& batch, size_t most) {
