@@ -112,6 +112,8 @@ struct lanes : four_doubles {
   SIMDNORM_INLINE static f32 div(f32 a, f32 b) { return _mm256_div_ps(a, b); }
   SIMDNORM_INLINE static f32 min(f32 a, f32 b) { return _mm256_min_ps(a, b); }
   SIMDNORM_INLINE static f32 max(f32 a, f32 b) { return _mm256_max_ps(a, b); }
+  SIMDNORM_INLINE static u32 max(u32 a, u32 b) { return _mm256_max_epu32(a, b); }
+  SIMDNORM_INLINE static u32 integers(f32 v) { return _mm256_cvtps_epi32(v); }
   SIMDNORM_INLINE static f32 canonical(f32 v) {
     return _mm256_blendv_ps(v, broadcast(__builtin_nanf("")), _mm256_cmp_ps(v, v, _CMP_UNORD_Q));
   }
@@ -263,9 +265,9 @@ struct lanes : four_doubles {
     return _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   }
   SIMDNORM_INLINE static __m128i low_bytes(__m256 v) {
-    const __m256i low = _mm256_and_si256(_mm256_cvtps_epi32(v), _mm256_set1_epi32(0xff));
-    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1));
-    return _mm_packus_epi16(words, words);
+    const __m256i lows = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12));
+    const __m256i of_halves = _mm256_shuffle_epi8(_mm256_castps_si256(v), lows);
+    return _mm_unpacklo_epi32(_mm256_castsi256_si128(of_halves), _mm256_extracti128_si256(of_halves, 1));
   }
   SIMDNORM_INLINE static mask not_zero(__m128i bytes) {
     return mask(_mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_cvtepu8_epi32(bytes), _mm256_setzero_si256())));

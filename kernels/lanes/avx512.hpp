@@ -69,10 +69,10 @@ struct lanes {
   }
 
   SIMDNORM_INLINE static void store(uint8_t* p, f32 v) {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_castps_si512(v)));
   }
   SIMDNORM_INLINE static void store_n(uint8_t* p, f32 v, size_t n) {
-    _mm_mask_storeu_epi8(p, first(n), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)));
+    _mm_mask_storeu_epi8(p, first(n), _mm512_cvtepi32_epi8(_mm512_castps_si512(v)));
   }
 
   using rows = __m512i;
@@ -100,6 +100,8 @@ struct lanes {
   SIMDNORM_INLINE static f32 div(f32 a, f32 b) { return _mm512_div_ps(a, b); }
   SIMDNORM_INLINE static f32 min(f32 a, f32 b) { return _mm512_min_ps(a, b); }
   SIMDNORM_INLINE static f32 max(f32 a, f32 b) { return _mm512_max_ps(a, b); }
+  SIMDNORM_INLINE static u32 max(u32 a, u32 b) { return _mm512_max_epu32(a, b); }
+  SIMDNORM_INLINE static u32 integers(f32 v) { return _mm512_cvtps_epi32(v); }
   SIMDNORM_INLINE static f32 canonical(f32 v) {
     return _mm512_mask_mov_ps(v, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), broadcast(__builtin_nanf("")));
   }

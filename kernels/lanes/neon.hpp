@@ -76,7 +76,7 @@ struct lanes {
   }
   SIMDNORM_INLINE static void store(uint8_t* p, f32 v) { store_n(p, v, 4); }
   SIMDNORM_INLINE static void store_n(uint8_t* p, f32 v, size_t n) {
-    const uint16x4_t words = vmovn_u32(vreinterpretq_u32_s32(vcvtq_s32_f32(v)));
+    const uint16x4_t words = vmovn_u32(vreinterpretq_u32_f32(v));
     const uint32_t bytes = vget_lane_u32(vreinterpret_u32_u8(vmovn_u16(vcombine_u16(words, words))), 0);
     __builtin_memcpy(p, &bytes, n);
   }
@@ -122,6 +122,8 @@ struct lanes {
   // vminq would propagate NaN and order zeros: the words take the second operand, as x86 does.
   SIMDNORM_INLINE static f32 min(f32 a, f32 b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
   SIMDNORM_INLINE static f32 max(f32 a, f32 b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
+  SIMDNORM_INLINE static u32 max(u32 a, u32 b) { return vmaxq_u32(a, b); }
+  SIMDNORM_INLINE static u32 integers(f32 v) { return vreinterpretq_u32_s32(vcvtnq_s32_f32(v)); }
   SIMDNORM_INLINE static f32 canonical(f32 v) { return vbslq_f32(vceqq_f32(v, v), v, broadcast(__builtin_nanf(""))); }
   using mask = xsimd::batch_bool<float, xsimd::neon64>;
   SIMDNORM_INLINE static mask less(f32 a, f32 b) { return mask(vcltq_f32(a, b)); }

@@ -12,7 +12,7 @@
 //                     a multiple of it, perhaps beyond n. Without a branch. store_up_to, where there are masks
 //                     the same words take bf16 and f16: elements become floats, exactly (of a NaN the payload is
 //                     kept, f16's made quiet), and are rounded to nearest even; a NaN to be stored is canonical
-//                     to bytes: the low byte of integers in [-128, 255]
+//                     to bytes: the low byte of the bits
 //   rounded(bf16{}, v), rounded(f16{}, v)  v as it comes back when it is stored as a half, and loaded; v is no NaN.
 //                     Not on scalar
 //   masks             whether load_n and store_n cost no more than load and store; loads_where: below and load_where
@@ -24,9 +24,9 @@
 //   u32               the bits of `width` floats: bits(v), floats(u); + - & | and shifts << >>, element by element
 //   octet_of(u)       places in tables of eight, u mod 8; look_up(table, octet): what stands there
 //   min(a, b)         a < b ? a : b        (so b where one is NaN or both are zero)
-//   max(a, b)         a > b ? a : b
-//   canonical         NaN becomes 0x7fc00000
-//   mask              true or false for each element; & and | of two
+//   max(a, b)         a > b ? a : b; of u32 the greater one
+//   integers(v)       u32 of the integer nearest to v, |v| < 2^22, of two the even one; the low byte is 0 where v is
+//   NaN canonical         NaN becomes 0x7fc00000 mask              true or false for each element; & and | of two
 //   less(a, b)        a < b; false where one is NaN. is_number(v): not NaN
 //   select(m, a, b)   a where m is true, else b. zero_unless(m, v): v where m is true, else 0
 //   below(i, n)       the mask of which of i, i + 1, ... are less than n; |n - i| < 2^31
@@ -113,7 +113,7 @@ struct lanes {
     }
     p->bits = static_cast<uint16_t>(sign | half);
   }
-  SIMDNORM_INLINE static void store(uint8_t* p, f32 v) { *p = static_cast<uint8_t>(static_cast<int32_t>(v)); }
+  SIMDNORM_INLINE static void store(uint8_t* p, f32 v) { *p = static_cast<uint8_t>(bits_of(v)); }
   template <class T>
   SIMDNORM_INLINE static f32 load_n(const T*, size_t) {
     return 0.0f;
@@ -182,6 +182,12 @@ struct lanes {
   }
   SIMDNORM_INLINE static f32 max(f32 a, f32 b) {
     return a > b ? a : b;
+  }
+  SIMDNORM_INLINE static u32 max(u32 a, u32 b) {
+    return a > b ? a : b;
+  }
+  SIMDNORM_INLINE static u32 integers(f32 v) {  // adding 1.5 * 2^23 rounds
+    return v == v ? bits(v + 0x1.8p23f) - bits(0x1.8p23f) : 0;
   }
   SIMDNORM_INLINE static f32 canonical(f32 v) {
     return v == v ? v : __builtin_nanf("");

@@ -55,86 +55,121 @@ template <class L>
   });
 }
 
-// to[0, n) = from, NaN made canonical; of bytes, from is of integers that fit.
+// to[0, n) = from, NaN made canonical.
 template <class L>
 [[gnu::noinline]] void store_elements(const float* from, void* to, simdnorm_type type, size_t n, bool stream) {
   const auto f = [from](auto load) SIMDNORM_LAMBDA { return L::canonical(load(from)); };
   const auto put_all = [&](auto* y) SIMDNORM_LAMBDA {
-    if constexpr (L::streams && sizeof *y > 1) {
+    if constexpr (L::streams) {
       if (stream) return transform<L, stores::streamed>(y, n, f);
     }
     transform<L>(y, n, f);
   };
   if (builds_bf16 && type == SIMDNORM_BF16) return put_all(static_cast<bf16*>(to));
   if (builds_f16 && type == SIMDNORM_F16) return put_all(static_cast<f16*>(to));
-  if (is_byte(type)) return put_all(static_cast<uint8_t*>(to));
   put_all(static_cast<float*>(to));
 }
 
-// tile[0, n) becomes the integers clamp(round(v / scale) + zero_point), NaN zero_point. Bounds are integers, so that
-// it is the same whether one rounds before they cut or afterwards; adding 1.5 * 2^23 rounds to nearest even.
+// v / divisor, correctly rounded, in three operations where a division takes 16 cycles a register of AVX-512 and 5 of
+// AVX2: docs/numerics.md says why that is exact, of divisors in [2^-80, 2^80] and quotients that count.
 template <class L>
-[[gnu::noinline]] void quantize(float* tile, size_t n, float scale, const quantized_type& q) {
+struct quotients {
   using f32 = typename L::f32;
-  const f32 divisor = L::broadcast(scale);
-  const f32 zero_point = L::broadcast(q.zero_point);
-  const f32 least = L::broadcast(q.least - q.zero_point);
-  const f32 most = L::broadcast(q.most - q.zero_point);
-  const f32 integers = L::broadcast(0x1.8p23f);
-  transform<L>(tile, n, [&](auto load) SIMDNORM_LAMBDA {
-    const f32 v = L::div(load(tile), divisor);
-    const f32 number = L::select(L::is_number(v), v, L::broadcast(0.0f));
-    const f32 cut = L::max(L::min(number, most), least);
-    return f32(((cut + integers) - integers) + zero_point);
+  f32 divisor, reciprocal;
+  explicit quotients(float scale) : divisor(L::broadcast(scale)), reciprocal(L::broadcast(1.0f / scale)) {}
+  SIMDNORM_INLINE f32 operator()(f32 v) const {
+    if constexpr (L::width == 1) {  // its fma is emulated
+      return L::div(v, divisor);
+    } else {
+      const f32 near = v * reciprocal;
+      return L::fma(L::fnma(near, divisor, v), reciprocal, near);
+    }
+  }
+};
+
+// tile[0, n) is divided where its scale is none for quotients; returns the scale that is left.
+template <class L>
+SIMDNORM_INLINE float divide_by_unusual(float* tile, size_t n, float scale) {
+  if (scale >= 0x1p-80f && scale <= 0x1p80f) [[likely]]
+    return scale;
+  const typename L::f32 divisor = L::broadcast(scale);
+  transform<L>(tile, n, [&](auto load) SIMDNORM_LAMBDA { return L::div(load(tile), divisor); });
+  return 1.0f;
+}
+
+// y[0, n) = clamp(round(v / scale) + zero_point) of v in the tile, which is used up; NaN gives zero_point. What is cut
+// is v: bounds are integers, and the quotient of a bound times the scale rounds to it.
+template <class L>
+[[gnu::noinline]] void quantize(float* tile, uint8_t* y, size_t n, float scale, const quantized_type& q) {
+  using f32 = typename L::f32;
+  const float divisor = divide_by_unusual<L>(tile, n, scale);
+  const quotients<L> quotient(divisor);
+  const f32 least = L::broadcast((q.least - q.zero_point) * divisor);
+  const f32 most = L::broadcast((q.most - q.zero_point) * divisor);
+  const typename L::u32 zero_point(static_cast<uint32_t>(static_cast<int32_t>(q.zero_point)));
+  transform<L>(y, n, [&](auto load) SIMDNORM_LAMBDA {
+    const f32 cut = L::max(least, L::min(most, load(tile)));  // NaN is the second, and stays
+    return L::floats(L::integers(quotient(cut)) + zero_point);
   });
 }
 
-// tile[0, n) becomes the codes of v / scale in a type of 8-bit floats, cut to its numbers, as floats. A normal number
-// is rounded as the integer that its bits are; of what lies below, adding 2^23 times the least number rounds.
+// y[0, n) = the codes of v / scale in a type of 8-bit floats, cut to its numbers; the tile is used up. Of a size s let
+// e be its exponent, or the least of a normal number. Codes are 2^(e - m) apart there, m bits of mantissa: adding 1.5 *
+// 2^23 of these rounds s to so many, and a code is that number and 2^m for each exponent below. A byte is all that is
+// wanted of the sum, so that what is to be added to each code can be in the summand; it is even, as ties ask for.
 template <class L>
-[[gnu::noinline]] void round_to_f8(float* tile, size_t n, float scale, const quantized_type& q, simdnorm_type type) {
+[[gnu::noinline]] void round_to_f8(float* tile, uint8_t* y, size_t n, float scale, const quantized_type& q,
+                                   simdnorm_type type) {
   using f32 = typename L::f32;
   using u32 = typename L::u32;
   const bool e4m3 = type == SIMDNORM_F8_E4M3;
-  const int dropped = e4m3 ? 20 : 21;  // bits of an f32's mantissa
-  const u32 half((1u << (dropped - 1)) - 1u);
-  const u32 bias(e4m3 ? (127u - 7u) << 3 : (127u - 15u) << 2);
-  const f32 least_normal = L::broadcast(e4m3 ? 0x1p-6f : 0x1p-14f);
-  const f32 rounder = L::broadcast(e4m3 ? 0x1p14f : 0x1p7f);
-  const f32 nan = L::broadcast(e4m3 ? 127.0f : 126.0f);
-  const f32 divisor = L::broadcast(scale);
-  const f32 least = L::broadcast(q.least);
-  const f32 most = L::broadcast(q.most);
-  transform<L>(tile, n, [&](auto load) SIMDNORM_LAMBDA {
-    const f32 v = L::div(load(tile), divisor);
-    const u32 bits = L::bits(L::max(L::min(v, most), least));
-    const u32 size = bits & u32(0x7fffffffu);
-    const u32 normal = ((size + half + ((size >> dropped) & u32(1u))) >> dropped) - bias;
-    const u32 small = L::bits(L::floats(size) + rounder) - L::bits(rounder);
-    const u32 rounded = L::bits(L::select(L::less(L::floats(size), least_normal), L::floats(small), L::floats(normal)));
-    const u32 code = rounded | ((bits >> 24) & u32(0x80u));
-    const f32 number = L::floats(code | u32(0x4b000000u)) - L::broadcast(0x1p23f);
-    return L::select(L::is_number(v), number, nan);
+  const int mantissa = e4m3 ? 3 : 2;
+  const uint32_t bias = e4m3 ? 7 : 15;
+  const uint32_t first_code = ((bias - 127u) - 1u) << mantissa;
+  const u32 summand((static_cast<uint32_t>(23 - mantissa) << 23) + 0x400000u + (first_code & 0xffu));
+  const u32 least_normal((128u - bias) << 23);
+  const u32 nan(e4m3 ? 127u : 126u);
+  const float divisor = divide_by_unusual<L>(tile, n, scale);
+  const quotients<L> quotient(divisor);
+  const f32 most = L::broadcast(q.most * divisor);
+  transform<L>(y, n, [&](auto load) SIMDNORM_LAMBDA {
+    const u32 bits = L::bits(load(tile));
+    const f32 size = quotient(L::min(most, L::floats(bits & u32(0x7fffffffu))));  // NaN is the second, and stays
+    const u32 exponent = L::max(L::bits(size) & u32(0x7f800000u), least_normal);
+    const u32 number = L::bits(size + L::floats(exponent + summand));
+    const u32 code = (number + (exponent >> (23 - mantissa))) | ((bits >> 24) & u32(0x80u));
+    return L::select(L::is_number(size), L::floats(code), L::floats(nan));
   });
 }
 
-// max(peak, |v|) over v[0, n); NaN if one of them is.
+// The greatest size of outputs so far; NaN if one of them is, whose bits are beyond those of all numbers.
+template <class L>
+struct greatest {
+  using u32 = typename L::u32;
+  u32 most;
+  explicit greatest(float peak) : most(__builtin_bit_cast(uint32_t, peak)) {}
+  SIMDNORM_INLINE void add(typename L::f32 v) { most = L::max(most, L::bits(v) & u32(0x7fffffffu)); }
+  [[gnu::noinline]] static float of(typename L::f32 sizes) {
+    float each[L::width];
+    L::store(each, sizes);
+    uint32_t greatest = 0;
+    for (const float size : each) {
+      const auto bits = __builtin_bit_cast(uint32_t, size);
+      greatest = bits > greatest ? bits : greatest;
+    }
+    return greatest > 0x7f800000u ? __builtin_nanf("") : __builtin_bit_cast(float, greatest);
+  }
+  SIMDNORM_INLINE float result() const { return of(L::floats(most)); }
+};
+
+// max(peak, |v|) over v[0, n)
 template <class L>
 [[gnu::noinline]] float greatest_size(const float* v, size_t n, float peak) {
-  typename L::f32 most = L::broadcast(0.0f);
-  bool numbers = peak == peak;
-  const auto add = [&](typename L::f32 x) SIMDNORM_LAMBDA {
-    numbers = numbers && !L::any_nan(x);
-    most = L::max(L::floats(L::bits(x) & typename L::u32(0x7fffffffu)), most);
-  };
+  greatest<L> sizes(peak);
   size_t i = 0;
-  for (; i + L::width <= n; i += L::width) add(L::load(v + i));
-  if (i < n) add(L::load_n(v + i, n - i));
-  if (!numbers) return __builtin_nanf("");
-  float each[L::width];
-  L::store(each, most);
-  for (const float size : each) peak = size > peak ? size : peak;
-  return peak;
+  for (; i + L::width <= n; i += L::width) sizes.add(L::load(v + i));
+  if (i < n) sizes.add(L::load_n(v + i, n - i));
+  return sizes.result();
 }
 
 // ---- masks of elements ----------------------------------------------------------------------------------
@@ -155,12 +190,11 @@ struct bit_mask {
 };
 struct no_mask {};
 
-// to[j] = select(mask, from[j], keep ? to[j] : rest) for m elements whose mask begins at `first`, NaN made canonical.
+// to[j] = select(mask, from[j], keep ? to[j] : 0) for m elements whose mask begins at `first`, NaN made canonical.
 template <class L, class Mask>
-[[gnu::noinline]] void write_masked(const float* from, float* to, size_t m, Mask mask, size_t first, bool keep,
-                                    float rest = 0.0f) {
+[[gnu::noinline]] void write_masked(const float* from, float* to, size_t m, Mask mask, size_t first, bool keep) {
   const auto write = [&](auto real, auto load, size_t i) SIMDNORM_LAMBDA {
-    const typename L::f32 other = keep ? load(to + i) : L::broadcast(rest);
+    const typename L::f32 other = keep ? load(to + i) : L::broadcast(0.0f);
     return L::select(real, L::canonical(load(from + i)), other);
   };
   size_t i = 0;
@@ -191,10 +225,10 @@ SIMDNORM_INLINE row_source float_source(const float* x, const float* residual, c
 }
 
 template <class L>
-SIMDNORM_INLINE void write_masked(const row_source& s, const float* from, float* to, size_t m, size_t first, bool keep,
-                                  float rest = 0.0f) {
-  if (s.bits) return write_masked<L>(from, to, m, bit_mask<L>{s.mask}, first, keep, rest);
-  write_masked<L>(from, to, m, byte_mask<L>{s.mask}, first, keep, rest);
+SIMDNORM_INLINE void write_masked(const row_source& s, const float* from, float* to, size_t m, size_t first,
+                                  bool keep) {
+  if (s.bits) return write_masked<L>(from, to, m, bit_mask<L>{s.mask}, first, keep);
+  write_masked<L>(from, to, m, byte_mask<L>{s.mask}, first, keep);
 }
 
 // to[0, m) = h of m elements whose mask begins at `first`, `fill` for what does not count. Returns how many do.
@@ -375,13 +409,8 @@ struct row_end {
   }
   // A tile of outputs that all has been done to.
   [[gnu::noinline]] void write(size_t first, size_t m, float* tile) const {
-    const bool bytes = is_byte(a.y_type);
-    if (is_f8(a.y_type)) {
-      round_to_f8<L>(tile, m, scale, a.quantized, a.y_type);
-    } else if (bytes) {
-      quantize<L>(tile, m, scale, a.quantized);
-    }
-    store(y, a.y_type, first, m, tile, bytes ? a.quantized.zero_point : 0.0f);
+    if (is_byte(a.y_type)) return write_bytes(static_cast<uint8_t*>(y) + first, first, m, tile);
+    store(y, a.y_type, first, m, tile);
   }
   // A row of n elements none of which is real.
   [[gnu::noinline]] void write_padding(size_t n) const {
@@ -393,7 +422,7 @@ struct row_end {
   [[gnu::noinline]] void put_sum(size_t first, size_t m, const float* elements) const {
     alignas(64) float copy[tile_elements];
     __builtin_memcpy(copy, elements, m * sizeof(float));
-    store(row_of_sum(), a.sum_type, first, m, copy, 0.0f);
+    store(row_of_sum(), a.sum_type, first, m, copy);
   }
 
  private:
@@ -409,21 +438,40 @@ struct row_end {
     }
     gate_tile<L>(tile, static_cast<const float*>(gate), m);
   }
-  // To a row of y or of the sum; `rest` where the mask says so.
-  void store(void* row, simdnorm_type type, size_t first, size_t m, float* tile, float rest) const {
+  void write_bytes(uint8_t* to, size_t first, size_t m, float* tile) const {
+    const bool keep = a.padding.fill == SIMDNORM_FILL_KEEP;
+    // What is padded becomes 0, which gives its byte, unless the scale is NaN.
+    const bool apart = source.mask != nullptr && (keep || scale != scale);
+    if (source.mask != nullptr && !apart) write_masked<L>(source, tile, tile, m, first, false);
+    uint8_t bytes[tile_elements];
+    uint8_t* const y_or_bytes = apart ? bytes : to;
+    if (is_f8(a.y_type)) {
+      round_to_f8<L>(tile, y_or_bytes, m, scale, a.quantized, a.y_type);
+    } else {
+      quantize<L>(tile, y_or_bytes, m, scale, a.quantized);
+    }
+    for (size_t i = 0; apart && i < m; ++i) {
+      if (source.counts(first + i)) {
+        to[i] = bytes[i];
+      } else if (!keep) {
+        to[i] = static_cast<uint8_t>(a.fill_byte);
+      }
+    }
+  }
+  // To a row of y or of the sum.
+  void store(void* row, simdnorm_type type, size_t first, size_t m, float* tile) const {
     void* const to = element_at(row, type, static_cast<ptrdiff_t>(first));
     if (source.mask == nullptr) return store_elements<L>(tile, to, type, m, stream());
     const bool keep = a.padding.fill == SIMDNORM_FILL_KEEP;
-    if (type == SIMDNORM_F32) return write_masked<L>(source, tile, static_cast<float*>(to), m, first, keep, rest);
+    if (type == SIMDNORM_F32) return write_masked<L>(source, tile, static_cast<float*>(to), m, first, keep);
     if (!keep) {
-      write_masked<L>(source, tile, tile, m, first, false, rest);
+      write_masked<L>(source, tile, tile, m, first, false);
       return store_elements<L>(tile, to, type, m, stream());
     }
-    alignas(64) char stored[tile_elements * sizeof(uint16_t)];
-    const size_t size = bytes_of(type);
+    uint16_t stored[tile_elements];
     store_elements<L>(tile, stored, type, m, false);
     for (size_t i = 0; i < m; ++i) {
-      if (source.counts(first + i)) __builtin_memcpy(static_cast<char*>(to) + i * size, stored + i * size, size);
+      if (source.counts(first + i)) static_cast<uint16_t*>(to)[i] = stored[i];
     }
   }
 };
@@ -586,8 +634,8 @@ template <class L, class Norm>
   const bool keep = a.padding.fill == SIMDNORM_FILL_KEEP;
   const bool floats = a.x_type == SIMDNORM_F32 && (!added || a.residual_type == SIMDNORM_F32) &&
                       (a.bias == nullptr || a.bias_type == SIMDNORM_F32);
-  const bool straight = a.y_type == SIMDNORM_F32 && !masked && !a.round_first && a.gate == nullptr &&
-                        a.function == elementwise_function::none;
+  const bool bare = !masked && !a.round_first && a.gate == nullptr && a.function == elementwise_function::none;
+  const bool straight = bare && a.y_type == SIMDNORM_F32;
   const size_t pitch = (a.cols + 15) / 16 * 16;
   const bool fits = pitch <= kept_elements;
   // A sum of floats is written while h is made, and may be where h is kept; one of another type, or of elements of
@@ -596,7 +644,7 @@ template <class L, class Norm>
   const bool into_sum = a.sum != nullptr && !late_sum && !masked && !(stream && fits);
   const bool kept = (added || !floats) && !into_sum && fits;
   const bool scaled = a.row_scale != nullptr;
-  const size_t fit = (kept || scaled ? 1 : 2) * kept_elements / pitch;
+  const size_t fit = (scaled ? 1 : kept ? 2 : 4) * kept_elements / 2 / pitch;
   const size_t together = fit < 1 ? 1 : fit < 8 ? fit : 8;
   const bool bits = a.padding.kind == SIMDNORM_PADDING_ELEMENT_MASK_BITS;
   const size_t mask_pitch = bits ? (a.cols + 7) / 8 : a.cols;
@@ -727,6 +775,17 @@ template <class L, class Norm>
             continue;
           }
           float* const to = measures && end.place != nullptr ? end.place + first : tile;
+          if (bare && measures) {
+            greatest<L> sizes(peaks[row]);
+            const auto measured = [&](auto load) SIMDNORM_LAMBDA {
+              const typename L::f32 v = f(load);
+              sizes.add(v);
+              return v;
+            };
+            transform<L>(to, m, measured);
+            peaks[row] = sizes.result();
+            continue;
+          }
           transform<L>(to, m, f);
           end.put(first, m, to);
           peaks[row] = end.peak;
