@@ -17,13 +17,15 @@ SIMDNORM_INLINE void fill_lanes(float (&out)[virtual_lanes], float fill) {
 }
 
 // What a row's elements are in the sums, register by register.
-template <class L, stores S, bool Bias>
-struct added_elements {
+struct added_place {
   const float* x;
   const float* residual;
   const float* bias;
   float* to;    // where h is kept
   float* past;  // and where it goes past the caches; null: nowhere
+};
+template <class L, stores S, bool Bias>
+struct added_elements : added_place {
   SIMDNORM_INLINE typename L::f32 sum(size_t i) const {
     typename L::f32 h = L::load(x + i);
     if constexpr (Bias) h = h + L::load(bias + i);
@@ -59,6 +61,12 @@ struct added_elements {
     L::prefetch(residual + residual_ahead + i + 16);
   }
   SIMDNORM_INLINE size_t real(size_t n) const { return n; }
+  SIMDNORM_INLINE bool first_counts() const { return true; }
+};
+struct masked_place {
+  const float* x;
+  const uint8_t* mask;
+  float fill;
 };
 template <class L, class Mask>
 struct masked_elements {
@@ -66,6 +74,7 @@ struct masked_elements {
   Mask mask;
   float fill;
   size_t count = 0;
+  explicit masked_elements(const masked_place& place) : x(place.x), mask{place.mask}, fill(place.fill) {}
   SIMDNORM_INLINE typename L::f32 at(size_t i) {
     const auto counts = mask.at(i);
     count += L::count(counts);
@@ -94,12 +103,14 @@ struct masked_elements {
     L::prefetch(x + ahead + i + 16);
   }
   SIMDNORM_INLINE size_t real(size_t) const { return count; }
+  SIMDNORM_INLINE bool first_counts() const { return Mask::bits ? bit_at(mask.p, 0) : mask.p[0] != 0; }
 };
 
 // Where outputs go.
 template <class L, stores S>
 struct plain_outputs {
   float* y;
+  plain_outputs(const fused_row_arguments&, float* row, const added_place&) : y(row) {}
   SIMDNORM_INLINE void put_at(size_t i, typename L::f32 v) const { put<L, S>(y + i, v); }
   void tail(size_t i, size_t n, const float* v) const {
     for (size_t k = 0; k < n; ++k) y[i + k] = v[k];
@@ -110,6 +121,8 @@ struct masked_outputs {
   float* y;
   Mask mask;
   bool keep;
+  masked_outputs(const fused_row_arguments& a, float* row, const masked_place& place)
+      : y(row), mask{place.mask}, keep(a.padding.fill == SIMDNORM_FILL_KEEP) {}
   SIMDNORM_INLINE void put_at(size_t i, typename L::f32 v) const {
     const typename L::f32 rest = keep ? L::load(y + i) : L::broadcast(0.0f);
     put<L, S>(y + i, L::select(mask.at(i), L::canonical(v), rest));
@@ -154,34 +167,25 @@ template <class L, class Norm, class Outputs>
   outputs.tail(i, n - i, last);
 }
 
-template <class L, class Norm, class Elements>
-[[gnu::noinline]] size_t sum_elements(const Norm& norm, typename Norm::batch& in, size_t k, const Elements& what) {
-  Elements elements = what;
-  typename Norm::sums sums(in, k);
+template <class L, class Statistics, class Elements, class Place>
+[[gnu::noinline]] size_t sum_elements(typename Statistics::batch& in, size_t k, const Place& place) {
+  Elements elements(place);
+  typename Statistics::sums sums(in, k);
   const auto each = [&](auto g, size_t i) SIMDNORM_LAMBDA { sums.add(g, elements.at(i)); };
   const size_t i = walk_groups<L>(in.n[k], each, [&]() SIMDNORM_LAMBDA { sums.flush(); });
-  add_tail<L>(sums, elements, i, in.n[k], norm.filler(in, k));
+  add_tail<L>(sums, elements, i, in.n[k], Statistics::filler(in, k));
   sums.done(in, k);
   return elements.real(in.n[k]);
 }
 
-template <class L, class Norm, class Outputs>
-[[gnu::noinline]] void write_elements(const Norm& norm, const typename Norm::batch& out, size_t k, const Outputs& to) {
-  const Outputs outputs = to;
-  const auto f = norm.outputs(out, k);
-  const auto each = [&](auto, size_t i) SIMDNORM_LAMBDA { outputs.put_at(i, f(load_at<L>{i})); };
-  const size_t i = walk_groups<L>(out.n[k], each, []() SIMDNORM_LAMBDA {});
-  if (i < out.n[k]) write_last<L>(norm, out, k, outputs, i);
-}
-
 // Both rows are of n elements.
-template <class L, stores S, class Norm, class Elements, class Outputs>
-[[gnu::noinline]] size_t sum_and_write_elements(const Norm& norm, const typename Norm::batch& out, size_t k,
-                                                const Outputs& to, typename Norm::batch& in, size_t j,
-                                                const Elements& what, size_t n, ptrdiff_t ahead,
-                                                ptrdiff_t residual_ahead) {
-  const Outputs outputs = to;  // copied: stores of registers may alias anything
-  Elements elements = what;
+template <class L, stores S, class Norm, class Elements, class Outputs, class Place>
+[[gnu::noinline]] size_t sum_and_write_elements(const fused_row_arguments& a, const typename Norm::batch& out, size_t k,
+                                                const Place& to, typename Norm::batch& in, size_t j, const Place& place,
+                                                size_t n, ptrdiff_t ahead, ptrdiff_t residual_ahead) {
+  const Norm norm(a);
+  const Outputs outputs(a, out.y[k], to);  // copied: stores of registers may alias anything
+  Elements elements(place);
   const auto f = norm.outputs(out, k);
   typename Norm::sums sums(in, j);
   const auto each = [&](auto g, size_t i) SIMDNORM_LAMBDA {
@@ -196,164 +200,157 @@ template <class L, stores S, class Norm, class Elements, class Outputs>
   return elements.real(n);
 }
 
-// Row t of those taken becomes row k, and has its shift; false where none of its elements count.
-template <class L, class Norm, class Elements>
-SIMDNORM_INLINE bool start_elements(const Norm& norm, typename Norm::batch& batch, size_t k, size_t t,
-                                    const row_source& s, const Elements& elements) {
-  const size_t n = batch.n[t];
-  batch.index[k] = batch.index[t];
-  batch.x[k] = batch.x[t];
-  batch.y[k] = batch.y[t];
-  batch.n[k] = n;
-  batch.inverse[k] = batch.inverse[t];
-  if constexpr (Norm::shifted) {
-    row_lanes<L> lanes;
-    size_t real = n >= shift_elements ? elements.window(0, lanes) : 0;
-    if (real == 0) [[unlikely]] {
-      real = other_window<L>(s, n, lanes);
-      if (real == 0) return false;
-    }
-    norm.start_row(batch, k, lanes, real);
-  } else {
-    size_t first;
-    if (s.mask != nullptr && !s.counts(0) && !first_window<L>(s, n, first)) return false;
-    norm.start_row(batch, k);
-  }
-  return true;
-}
+// What of the loop below depends on gamma and beta, on a bias and on the kind of a mask: the loop is there once for all
+// of them (written into each it was 150 KB).
+template <class L, class Batch, class Place>
+struct row_ways {
+  size_t (*start)(const fused_row_arguments&, Batch&, size_t first, const Place* of_rows);
+  size_t (*sum)(Batch& in, size_t k, const Place&);
+  size_t (*sum_and_write)(const fused_row_arguments&, const Batch& out, size_t k, const Place& to, Batch& in, size_t j,
+                          const Place&, size_t n, ptrdiff_t ahead, ptrdiff_t residual_ahead);
+  void (*write)(const fused_row_arguments&, Batch& out, size_t k, const Place& to, size_t real, parameter_state&);
+};
 
-// Whether row k, under a mask, was not to be trusted, and is written.
-template <class L, class Norm>
-[[gnu::noinline]] bool write_if_hostile(const fused_row_arguments& a, typename Norm::batch& batch, size_t k,
-                                        const row_source& s, size_t real, float* tile) {
-  parameter_tiles<L> parameters(a);
-  const Norm norm(parameters.arguments());
-  row_end<L> end{a, parameters, s, batch.index[k], batch.y[k], nullptr, false, 1.0f};
-  const made_row<L> row = {s, batch.n[k], real, tile, parameters, end, false};
-  if (is_safe(norm, batch, k, row)) return false;
-  norm.hostile(batch, k, row);
-  return true;
-}
-
-// make(source, index, place) and put(batch, k, source) give the elements and outputs of a row; `buffer`: where rows
-// are kept, `room` elements for each of two batches of `most` rows, or null.
-template <class L, affine A, stores S, bool Joined, class Norm, class Make, class Put>
-SIMDNORM_INLINE void write_joined_rows(const Norm& norm, const fused_row_arguments& a, const block& b, size_t most,
-                                       float* buffer, Make make_elements, Put outputs_of) {
-  constexpr bool masked = !__is_same(decltype(outputs_of(nullptr, row_source{})), plain_outputs<L, S>);
-  constexpr size_t ahead_elements = 4096;
-  const size_t rows_ahead = ahead_elements / a.cols + 1;
-  const bool keep = a.padding.fill == SIMDNORM_FILL_KEEP;
+// What row k of a batch is made of, whose x is where it lies.
+template <class Batch>
+SIMDNORM_INLINE row_source source_of(const fused_row_arguments& a, const Batch& batch, size_t k) {
+  const size_t i = batch.index[k];
   const bool bits = a.padding.kind == SIMDNORM_PADDING_ELEMENT_MASK_BITS;
-  const size_t mask_pitch = bits ? (a.cols + 7) / 8 : a.cols;
+  const auto* const residual = static_cast<const float*>(a.residual);
+  const auto* const mask = static_cast<const uint8_t*>(a.padding.data);
+  return float_source(batch.x[k],
+                      residual != nullptr ? residual + static_cast<ptrdiff_t>(i) * a.residual_stride : nullptr,
+                      static_cast<const float*>(a.bias),
+                      masks_elements(a.padding) ? mask + i * (bits ? (a.cols + 7) / 8 : a.cols) : nullptr, bits);
+}
+
+// The lanes of a row's first elements, where it has no window of 64 of which one counts; 0: none of all counts.
+template <class L, class Batch>
+[[gnu::noinline]] size_t other_window_of(const fused_row_arguments& a, const Batch& batch, size_t k,
+                                         row_lanes<L>& lanes) {
+  return other_window<L>(source_of(a, batch, k), batch.n[k], lanes);
+}
+template <class L, class Batch>
+[[gnu::noinline]] bool has_window(const fused_row_arguments& a, const Batch& batch, size_t k) {
+  size_t window;
+  return first_window<L>(source_of(a, batch, k), batch.n[k], window);
+}
+
+// The shifts of a batch's rows from `first` on; returns the first row that has none, since none of its elements count.
+template <class L, class Statistics, class Elements, class Place>
+[[gnu::noinline]] size_t start_elements(const fused_row_arguments& a, typename Statistics::batch& batch, size_t first,
+                                        const Place* of_rows) {
+  for (size_t k = first; k < batch.count; ++k) {
+    const Elements elements(of_rows[k]);
+    if constexpr (Statistics::shifted) {
+      row_lanes<L> lanes;
+      size_t real = batch.n[k] >= shift_elements ? elements.window(0, lanes) : 0;
+      if (real == 0) [[unlikely]] {
+        real = other_window_of<L>(a, batch, k, lanes);
+        if (real == 0) return k;
+      }
+      Statistics::start_row(batch, k, lanes, real);
+    } else {
+      if (!elements.first_counts() && !has_window<L>(a, batch, k)) return k;
+    }
+  }
+  return batch.count;
+}
+
+// make_place(x, index, kept) says where the elements of a row are; `buffer`: where rows are kept, `room` elements for
+// each of two batches of `most` rows, or null.
+template <class L, stores S, bool Masked, class Statistics, class Place, class Make>
+SIMDNORM_INLINE void write_joined_rows(const row_ways<L, typename Statistics::batch, Place>& ways,
+                                       parameter_state& parameters, const fused_row_arguments& a, const block& b,
+                                       size_t most, float* buffer, Make make_place) {
+  using batch_type = typename Statistics::batch;
+  constexpr size_t ahead_elements = 4096;
+  const Statistics statistics(a);
+  const size_t rows_ahead = ahead_elements / a.cols + 1;
   const size_t pitch = (a.cols + 15) / 16 * 16;
-  alignas(64) float tile[masked ? tile_elements : 16];
   // What rows are made of is there long before it is used: loads of 16 bytes wait for stores of 8, a quarter of a row
   // of 64 columns.
   struct turn {
-    typename Norm::batch batch;
-    row_source sources[8];
-    decltype(make_elements(row_source{}, size_t{}, nullptr)) elements[8];
-    decltype(outputs_of(nullptr, row_source{})) outputs[8];
+    batch_type batch;
+    Place elements[8];
     size_t real[8];
+    // Row k has no real elements: those after it move up.
+    [[gnu::noinline]] void leave_out(const fused_row_arguments& a, size_t k) {
+      const size_t i = batch.index[k];
+      if (a.padding.fill != SIMDNORM_FILL_KEEP) fill_row<L, S>(batch.y[k], a.cols, 0.0f);
+      if (a.mean) a.mean[i] = 0.0f;
+      if (a.rstd) a.rstd[i] = 0.0f;
+      for (--batch.count; k < batch.count; ++k) {
+        batch.index[k] = batch.index[k + 1];
+        batch.x[k] = batch.x[k + 1];
+        batch.y[k] = batch.y[k + 1];
+        batch.n[k] = batch.n[k + 1];
+        batch.inverse[k] = batch.inverse[k + 1];
+        elements[k] = elements[k + 1];
+      }
+    }
   };
   turn ring[2];
   turn* out = ring;
   turn* in = ring + 1;
-  row_views<L, Norm> views(a, b);
-  parameter_check<L, A> parameters;
+  real_row_views<L, float, float> views(a, b);
   for (auto& each : ring) {
     prepare(each.batch, a.cols, most);
     each.batch.count = 0;
   }
   for (;;) {
-    typename Norm::batch& next = in->batch;
-    typename Norm::batch& last = out->batch;
+    batch_type& next = in->batch;
+    batch_type& last = out->batch;
     while (views.take(next, most)) {
-      size_t k = 0;
-      for (size_t t = 0; t < next.count; ++t) {
-        const size_t i = next.index[t];
-        const auto at = [i](const void* p, ptrdiff_t stride) SIMDNORM_LAMBDA {
-          return p ? static_cast<const float*>(p) + static_cast<ptrdiff_t>(i) * stride : nullptr;
-        };
-        row_source& s = in->sources[k];
-        s = float_source(next.x[t], at(a.residual, a.residual_stride), static_cast<const float*>(a.bias),
-                         masked ? static_cast<const uint8_t*>(a.padding.data) + i * mask_pitch : nullptr, bits);
-        auto& elements = in->elements[k];
-        elements = make_elements(s, i, buffer != nullptr ? buffer + ((in == ring ? 0 : most) + k) * pitch : nullptr);
-        in->outputs[k] = outputs_of(next.y[t], s);
-        if (!start_elements<L>(norm, next, k, t, s, elements)) {
-          if (!keep) fill_row<L, S>(next.y[t], a.cols, 0.0f);
-          if (a.mean) a.mean[i] = 0.0f;
-          if (a.rstd) a.rstd[i] = 0.0f;
-          continue;
-        }
-        if constexpr (masked) elements.fill = norm.filler(next, k);
-        ++k;
+      for (size_t k = 0; k < next.count; ++k) {
+        float* const kept = buffer != nullptr ? buffer + ((in == ring ? 0 : most) + k) * pitch : nullptr;
+        in->elements[k] = make_place(next.x[k], next.index[k], kept);
       }
-      next.count = k;
-      if (k > 0) break;
+      if constexpr (Masked || Statistics::shifted) {
+        size_t started = 0;
+        while ((started = ways.start(a, next, started, in->elements)) < next.count)
+          [[unlikely]] in->leave_out(a, started);
+      }
+      if (next.count > 0) break;
     }
     if (last.count + next.count == 0) break;
-    if constexpr (masked) {
+    if constexpr (Masked) {
+      for (size_t k = 0; k < next.count; ++k) in->elements[k].fill = statistics.filler(next, k);
       for (size_t j = next.count; j % 4 != 0; ++j) {
         next.leave_out(j);
         in->real[j] = a.cols;
       }
     }
-    const bool joined = Joined && last.count > 0 && last.safe && (masked || parameters.passed(last));
+    const bool joined = L::fused && last.count > 0 && last.safe && (Masked || parameters.passed(last));
     const size_t count = last.count > next.count ? last.count : next.count;
     for (size_t k = 0; k < count; ++k) {
       if (k < next.count) {
-        const auto& elements = in->elements[k];
+        const Place& place = in->elements[k];
         const bool fits =
             S == stores::cached || reinterpret_cast<uintptr_t>(last.y[k]) % (L::width * sizeof(float)) == 0;
-        if constexpr (Joined) {
+        if constexpr (L::fused) {
           if (joined && k < last.count && fits && last.n[k] == next.n[k]) [[likely]] {
             const bool more = S == stores::streamed && a.walk == nullptr && b.row_last - next.index[k] > rows_ahead;
             const auto way = static_cast<ptrdiff_t>(more ? rows_ahead : 0);
-            in->real[k] = sum_and_write_elements<L, S>(norm, last, k, out->outputs[k], next, k, elements, next.n[k],
-                                                       way * a.x_stride, way * a.residual_stride);
-            if constexpr (!masked) next.x[k] = elements.to;
+            in->real[k] = ways.sum_and_write(a, last, k, out->elements[k], next, k, place, next.n[k], way * a.x_stride,
+                                             way * a.residual_stride);
+            if constexpr (!Masked) next.x[k] = place.to;
             continue;
           }
         }
-        in->real[k] = sum_elements<L>(norm, next, k, elements);
-        if constexpr (!masked) next.x[k] = elements.to;
+        in->real[k] = ways.sum(next, k, place);
+        if constexpr (!Masked) next.x[k] = place.to;
       }
-      if (k >= last.count) continue;
-      if constexpr (masked) {
-        const row_source& s = out->sources[k];
-        const bool aligned = reinterpret_cast<uintptr_t>(last.y[k]) % (L::width * sizeof(float)) == 0;
-        if (!last.safe && write_if_hostile<L, Norm>(a, last, k, s, out->real[k], tile)) [[unlikely]]
-          continue;
-        if (S == stores::cached || aligned) {
-          write_elements<L>(norm, last, k, out->outputs[k]);
-        } else {
-          for (size_t first = 0; first < last.n[k]; first += tile_elements) {
-            const size_t m = last.n[k] - first < tile_elements ? last.n[k] - first : tile_elements;
-            transform<L>(tile, m, norm.outputs(last, k, first, last.x[k] + first));
-            write_masked<L>(s, tile, last.y[k] + first, m, first, keep);
-          }
-        }
-      } else {
-        const bool safe = last.safe;
-        write_row<L, A, S>(norm, last, k, parameters);
-        // NaN in h makes the row's sums NaN: where all are to be trusted there is none.
-        if (a.sum != nullptr && !safe) {
-          canonicalize_row<L>(static_cast<float*>(a.sum) + static_cast<ptrdiff_t>(last.index[k]) * a.sum_stride,
-                              last.n[k]);
-        }
-      }
+      if (k < last.count) ways.write(a, last, k, out->elements[k], out->real[k], parameters);
     }
-    if constexpr (masked) {
+    if constexpr (Masked) {
       for (size_t k = 0; k < next.count; k += quad::width64) {
         double real[quad::width64];
         for (size_t i = 0; i < quad::width64; ++i) real[i] = static_cast<double>(in->real[k + i]);
         quad::store64(next.inverse + k, quad::div(quad::broadcast64(1.0), quad::load64(real)));
       }
     }
-    finish_short_rows(norm, next);
+    finish_short_rows_of(statistics, next);
     last.count = 0;
     turn* const done = out;
     out = in;
@@ -361,9 +358,22 @@ SIMDNORM_INLINE void write_joined_rows(const Norm& norm, const fused_row_argumen
   }
 }
 
+template <class L, affine A, stores S, class Norm>
+[[gnu::noinline]] void write_added_row(const fused_row_arguments& a, typename Norm::batch& out, size_t k,
+                                       const added_place&, size_t, parameter_state& parameters) {
+  const bool safe = out.safe;
+  write_row_inline<L, A, S>(Norm(a), out, k, static_cast<parameter_check<L, A>&>(parameters));
+  // NaN in h makes the row's sums NaN: where all are to be trusted there is none.
+  if (a.sum != nullptr && !safe) {
+    canonicalize_row<L>(static_cast<float*>(a.sum) + static_cast<ptrdiff_t>(out.index[k]) * a.sum_stride, out.n[k]);
+  }
+}
+
 // Rows with a residual: h is kept in `sum`, or in a buffer until it is written.
-template <class L, affine A, stores S, bool Bias, class Norm>
-[[gnu::noinline]] void write_added_rows(const Norm& norm, const fused_row_arguments& a, const block& b, size_t most) {
+template <class L, stores S, class Statistics>
+[[gnu::noinline]] void write_added_rows_by(const row_ways<L, typename Statistics::batch, added_place>& ways,
+                                           parameter_state& parameters, const fused_row_arguments& a, const block& b,
+                                           size_t most) {
   // Half a page away from x: rows of x and of the buffer often keep pace, and a load that follows a store to the
   // same place of another page waits for it.
   constexpr size_t page = 4096;
@@ -372,50 +382,101 @@ template <class L, affine A, stores S, bool Bias, class Norm>
   float* const buffer = memory + off / 64 * 64 / sizeof(float);
   // A sum that replaces x or the residual is in a cache: x or the residual was just read there.
   const bool apart = a.sum != nullptr && a.sum != a.x && a.sum != a.residual;
-  const auto make_elements = [&a, apart](const row_source& s, size_t index, float* place) SIMDNORM_LAMBDA {
-    const auto* const x = static_cast<const float*>(s.x);
-    const auto* const residual = static_cast<const float*>(s.residual);
-    const auto* const bias = static_cast<const float*>(s.bias);
+  const auto make_place = [&a, apart](const float* x, size_t index, float* kept) SIMDNORM_LAMBDA {
+    const auto i = static_cast<ptrdiff_t>(index);
+    const auto* const residual = static_cast<const float*>(a.residual) + i * a.residual_stride;
+    const auto* const bias = static_cast<const float*>(a.bias);
     float* sum = static_cast<float*>(a.sum);
-    if (sum == nullptr) return added_elements<L, S, Bias>{x, residual, bias, place, nullptr};
-    sum += static_cast<ptrdiff_t>(index) * a.sum_stride;
+    if (sum == nullptr) return added_place{x, residual, bias, kept, nullptr};
+    sum += i * a.sum_stride;
     if (S == stores::streamed && apart && reinterpret_cast<uintptr_t>(sum) % (L::width * sizeof(float)) == 0) {
-      return added_elements<L, S, Bias>{x, residual, bias, place, sum};
+      return added_place{x, residual, bias, kept, sum};
     }
-    return added_elements<L, S, Bias>{x, residual, bias, sum, nullptr};
+    return added_place{x, residual, bias, sum, nullptr};
   };
-  const auto outputs = [](float* y, const row_source&) SIMDNORM_LAMBDA { return plain_outputs<L, S>{y}; };
   if (a.sum != nullptr) fill_sums(a, b);
-  write_joined_rows<L, A, S, L::fused>(norm, a, b, most, buffer, make_elements, outputs);
+  write_joined_rows<L, S, false, Statistics, added_place>(ways, parameters, a, b, most, buffer, make_place);
 }
 
-template <class L, affine A, stores S, class Mask, class Norm>
-[[gnu::noinline]] void write_masked_rows(const Norm& norm, const fused_row_arguments& a, const block& b, size_t most) {
-  const auto make_elements = [](const row_source& s, size_t, float*) SIMDNORM_LAMBDA {
-    return masked_elements<L, Mask>{static_cast<const float*>(s.x), Mask{s.mask}, 0.0f};
-  };
-  const auto outputs = [keep = a.padding.fill == SIMDNORM_FILL_KEEP](float* y, const row_source& s) SIMDNORM_LAMBDA {
-    return masked_outputs<L, S, Mask>{y, Mask{s.mask}, keep};
-  };
-  write_joined_rows<L, A, S, L::fused>(norm, a, b, most, nullptr, make_elements, outputs);
+template <class L, affine A, stores S, bool Bias, class Norm>
+SIMDNORM_INLINE void write_added_rows(const fused_row_arguments& a, const block& b, size_t most) {
+  using statistics = typename Norm::statistics;
+  using elements = added_elements<L, S, Bias>;
+  static constexpr row_ways<L, typename Norm::batch, added_place> ways{
+      start_elements<L, statistics, elements, added_place>, sum_elements<L, statistics, elements>,
+      sum_and_write_elements<L, S, Norm, elements, plain_outputs<L, S>>, write_added_row<L, A, S, Norm>};
+  parameter_check<L, A> parameters;
+  write_added_rows_by<L, S, statistics>(ways, parameters, a, b, most);
+}
+
+// A row under a mask, of which `real` elements count.
+template <class L, stores S, class Mask, class Norm>
+[[gnu::noinline]] void write_masked_row(const fused_row_arguments& a, typename Norm::batch& out, size_t k,
+                                        const masked_place& place, size_t real, parameter_state&) {
+  alignas(64) float tile[tile_elements];
+  if (!out.safe) [[unlikely]] {
+    const row_source s = source_of(a, out, k);
+    parameter_tiles<L> parameters(a);
+    const Norm tiles(parameters.arguments());
+    row_end<L> end{a, parameters, s, out.index[k], out.y[k], nullptr, false, 1.0f};
+    const made_row<L> row = {s, out.n[k], real, tile, parameters, end, false};
+    if (!is_safe(tiles, out, k, row)) return tiles.hostile(out, k, row);
+  }
+  const Norm norm(a);
+  const masked_outputs<L, S, Mask> to(a, out.y[k], place);
+  if (S == stores::cached || reinterpret_cast<uintptr_t>(to.y) % (L::width * sizeof(float)) == 0) {
+    const auto f = norm.outputs(out, k);
+    const auto each = [&](auto, size_t i) SIMDNORM_LAMBDA { to.put_at(i, f(load_at<L>{i})); };
+    const size_t i = walk_groups<L>(out.n[k], each, []() SIMDNORM_LAMBDA {});
+    if (i < out.n[k]) write_last<L>(norm, out, k, to, i);
+    return;
+  }
+  for (size_t first = 0; first < out.n[k]; first += tile_elements) {
+    const size_t m = out.n[k] - first < tile_elements ? out.n[k] - first : tile_elements;
+    transform<L>(tile, m, norm.outputs(out, k, first, out.x[k] + first));
+    write_masked<L>(tile, to.y + first, m, to.mask, first, to.keep);
+  }
+}
+
+template <class L, stores S, class Statistics>
+[[gnu::noinline]] void write_masked_rows_by(const row_ways<L, typename Statistics::batch, masked_place>& ways,
+                                            const fused_row_arguments& a, const block& b, size_t most) {
+  const bool bits = a.padding.kind == SIMDNORM_PADDING_ELEMENT_MASK_BITS;
+  const auto* const mask = static_cast<const uint8_t*>(a.padding.data);
+  const auto make_place = [mask, pitch = bits ? (a.cols + 7) / 8 : a.cols](const float* x, size_t i, float*)
+                              SIMDNORM_LAMBDA {
+                                return masked_place{x, mask + i * pitch, 0.0f};
+                              };
+  parameter_state parameters(0);  // outputs are looked at as they are written
+  write_joined_rows<L, S, true, Statistics, masked_place>(ways, parameters, a, b, most, nullptr, make_place);
+}
+
+template <class L, stores S, class Mask, class Norm>
+SIMDNORM_INLINE void write_masked_rows(const fused_row_arguments& a, const block& b, size_t most) {
+  using statistics = typename Norm::statistics;
+  using elements = masked_elements<L, Mask>;
+  static constexpr row_ways<L, typename Norm::batch, masked_place> ways{
+      start_elements<L, statistics, elements, masked_place>, sum_elements<L, statistics, elements>,
+      sum_and_write_elements<L, S, Norm, elements, masked_outputs<L, S, Mask>>, write_masked_row<L, S, Mask, Norm>};
+  write_masked_rows_by<L, S, statistics>(ways, a, b, most);
 }
 
 template <class L, affine A, stores S, class Norm>
-SIMDNORM_INLINE void write_usual_rows(const Norm& norm, const fused_row_arguments& a, const block& b, size_t most) {
+SIMDNORM_INLINE void write_usual_rows(const fused_row_arguments& a, const block& b, size_t most) {
   if (a.residual == nullptr) {
     if (a.padding.kind == SIMDNORM_PADDING_ELEMENT_MASK_BITS) {
-      return write_masked_rows<L, A, S, bit_mask<L>>(norm, a, b, most);
+      return write_masked_rows<L, S, bit_mask<L>, Norm>(a, b, most);
     }
-    return write_masked_rows<L, A, S, byte_mask<L>>(norm, a, b, most);
+    return write_masked_rows<L, S, byte_mask<L>, Norm>(a, b, most);
   }
   if constexpr (Norm::adds) {
-    if (a.bias != nullptr) return write_added_rows<L, A, S, true>(norm, a, b, most);
-    write_added_rows<L, A, S, false>(norm, a, b, most);
+    if (a.bias != nullptr) return write_added_rows<L, A, S, true, Norm>(a, b, most);
+    write_added_rows<L, A, S, false, Norm>(a, b, most);
   }
 }
 
 template <class L, affine A, class Norm>
-SIMDNORM_INLINE void write_common_rows(const Norm& norm, const fused_row_arguments& a, const block& b) {
+SIMDNORM_INLINE void write_common_rows(const fused_row_arguments& a, const block& b) {
   // Rows of a batch: 2 of 768 or 1,024 columns, with what is kept of them, stay in L1 (16 to 20 % faster than 4).
   const size_t pitch = (a.cols + 15) / 16 * 16;
   const size_t fit = kept_elements / 2 / pitch;
@@ -423,12 +484,12 @@ SIMDNORM_INLINE void write_common_rows(const Norm& norm, const fused_row_argumen
   const size_t most = fit < wanted ? fit : wanted;
   if constexpr (L::streams) {
     if (a.stream) {
-      write_usual_rows<L, A, stores::streamed>(norm, a, b, most);
+      write_usual_rows<L, A, stores::streamed, Norm>(a, b, most);
       L::fence();
       return;
     }
   }
-  write_usual_rows<L, A, stores::cached>(norm, a, b, most);
+  write_usual_rows<L, A, stores::cached, Norm>(a, b, most);
 }
 
 // What has loops here: floats alone, of one chunk at most, and a residual or a mask, but nothing else. Neither
@@ -443,9 +504,9 @@ template <class L, class T>
 SIMDNORM_INLINE void layer_norm_fused(const fused_row_arguments& a, const block& b) {
   const bool common = is_common(a);
   if (common && a.gamma && a.beta) {
-    write_common_rows<L, affine::both>(layer_norm_body<L, affine::both>(a), a, b);
+    write_common_rows<L, affine::both, layer_norm_body<L, affine::both>>(a, b);
   } else if (common && !a.gamma && !a.beta) {
-    write_common_rows<L, affine::none>(layer_norm_body<L, affine::none>(a), a, b);
+    write_common_rows<L, affine::none, layer_norm_body<L, affine::none>>(a, b);
   } else {
     write_made_rows<L, layer_norm_body<L, affine::both>>(a, b);
   }
@@ -456,11 +517,11 @@ SIMDNORM_INLINE void rms_norm_fused(const fused_row_arguments& a, const block& b
   const bool common = is_common(a);
   if (a.gamma && a.unit_offset && !a.round_first) {
     using norm = rms_norm_body<L, affine::unit_offset>;
-    if (common) return write_common_rows<L, affine::unit_offset>(norm(a), a, b);
+    if (common) return write_common_rows<L, affine::unit_offset, norm>(a, b);
     write_half_or_made_rows<L>(a, b, write_made_rows<L, norm>);
   } else {
     using norm = rms_norm_body<L, affine::gamma>;
-    if (common && a.gamma) return write_common_rows<L, affine::gamma>(norm(a), a, b);
+    if (common && a.gamma) return write_common_rows<L, affine::gamma, norm>(a, b);
     write_half_or_made_rows<L>(a, b, write_made_rows<L, norm>);
   }
 }
@@ -468,7 +529,7 @@ SIMDNORM_INLINE void rms_norm_fused(const fused_row_arguments& a, const block& b
 template <class L, class T>
 SIMDNORM_INLINE void l2_norm_fused(const fused_row_arguments& a, const block& b) {
   using norm = l2_norm_body<L>;
-  if (is_common(a)) return write_common_rows<L, affine::none>(norm(a), a, b);
+  if (is_common(a)) return write_common_rows<L, affine::none, norm>(a, b);
   write_made_rows<L, norm>(a, b);
 }
 

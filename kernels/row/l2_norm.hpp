@@ -13,6 +13,7 @@ namespace {
 template <class L>
 class l2_norm_body {
  public:
+  using statistics = l2_norm_body;  // one class for both
   using f32 = typename L::f32;
 
   struct batch : row_batch<L, float, float> {

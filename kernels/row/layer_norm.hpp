@@ -24,8 +24,8 @@ SIMDNORM_INLINE bool fits_f32(double squares) {
 // f32(mean), whose own rounding goes into the offset: without that every output is off by up to
 // 0.26 * |mean| / std ulp. Without `low` an output just below 2 may be off by 2.5 ulp before the
 // statistics have any error.
-template <class L, affine A, class X = float, class Y = float>
-class layer_norm_body {
+template <class L, class X, class Y>
+class layer_norm_statistics {
  public:
   using f32 = typename L::f32;
 
@@ -46,7 +46,7 @@ class layer_norm_body {
     }
   };
 
-  explicit layer_norm_body(const row_norm_arguments& a) : a_(a) {}
+  explicit layer_norm_statistics(const row_norm_arguments& a) : a_(a) {}
 
   SIMDNORM_INLINE void start_row(batch& b, size_t k) const {
     b.shift[k] = L::sum(first_lanes(b.x[k], b.n[k]).v) * share(b.n[k]);
@@ -66,7 +66,7 @@ class layer_norm_body {
   // are zeros.
   static constexpr bool shifted = true;
   static constexpr bool adds = true;  // whether there is a norm with a residual
-  SIMDNORM_INLINE void start_row(batch& b, size_t k, const row_lanes<L>& lanes, size_t real) const {
+  SIMDNORM_INLINE static void start_row(batch& b, size_t k, const row_lanes<L>& lanes, size_t real) {
     b.shift[k] = L::sum(lanes.v) * share(real);
   }
   SIMDNORM_INLINE static float filler(const batch& b, size_t k) { return b.shift[k]; }
@@ -181,19 +181,6 @@ class layer_norm_body {
     b.offset[0] = split.parameters[3];
   }
 
-  SIMDNORM_INLINE auto outputs(const batch& b, size_t k, size_t from = 0) const {
-    return outputs(b, k, from, b.x[k] + from);
-  }
-  SIMDNORM_INLINE auto outputs(const batch& b, size_t k, size_t from, const X* elements) const {
-    const auto at = [from](const void* p) SIMDNORM_LAMBDA { return p ? static_cast<const float*>(p) + from : nullptr; };
-    return [x = elements, gamma = at(a_.gamma), beta = at(a_.beta), center = L::broadcast(b.center[k]),
-            high = L::broadcast(b.rstd[k]), low = L::broadcast(b.rstd_low[k]),
-            offset = L::broadcast(b.offset[k])](auto load) SIMDNORM_LAMBDA {
-      const f32 d = load(x) - center;
-      return with_parameters(L::fma(d, high, L::fma(d, low, offset)), gamma, beta, load);
-    };
-  }
-
   SIMDNORM_INLINE void column_sums(const f32 (&v)[tiny_columns], size_t n, batch& b) const {
     using wide = typename L::wide;
     constexpr size_t parts = sizeof(wide) / sizeof(typename L::f64);
@@ -216,16 +203,6 @@ class layer_norm_body {
       L::store64(b.squares + p * L::width64, sum_of_lanes(squares[p], n));
     }
   }
-  SIMDNORM_INLINE auto column_outputs(const batch& b) const {
-    return [gamma = static_cast<const float*>(a_.gamma), beta = static_cast<const float*>(a_.beta),
-            center = L::load(b.center), high = L::load(b.rstd), low = L::load(b.rstd_low),
-            offset = L::load(b.offset)](f32 x, size_t j) SIMDNORM_LAMBDA {
-      const f32 d = x - center;
-      return with_parameters(L::fma(d, high, L::fma(d, low, offset)), gamma, beta,
-                             [j](const float* p) SIMDNORM_LAMBDA { return L::broadcast(p[j]); });
-    };
-  }
-
   // Sums in doubles, shifted by the mean that the first pass found, mend a shift that was too far off:
   // 1 row in 200 of independent numbers.
   template <class Row>
@@ -239,6 +216,77 @@ class layer_norm_body {
     if (a_.mean) a_.mean[b.index[k]] = b.mean[k];
     if (a_.rstd) a_.rstd[b.index[k]] = b.rstd[k];
     return fine;
+  }
+
+ protected:
+  const row_norm_arguments& a_;
+
+ private:
+  SIMDNORM_INLINE static float share(size_t n) {
+    return 1.0f / static_cast<float>(n < shift_elements ? n : shift_elements);
+  }
+  // Sums of the lanes of the first elements: of 64, or of all, if they are fewer.
+  SIMDNORM_INLINE static row_lanes<L> first_lanes(const X* x, size_t n) {
+    static_assert(shift_elements == 2 * virtual_lanes);
+    if (n < shift_elements) [[unlikely]]
+      return few_lanes(x, n);
+    row_lanes<L> sum;
+    repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
+      sum.v[g] = L::load(x + g * L::width) + L::load(x + virtual_lanes + g * L::width);
+    });
+    return sum;
+  }
+  SIMDNORM_INLINE static row_lanes<L> few_lanes(const X* x, size_t n) {
+    row_lanes<L> sum;
+    sum.clear();
+    if constexpr (sizeof(X) == sizeof(float) && L::width > 1) {
+      if (n >= L::width && n % virtual_lanes != 0) {  // no branch goes with the length, but one
+        const f32 zero = sum.v[0];
+        const bool more = n > virtual_lanes;
+        if (more) {
+          repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { sum.v[g] = sum.v[g] + L::load(x + g * L::width); });
+        }
+        repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
+          sum.v[g] = sum.v[g] + L::load_up_to(x, g * L::width + (more ? virtual_lanes : 0), n, zero);
+        });
+        return sum;
+      }
+    }
+    for_lanes<L>(x, 0, n, L::broadcast(0.0f), [&](auto g, f32 v) SIMDNORM_LAMBDA { sum.v[g] = sum.v[g] + v; });
+    return sum;
+  }
+};
+
+// The outputs of rows whose statistics these are.
+template <class L, affine A, class X = float, class Y = float>
+class layer_norm_body : public layer_norm_statistics<L, X, Y> {
+ public:
+  using statistics = layer_norm_statistics<L, X, Y>;
+  using f32 = typename L::f32;
+  using batch = typename statistics::batch;
+  using statistics::statistics;
+
+  SIMDNORM_INLINE auto outputs(const batch& b, size_t k, size_t from = 0) const {
+    return outputs(b, k, from, b.x[k] + from);
+  }
+  SIMDNORM_INLINE auto outputs(const batch& b, size_t k, size_t from, const X* elements) const {
+    const auto at = [from](const void* p) SIMDNORM_LAMBDA { return p ? static_cast<const float*>(p) + from : nullptr; };
+    return [x = elements, gamma = at(a_.gamma), beta = at(a_.beta), center = L::broadcast(b.center[k]),
+            high = L::broadcast(b.rstd[k]), low = L::broadcast(b.rstd_low[k]),
+            offset = L::broadcast(b.offset[k])](auto load) SIMDNORM_LAMBDA {
+      const f32 d = load(x) - center;
+      return with_parameters(L::fma(d, high, L::fma(d, low, offset)), gamma, beta, load);
+    };
+  }
+
+  SIMDNORM_INLINE auto column_outputs(const batch& b) const {
+    return [gamma = static_cast<const float*>(a_.gamma), beta = static_cast<const float*>(a_.beta),
+            center = L::load(b.center), high = L::load(b.rstd), low = L::load(b.rstd_low),
+            offset = L::load(b.offset)](f32 x, size_t j) SIMDNORM_LAMBDA {
+      const f32 d = x - center;
+      return with_parameters(L::fma(d, high, L::fma(d, low, offset)), gamma, beta,
+                             [j](const float* p) SIMDNORM_LAMBDA { return L::broadcast(p[j]); });
+    };
   }
 
   template <class Row>
@@ -294,6 +342,8 @@ class layer_norm_body {
   }
 
  private:
+  using statistics::a_;
+
   template <class Load>
   SIMDNORM_INLINE static f32 with_parameters(f32 v, const float* gamma, const float* beta, Load load) {
     if constexpr (A == affine::both) {
@@ -306,41 +356,6 @@ class layer_norm_body {
       return v;
     }
   }
-  SIMDNORM_INLINE static float share(size_t n) {
-    return 1.0f / static_cast<float>(n < shift_elements ? n : shift_elements);
-  }
-  // Sums of the lanes of the first elements: of 64, or of all, if they are fewer.
-  SIMDNORM_INLINE static row_lanes<L> first_lanes(const X* x, size_t n) {
-    static_assert(shift_elements == 2 * virtual_lanes);
-    if (n < shift_elements) [[unlikely]]
-      return few_lanes(x, n);
-    row_lanes<L> sum;
-    repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
-      sum.v[g] = L::load(x + g * L::width) + L::load(x + virtual_lanes + g * L::width);
-    });
-    return sum;
-  }
-  SIMDNORM_INLINE static row_lanes<L> few_lanes(const X* x, size_t n) {
-    row_lanes<L> sum;
-    sum.clear();
-    if constexpr (sizeof(X) == sizeof(float) && L::width > 1) {
-      if (n >= L::width && n % virtual_lanes != 0) {  // no branch goes with the length, but one
-        const f32 zero = sum.v[0];
-        const bool more = n > virtual_lanes;
-        if (more) {
-          repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { sum.v[g] = sum.v[g] + L::load(x + g * L::width); });
-        }
-        repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
-          sum.v[g] = sum.v[g] + L::load_up_to(x, g * L::width + (more ? virtual_lanes : 0), n, zero);
-        });
-        return sum;
-      }
-    }
-    for_lanes<L>(x, 0, n, L::broadcast(0.0f), [&](auto g, f32 v) SIMDNORM_LAMBDA { sum.v[g] = sum.v[g] + v; });
-    return sum;
-  }
-
-  const row_norm_arguments& a_;
 };
 
 template <class L, class T>

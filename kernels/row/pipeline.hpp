@@ -68,9 +68,13 @@ SIMDNORM_INLINE void sum_row_inline(const Norm& norm, typename Norm::batch& in, 
     sums.done(in, k);
   }
 }
+template <class L, class Statistics>
+[[gnu::noinline]] void sum_row_of(const Statistics& statistics, typename Statistics::batch& in, size_t k) {
+  sum_row_inline<L>(statistics, in, k);
+}
 template <class L, class Norm>
-[[gnu::noinline]] void sum_row(const Norm& norm, typename Norm::batch& in, size_t k) {
-  sum_row_inline<L>(norm, in, k);
+SIMDNORM_INLINE void sum_row(const Norm& norm, typename Norm::batch& in, size_t k) {
+  sum_row_of<L, typename Norm::statistics>(norm, in, k);
 }
 
 // The outputs of row k of one batch and the sums of row j, of at most chunk_elements, of another, in
@@ -263,8 +267,8 @@ struct single {
 
 // A batch's rows from their lanes, four at a time, or eight. Entries up to the next four beyond its count were left
 // out. All trees, then all square roots: four rows' one after the other are 3 to 9 % of rows of 64 columns more.
-template <class Norm>
-[[gnu::noinline]] void finish_short_rows(const Norm& norm, typename Norm::batch& batch) {
+template <class Statistics>
+[[gnu::noinline]] void finish_short_rows_of(const Statistics& norm, typename Statistics::batch& batch) {
   if constexpr (octet::width64 == 8) {
     if (batch.count > 4) {
       norm.fold8(batch);
@@ -278,6 +282,11 @@ template <class Norm>
   for (size_t k = 0; k < batch.count; k += quad::width64) safe &= norm.template finish<quad>(batch, k);
   batch.safe = safe;
   norm.tell(batch);
+}
+
+template <class Norm>
+SIMDNORM_INLINE void finish_short_rows(const Norm& norm, typename Norm::batch& batch) {
+  finish_short_rows_of<typename Norm::statistics>(norm, batch);
 }
 
 // The same of rows whose sums are in doubles already.

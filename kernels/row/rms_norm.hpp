@@ -9,8 +9,8 @@ namespace simdnorm::SIMDNORM_ISA {
 namespace {
 
 // y = (x * rstd) * weight, rstd = 1 / sqrt(sum(x^2) / n + epsilon).
-template <class L, affine A, class X = float, class Y = float>
-class rms_norm_body {
+template <class L, class X, class Y>
+class rms_norm_statistics {
  public:
   using f32 = typename L::f32;
 
@@ -26,7 +26,7 @@ class rms_norm_body {
     }
   };
 
-  explicit rms_norm_body(const row_norm_arguments& a) : a_(a) {}
+  explicit rms_norm_statistics(const row_norm_arguments& a) : a_(a) {}
 
   SIMDNORM_INLINE void start_row(batch&, size_t) const {}
   static constexpr bool shifted = false;
@@ -64,6 +64,27 @@ class rms_norm_body {
   SIMDNORM_INLINE void save_parameters(const batch& b, row_split& split) const { split.parameters[0] = b.rstd[0]; }
   SIMDNORM_INLINE void restore_parameters(batch& b, const row_split& split) const { b.rstd[0] = split.parameters[0]; }
 
+  SIMDNORM_INLINE void column_sums(const f32 (&v)[tiny_columns], size_t n, batch& b) const {
+    sum_column_squares<L>(v, n, b.squares);
+  }
+  template <class Row>
+  SIMDNORM_INLINE bool mend(batch&, size_t, const Row&) const {
+    return false;
+  }
+
+ protected:
+  const row_norm_arguments& a_;
+};
+
+// The outputs of rows whose statistics these are.
+template <class L, affine A, class X = float, class Y = float>
+class rms_norm_body : public rms_norm_statistics<L, X, Y> {
+ public:
+  using statistics = rms_norm_statistics<L, X, Y>;
+  using f32 = typename L::f32;
+  using batch = typename statistics::batch;
+  using statistics::statistics;
+
   SIMDNORM_INLINE auto outputs(const batch& b, size_t k, size_t from = 0) const {
     return outputs(b, k, from, b.x[k] + from);
   }
@@ -82,9 +103,6 @@ class rms_norm_body {
                };
   }
 
-  SIMDNORM_INLINE void column_sums(const f32 (&v)[tiny_columns], size_t n, batch& b) const {
-    sum_column_squares<L>(v, n, b.squares);
-  }
   SIMDNORM_INLINE auto column_outputs(const batch& b) const {
     return [weight = static_cast<const float*>(a_.gamma), rstd = L::load(b.rstd)](f32 x, size_t j) SIMDNORM_LAMBDA {
       const f32 v = x * rstd;
@@ -96,11 +114,6 @@ class rms_norm_body {
         return v;
       }
     };
-  }
-
-  template <class Row>
-  SIMDNORM_INLINE bool mend(batch&, size_t, const Row&) const {
-    return false;
   }
 
   template <class Row>
@@ -130,7 +143,7 @@ class rms_norm_body {
   }
 
  private:
-  const row_norm_arguments& a_;
+  using statistics::a_;
 };
 
 template <class L, class T>

@@ -389,9 +389,9 @@ struct whole_row {
 // gamma and beta may hold NaN or infinity, and then outputs may be NaN of any payload. Every
 // output depends on its own column's, so the first row of a call tells: where it is finite, later
 // rows can overflow but not become NaN. One more fma per register on that row alone.
-template <class L, affine A>
-class parameter_check {
+class parameter_state {
  public:
+  explicit parameter_state(size_t checked) : checked_(checked) {}
   // Whether rows of n columns need no look at their outputs.
   bool passed(size_t n) const { return n <= checked_ && !canonicalize_; }
   // The same for all rows of a batch.
@@ -401,6 +401,15 @@ class parameter_check {
     for (size_t k = 0; k < batch.count; ++k) longest = batch.n[k] > longest ? batch.n[k] : longest;
     return passed(longest);
   }
+
+ protected:
+  size_t checked_;
+  bool canonicalize_ = false;
+};
+template <class L, affine A>
+class parameter_check : public parameter_state {
+ public:
+  parameter_check() : parameter_state(A == affine::none ? SIZE_MAX : 0) {}
 
   // apply(check) writes a row of n columns; check(y register) looks at what it writes, and returns it.
   // Elements of two bytes are rounded as they are stored, and take no NaN but the canonical one: there
@@ -422,10 +431,6 @@ class parameter_check {
     }
     if (!in_register && canonicalize_) canonicalize_row<L>(y, n);
   }
-
- private:
-  size_t checked_ = A == affine::none ? SIZE_MAX : 0;
-  bool canonicalize_ = false;
 };
 
 }  // namespace
