@@ -515,6 +515,57 @@ TEST_P(mixed_types_test, f8_rounds_to_nearest_even_and_saturates) {
   }
 }
 
+// The same of v / scale, which is as a division rounds it: for scales of all sizes what lies next to halfway between
+// two bytes, where another rounding of the quotient would give the other one.
+TEST_P(mixed_types_test, a_quotient_is_rounded_as_a_division_is) {
+  generator g(11);
+  std::vector<float> scales{1e-44f, 1e-39f, 3e-25f, 3e25f, 1e36f, 1.0f, std::nextafter(2.0f, 0.0f)};
+  while (scales.size() < 256)
+    scales.push_back(std::ldexp(1.0f + static_cast<float>(g.uniform()), static_cast<int>(g.below(20)) - 10));
+  for (const float scale : scales) {
+    for (const simdnorm_type type : {SIMDNORM_I8, SIMDNORM_U8, SIMDNORM_F8_E4M3, SIMDNORM_F8_E5M2}) {
+      const bool f8 = type == SIMDNORM_F8_E4M3 || type == SIMDNORM_F8_E5M2;
+      std::vector<float> halfway;
+      if (f8) {
+        const std::vector<float> numbers = f8_numbers(type);
+        for (std::size_t k = 0; k + 1 < numbers.size(); ++k) halfway.push_back((numbers[k] + numbers[k + 1]) / 2);
+      } else {
+        for (int k = 0; k < 258; ++k) halfway.push_back(static_cast<float>(k) + 0.5f);
+      }
+      std::vector<float> beta;
+      for (const float quotient : halfway) {
+        const float v = quotient * scale;
+        if (!std::isfinite(v)) continue;
+        const float below = std::nextafter(v, 0.0f), above = std::nextafter(v, 3e38f);
+        for (const float near : {v, below, above, std::nextafter(below, 0.0f), std::nextafter(above, 3e38f)}) {
+          beta.push_back(near);
+          beta.push_back(-near);
+        }
+      }
+      const std::size_t n = beta.size();
+      const std::vector<float> x(n, 1.5f);
+      std::vector<std::uint8_t> y(n);
+      const simdnorm_const_matrix in{x.data(), 1, n, static_cast<std::ptrdiff_t>(n), SIMDNORM_F32};
+      const simdnorm_matrix out{y.data(), 1, n, static_cast<std::ptrdiff_t>(n), type};
+      simdnorm_quantization q = simdnorm_quantization_defaults();
+      q.scale = scale;
+      q.zero_point = f8 ? 0 : type == SIMDNORM_U8 ? 101 : -7;
+      simdnorm_layer_norm_options o = simdnorm_layer_norm_defaults();
+      o.beta = {beta.data(), n, SIMDNORM_F32};
+      o.quantization = &q;
+      ASSERT_EQ(simdnorm_layer_norm(&in, &out, &o), SIMDNORM_OK);
+      const float least = type == SIMDNORM_U8 ? 0.0f : -128.0f, most = least + 255.0f;
+      for (std::size_t j = 0; j < n; ++j) {
+        const float quotient = beta[j] / scale;
+        const float integer = std::nearbyint(quotient) + static_cast<float>(q.zero_point);
+        const auto expected = static_cast<std::uint8_t>(f8 ? static_cast<int>(f8_code(quotient, type))
+                                                           : static_cast<int>(std::clamp(integer, least, most)));
+        ASSERT_EQ(y[j], expected) << type << ": " << beta[j] << " / " << scale;
+      }
+    }
+  }
+}
+
 TEST_P(mixed_types_test, at_any_alignment_and_between_guard_pages) {
   for (std::uint64_t seed = 1000; seed < 1016; seed += step_of_cases())
     for (const norm n : all_norms)
