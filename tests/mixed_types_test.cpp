@@ -53,6 +53,11 @@ std::uint32_t element_of(float v, simdnorm_type type) {
   return format_of(type).rounded(static_cast<double>(v));
 }
 
+// A NaN that is none to be stored: negative, with a payload.
+std::uint32_t strange_nan(simdnorm_type type) {
+  return type == SIMDNORM_F32 ? 0xffc54321 : type == SIMDNORM_BF16 ? 0xffd5 : 0xfe55;
+}
+
 // rows x cols elements in memory, `pitch` apart.
 struct operand {
   simdnorm_type type = SIMDNORM_F32;
@@ -67,7 +72,10 @@ struct operand {
   operand(arena& memory, simdnorm_type t, std::size_t r, std::size_t c, std::size_t more, const std::vector<float>& v)
       : operand(memory, t, r, c, more) {
     for (std::size_t i = 0; i < r; ++i)
-      for (std::size_t j = 0; j < c; ++j) set(i, j, element_of(v[i * c + j], t));
+      for (std::size_t j = 0; j < c; ++j) {
+        const float element = v[i * c + j];
+        set(i, j, element != element ? strange_nan(t) : element_of(element, t));
+      }
   }
   void set(std::size_t i, std::size_t j, std::uint32_t element) {
     std::memcpy(data + (i * pitch + j) * bytes_of(type), &element, bytes_of(type));
@@ -289,12 +297,13 @@ std::string difference(std::uint64_t seed, norm n, operands of, shape s, arena& 
   const std::vector<float> residual = values(rows * cols, residual_type, 0.5);
   const std::vector<float> bias = values(cols, bias_type, 0), gate = values(rows * cols, gate_type, 0, 3);
   std::vector<float> gamma = values(cols, gamma_type, 1, 0.25);
-  const std::vector<float> beta = values(cols, beta_type, 0);
-  if (halves) {  // zeros of both signs, and now and then weights that are not finite
+  std::vector<float> beta = values(cols, beta_type, 0);
+  if (halves) {  // zeros of both signs, and now and then parameters that are not finite
     for (std::size_t k = 0; k < x.size(); k += 1 + one_of(9)) x[k] = one_of(2) == 0 ? 0.0f : -0.0f;
     for (std::size_t j = 0; j < cols; j += 1 + one_of(9)) gamma[j] = one_of(2) == 0 ? 0.0f : -gamma[j];
     if (one_of(4) == 0) gamma[one_of(cols)] = std::numeric_limits<float>::infinity();
     if (one_of(4) == 0) gamma[one_of(cols)] = -std::numeric_limits<float>::quiet_NaN();
+    if (one_of(4) == 0) beta[one_of(cols)] = -std::numeric_limits<float>::quiet_NaN();
   }
   // A constant row, and ones with an outlier, an infinity and NaN.
   const bool hostile = one_of(2) == 0 && rows > 4;
@@ -474,7 +483,7 @@ void compare_calls(operands of) {
 TEST_P(mixed_types_test, what_the_floats_give_rounded) {
   compare_calls(operands::any);
 }
-// RMS norm by Llama's rounding, Gemma's weight, of x + residual: in halves alone they have a loop of their own.
+// Of x + residual, RMS norm by Llama's rounding and Gemma's weight: in halves alone they have a loop of their own.
 TEST_P(mixed_types_test, what_the_floats_give_rounded_of_halves_alone) {
   compare_calls(operands::halves);
 }

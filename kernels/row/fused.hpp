@@ -508,7 +508,8 @@ SIMDNORM_INLINE void layer_norm_fused(const fused_row_arguments& a, const block&
   } else if (common && !a.gamma && !a.beta) {
     write_common_rows<L, affine::none, layer_norm_body<L, affine::none>>(a, b);
   } else {
-    write_made_rows<L, layer_norm_body<L, affine::both>>(a, b);
+    write_half_or_made_rows<L, layer_norm_body, affine::both>(a, b,
+                                                              write_made_rows<L, layer_norm_body<L, affine::both>>);
   }
 }
 
@@ -518,11 +519,11 @@ SIMDNORM_INLINE void rms_norm_fused(const fused_row_arguments& a, const block& b
   if (a.gamma && a.unit_offset && !a.round_first) {
     using norm = rms_norm_body<L, affine::unit_offset>;
     if (common) return write_common_rows<L, affine::unit_offset, norm>(a, b);
-    write_half_or_made_rows<L>(a, b, write_made_rows<L, norm>);
+    write_half_or_made_rows<L, rms_norm_body, affine::gamma>(a, b, write_made_rows<L, norm>);
   } else {
     using norm = rms_norm_body<L, affine::gamma>;
     if (common && a.gamma) return write_common_rows<L, affine::gamma, norm>(a, b);
-    write_half_or_made_rows<L>(a, b, write_made_rows<L, norm>);
+    write_half_or_made_rows<L, rms_norm_body, affine::gamma>(a, b, write_made_rows<L, norm>);
   }
 }
 

@@ -269,7 +269,8 @@ class layer_norm_body : public layer_norm_statistics<L, X, Y> {
   SIMDNORM_INLINE auto outputs(const batch& b, size_t k, size_t from = 0) const {
     return outputs(b, k, from, b.x[k] + from);
   }
-  SIMDNORM_INLINE auto outputs(const batch& b, size_t k, size_t from, const X* elements) const {
+  template <class E>
+  SIMDNORM_INLINE auto outputs(const batch& b, size_t k, size_t from, const E* elements) const {
     const auto at = [from](const void* p) SIMDNORM_LAMBDA { return p ? static_cast<const float*>(p) + from : nullptr; };
     return [x = elements, gamma = at(a_.gamma), beta = at(a_.beta), center = L::broadcast(b.center[k]),
             high = L::broadcast(b.rstd[k]), low = L::broadcast(b.rstd_low[k]),
