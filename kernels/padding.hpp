@@ -33,6 +33,25 @@ namespace {
   return nullptr;
 }
 
+// How many bits are set; without popcnt the builtin is a call.
+[[maybe_unused]] inline size_t ones(uint32_t v) {
+  v = v - (v >> 1 & 0x55555555);
+  v = (v & 0x33333333) + (v >> 2 & 0x33333333);
+  return ((v + (v >> 4)) & 0x0f0f0f0f) * 0x01010101 >> 24;
+}
+// How many of the first n bits are set.
+[[maybe_unused]] inline size_t count_bits(const uint8_t* p, size_t n) {
+  size_t real = 0;
+  size_t i = 0;
+  for (; i + 32 <= n; i += 32) {
+    uint32_t word;
+    __builtin_memcpy(&word, p + i / 8, sizeof word);
+    real += ones(word);
+  }
+  for (; i < n; i += 8) real += ones(n - i < 8 ? p[i / 8] & ((1u << (n - i)) - 1u) : p[i / 8]);
+  return real;
+}
+
 // Half-open range of rows.
 struct row_run {
   size_t first, last;

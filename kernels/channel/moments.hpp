@@ -247,11 +247,11 @@ template <class L, bool Masked>
 }
 
 // How many elements of a set are real.
-template <bool Masked>
+template <class L, bool Masked>
 SIMDNORM_INLINE size_t count_real(const plane_set& set) {
   if constexpr (!Masked) return set.planes * set.size;
   size_t count = 0;
-  for (size_t p = 0; p < set.planes; ++p) count += set.mask_of(p).count(0, set.size);
+  for (size_t p = 0; p < set.planes; ++p) count += set.mask_of(p).count<L>(0, set.size);
   return count;
 }
 
@@ -357,7 +357,8 @@ SIMDNORM_INLINE void moments_of_sets(const channel_moments_arguments& a, const b
       }
     }
     // What is real is the same of all channels of a batch, of all but element masks.
-    const size_t count = Masked && a.mask.set_step == 0 && s != b.row_first ? a.count[i - 1] : count_real<Masked>(set);
+    const size_t count =
+        Masked && a.mask.set_step == 0 && s != b.row_first ? a.count[i - 1] : count_real<L, Masked>(set);
     a.count[i] = count;
     if (Masked && count == 0) {
       a.mean[i] = a.m2[i] = 0.0;
@@ -399,7 +400,7 @@ template <class L, bool Masked>
         for_flushes(
             set, flushes, first, last,
             [&](size_t p, size_t from, size_t end)
-                SIMDNORM_LAMBDA { count += Masked ? set.mask_of(p).count(from, end) : end - from; },
+                SIMDNORM_LAMBDA { count += Masked ? set.mask_of(p).count<L>(from, end) : end - from; },
             []() SIMDNORM_LAMBDA {});
         const size_t i = chunk - split.first;
         split.sums[i] = sums.sum;

@@ -13,13 +13,6 @@
 namespace simdnorm::SIMDNORM_ISA {
 namespace {
 
-// How many bits are set; without popcnt the builtin is a call.
-SIMDNORM_INLINE size_t ones(uint32_t v) {
-  v = v - (v >> 1 & 0x55555555);
-  v = (v & 0x33333333) + (v >> 2 & 0x33333333);
-  return ((v + (v >> 4)) & 0x0f0f0f0f) * 0x01010101 >> 24;
-}
-
 // A mask as a plane sees it: how many leading elements may be real, and, where they are marked one by one,
 // which.
 class plane_mask {
@@ -100,25 +93,16 @@ class plane_mask {
   }
 
   // How many of the elements [from, end) are real.
+  template <class L>
   size_t count(size_t from, size_t end) const {
     if (!marks_elements()) {
       end = end < n_ ? end : n_;
       return from < end ? end - from : 0;
     }
+    const auto* const data = static_cast<const uint8_t*>(m_.data);
+    if (m_.kind == channel_mask::bytes) return count_bytes<L>(data + index_ + from, end - from);
     size_t real = 0;
-    size_t i = from;
-    if (m_.kind == channel_mask::bytes) {
-      const uint8_t* const p = static_cast<const uint8_t*>(m_.data) + index_;
-      while (end - i >= virtual_lanes) {  // as many counts of at most 255, which the compiler sees side by side
-        const size_t turns = (end - i) / virtual_lanes;
-        uint8_t counts[virtual_lanes] = {};
-        for (const size_t stop = i + (turns < 255 ? turns : 255) * virtual_lanes; i < stop; i += virtual_lanes) {
-          for (size_t k = 0; k < virtual_lanes; ++k) counts[k] = static_cast<uint8_t>(counts[k] + (p[i + k] != 0));
-        }
-        for (const uint8_t some : counts) real += some;
-      }
-    }
-    for (; i < end; i += 32) real += ones(word(i, end - i < 32 ? end - i : 32));
+    for (size_t i = from; i < end; i += 32) real += ones(word(i, end - i < 32 ? end - i : 32));
     return real;
   }
 

@@ -132,6 +132,11 @@ struct lanes : four_doubles {
   }
   SIMDNORM_INLINE static mask mask_bytes(const uint8_t* p) { return not_zero(_mm_loadu_si64(p)); }
   SIMDNORM_INLINE static mask mask_bytes_n(const uint8_t* p, size_t n) { return not_zero(bytes_part(p, n)); }
+  SIMDNORM_INLINE static size_t count_marks(const uint8_t* p) {
+    const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    const int zeros = _mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, _mm256_setzero_si256()));
+    return static_cast<size_t>(__builtin_popcount(~static_cast<unsigned>(zeros)));
+  }
   SIMDNORM_INLINE static mask mask_bits(const uint8_t* p, size_t i) { return of_bits(p[i / 8]); }
   SIMDNORM_INLINE static mask mask_bits_n(const uint8_t* p, size_t i, size_t n) {
     return of_bits(n > 0 ? p[i / 8] & ((1u << n) - 1u) : 0u);

@@ -120,6 +120,10 @@ struct lanes {
     const __m128i bytes = _mm_maskz_loadu_epi8(first(n), p);
     return mask(_mm_test_epi8_mask(bytes, bytes));
   }
+  SIMDNORM_INLINE static size_t count_marks(const uint8_t* p) {
+    const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    return static_cast<size_t>(__builtin_popcount(_mm256_test_epi8_mask(bytes, bytes)));
+  }
   SIMDNORM_INLINE static mask mask_bits(const uint8_t* p, size_t i) {
     uint16_t bits;
     __builtin_memcpy(&bits, p + i / 8, sizeof bits);

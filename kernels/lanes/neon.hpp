@@ -139,6 +139,10 @@ struct lanes {
     const uint32x4_t v = vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(bytes))));
     return mask(vtstq_u32(v, v));
   }
+  SIMDNORM_INLINE static size_t count_marks(const uint8_t* p) {
+    const uint8x16_t low = vld1q_u8(p), high = vld1q_u8(p + 16), one = vdupq_n_u8(1);
+    return vaddvq_u8(vaddq_u8(vminq_u8(low, one), vminq_u8(high, one)));
+  }
   SIMDNORM_INLINE static mask mask_bits(const uint8_t* p, size_t i) { return mask_bits_n(p, i, 4); }
   SIMDNORM_INLINE static mask mask_bits_n(const uint8_t* p, size_t i, size_t n) {
     const uint32x4_t each = {1, 2, 4, 8};

@@ -34,7 +34,7 @@
 //   mask_bytes(p), mask_bits(p, i)   `width` bytes that are not zero; bits i, i + 1, ... of p, least significant
 //                     first, i a multiple of `width`. mask_bytes_n, mask_bits_n: the first n < width, else false;
 //                     not a byte is read that holds none of them
-//   any(m), count(m)  whether some element is true, and how many
+//   any(m), count(m)  whether some element is true, and how many; count_marks(p): how many of 32 bytes are not zero
 //   load_widened      width64 floats as doubles; store_narrowed: rounded to floats, and the doubles
 //   store_narrowed    that these are
 //   sum(v)            of 32 virtual lanes in f32, by halving: lane i gets lane i + 16's, then i + 8, 4, 2, 1
@@ -210,6 +210,11 @@ struct lanes {
   }
   SIMDNORM_INLINE static mask mask_bytes_n(const uint8_t*, size_t) {
     return false;
+  }
+  SIMDNORM_INLINE static size_t count_marks(const uint8_t* p) {
+    size_t marks = 0;
+    for (size_t k = 0; k < 32; ++k) marks += p[k] != 0;
+    return marks;
   }
   SIMDNORM_INLINE static mask mask_bits(const uint8_t* p, size_t i) {
     return (p[i / 8] >> (i % 8) & 1) != 0;

@@ -39,6 +39,12 @@ struct added_elements : added_place {
     }
     return h;
   }
+  template <class Sums, class G>
+  SIMDNORM_INLINE void add(Sums& sums, G g, size_t i) const {
+    sums.add(g, at(i));
+  }
+  // How many of the first n count.
+  SIMDNORM_INLINE static size_t count(size_t n) { return n; }
   // The lanes of 64 of them, for the shift; returns how many count.
   SIMDNORM_INLINE size_t window(size_t first, row_lanes<L>& lanes) const {
     repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
@@ -60,32 +66,38 @@ struct added_elements : added_place {
     L::prefetch(residual + residual_ahead + i);
     L::prefetch(residual + residual_ahead + i + 16);
   }
-  SIMDNORM_INLINE size_t real(size_t n) const { return n; }
-  SIMDNORM_INLINE bool first_counts() const { return true; }
 };
 struct masked_place {
   const float* x;
   const uint8_t* mask;
   float fill;
+  bool finite;  // gamma and beta are: outputs of a row that is to be trusted are no NaN then
 };
 template <class L, class Mask>
 struct masked_elements {
   const float* x;
   Mask mask;
   float fill;
-  size_t count = 0;
   explicit masked_elements(const masked_place& place) : x(place.x), mask{place.mask}, fill(place.fill) {}
-  SIMDNORM_INLINE typename L::f32 at(size_t i) {
+  // What does not count is left out by an `and` of its distance from the shift, or of itself: cheaper than a choice.
+  template <class Sums, class G>
+  SIMDNORM_INLINE void add(Sums& sums, G g, size_t i) const {
     const auto counts = mask.at(i);
-    count += L::count(counts);
-    return L::select(counts, L::load(x + i), L::broadcast(fill));
+    if constexpr (Sums::shifted) {
+      sums.add_where(g, counts, L::load(x + i));
+    } else {
+      sums.add(g, L::zero_unless(counts, L::load(x + i)));
+    }
+  }
+  SIMDNORM_INLINE size_t count(size_t n) const {
+    return Mask::bits ? count_bits(mask.p, n) : count_bytes<L>(mask.p, n);
   }
   SIMDNORM_INLINE size_t window(size_t first, row_lanes<L>& lanes) const {
     size_t real = 0;
     const auto element = [&](size_t i) SIMDNORM_LAMBDA {
       const auto counts = mask.at(i);
       real += L::count(counts);
-      return L::select(counts, L::load(x + i), L::broadcast(0.0f));
+      return L::zero_unless(counts, L::load(x + i));
     };
     repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
       const typename L::f32 v = element(first + g * L::width);
@@ -93,17 +105,15 @@ struct masked_elements {
     });
     return real;
   }
-  [[gnu::noinline]] void tail(size_t i, size_t n, float, float (&out)[virtual_lanes]) {
+  [[gnu::noinline]] void tail(size_t i, size_t n, float, float (&out)[virtual_lanes]) const {
     const row_source s = float_source(x, nullptr, nullptr, mask.p, Mask::bits);
     fill_lanes<L>(out, fill);
-    count += make<L>(s, i, n, fill, out);
+    make<L>(s, i, n, fill, out);
   }
   SIMDNORM_INLINE void fetch(size_t i, ptrdiff_t ahead, ptrdiff_t) const {
     L::prefetch(x + ahead + i);
     L::prefetch(x + ahead + i + 16);
   }
-  SIMDNORM_INLINE size_t real(size_t) const { return count; }
-  SIMDNORM_INLINE bool first_counts() const { return Mask::bits ? bit_at(mask.p, 0) : mask.p[0] != 0; }
 };
 
 // Where outputs go.
@@ -120,12 +130,14 @@ template <class L, stores S, class Mask>
 struct masked_outputs {
   float* y;
   Mask mask;
-  bool keep;
+  bool keep, may_be_nan;
   masked_outputs(const fused_row_arguments& a, float* row, const masked_place& place)
-      : y(row), mask{place.mask}, keep(a.padding.fill == SIMDNORM_FILL_KEEP) {}
+      : y(row), mask{place.mask}, keep(a.padding.fill == SIMDNORM_FILL_KEEP), may_be_nan(!place.finite) {}
   SIMDNORM_INLINE void put_at(size_t i, typename L::f32 v) const {
-    const typename L::f32 rest = keep ? L::load(y + i) : L::broadcast(0.0f);
-    put<L, S>(y + i, L::select(mask.at(i), L::canonical(v), rest));
+    const auto counts = mask.at(i);
+    if (may_be_nan) [[unlikely]]
+      v = L::canonical(v);
+    put<L, S>(y + i, keep ? L::select(counts, v, L::load(y + i)) : L::zero_unless(counts, v));
   }
   void tail(size_t i, size_t n, const float* v) const { write_masked<L>(v, y + i, n, mask, i, keep); }
 };
@@ -146,7 +158,7 @@ SIMDNORM_INLINE size_t walk_groups(size_t n, Each each, Flush flush) {
   }
 }
 template <class L, class Sums, class Elements>
-SIMDNORM_INLINE void add_tail(Sums& sums, Elements& elements, size_t i, size_t n, float fill) {
+SIMDNORM_INLINE void add_tail(Sums& sums, const Elements& elements, size_t i, size_t n, float fill) {
   if (i < n) {
     float last[virtual_lanes];  // not aligned: that would cost every row a frame of its own
     elements.tail(i, n - i, fill, last);
@@ -168,47 +180,45 @@ template <class L, class Norm, class Outputs>
 }
 
 template <class L, class Statistics, class Elements, class Place>
-[[gnu::noinline]] size_t sum_elements(typename Statistics::batch& in, size_t k, const Place& place) {
-  Elements elements(place);
+[[gnu::noinline]] void sum_elements(typename Statistics::batch& in, size_t k, const Place& place) {
+  const Elements elements(place);
   typename Statistics::sums sums(in, k);
-  const auto each = [&](auto g, size_t i) SIMDNORM_LAMBDA { sums.add(g, elements.at(i)); };
+  const auto each = [&](auto g, size_t i) SIMDNORM_LAMBDA { elements.add(sums, g, i); };
   const size_t i = walk_groups<L>(in.n[k], each, [&]() SIMDNORM_LAMBDA { sums.flush(); });
   add_tail<L>(sums, elements, i, in.n[k], Statistics::filler(in, k));
   sums.done(in, k);
-  return elements.real(in.n[k]);
 }
 
 // Both rows are of n elements.
 template <class L, stores S, class Norm, class Elements, class Outputs, class Place>
-[[gnu::noinline]] size_t sum_and_write_elements(const fused_row_arguments& a, const typename Norm::batch& out, size_t k,
-                                                const Place& to, typename Norm::batch& in, size_t j, const Place& place,
-                                                size_t n, ptrdiff_t ahead, ptrdiff_t residual_ahead) {
+[[gnu::noinline]] void sum_and_write_elements(const fused_row_arguments& a, const typename Norm::batch& out, size_t k,
+                                              const Place& to, typename Norm::batch& in, size_t j, const Place& place,
+                                              size_t n, ptrdiff_t ahead, ptrdiff_t residual_ahead) {
   const Norm norm(a);
   const Outputs outputs(a, out.y[k], to);  // copied: stores of registers may alias anything
-  Elements elements(place);
+  const Elements elements(place);
   const auto f = norm.outputs(out, k);
   typename Norm::sums sums(in, j);
   const auto each = [&](auto g, size_t i) SIMDNORM_LAMBDA {
     if (S == stores::streamed && g == 0) elements.fetch(i, ahead, residual_ahead);
-    sums.add(g, elements.at(i));
+    elements.add(sums, g, i);
     outputs.put_at(i, f(load_at<L>{i}));
   };
   const size_t i = walk_groups<L>(n, each, [&]() SIMDNORM_LAMBDA { sums.flush(); });
   add_tail<L>(sums, elements, i, n, norm.filler(in, j));
   sums.done(in, j);
   if (i < n) write_last<L>(norm, out, k, outputs, i);
-  return elements.real(n);
 }
 
 // What of the loop below depends on gamma and beta, on a bias and on the kind of a mask: the loop is there once for all
 // of them (written into each it was 150 KB).
 template <class L, class Batch, class Place>
 struct row_ways {
-  size_t (*start)(const fused_row_arguments&, Batch&, size_t first, const Place* of_rows);
-  size_t (*sum)(Batch& in, size_t k, const Place&);
-  size_t (*sum_and_write)(const fused_row_arguments&, const Batch& out, size_t k, const Place& to, Batch& in, size_t j,
-                          const Place&, size_t n, ptrdiff_t ahead, ptrdiff_t residual_ahead);
-  void (*write)(const fused_row_arguments&, Batch& out, size_t k, const Place& to, size_t real, parameter_state&);
+  size_t (*start)(const fused_row_arguments&, Batch&, size_t first, const Place* of_rows, double* real);
+  void (*sum)(Batch& in, size_t k, const Place&);
+  void (*sum_and_write)(const fused_row_arguments&, const Batch& out, size_t k, const Place& to, Batch& in, size_t j,
+                        const Place&, size_t n, ptrdiff_t ahead, ptrdiff_t residual_ahead);
+  void (*write)(const fused_row_arguments&, Batch& out, size_t k, const Place& to, double real, parameter_state&);
 };
 
 // What row k of a batch is made of, whose x is where it lies.
@@ -224,34 +234,29 @@ SIMDNORM_INLINE row_source source_of(const fused_row_arguments& a, const Batch& 
                       masks_elements(a.padding) ? mask + i * (bits ? (a.cols + 7) / 8 : a.cols) : nullptr, bits);
 }
 
-// The lanes of a row's first elements, where it has no window of 64 of which one counts; 0: none of all counts.
+// The lanes of a row's first window of which an element counts, and how many do.
 template <class L, class Batch>
 [[gnu::noinline]] size_t other_window_of(const fused_row_arguments& a, const Batch& batch, size_t k,
                                          row_lanes<L>& lanes) {
   return other_window<L>(source_of(a, batch, k), batch.n[k], lanes);
 }
-template <class L, class Batch>
-[[gnu::noinline]] bool has_window(const fused_row_arguments& a, const Batch& batch, size_t k) {
-  size_t window;
-  return first_window<L>(source_of(a, batch, k), batch.n[k], window);
-}
-
-// The shifts of a batch's rows from `first` on; returns the first row that has none, since none of its elements count.
+// The shifts of a batch's rows from `first` on, and how many of their elements count; returns the first row of which
+// none does.
 template <class L, class Statistics, class Elements, class Place>
 [[gnu::noinline]] size_t start_elements(const fused_row_arguments& a, typename Statistics::batch& batch, size_t first,
-                                        const Place* of_rows) {
+                                        const Place* of_rows, double* real) {
   for (size_t k = first; k < batch.count; ++k) {
     const Elements elements(of_rows[k]);
+    const size_t n = batch.n[k];
+    const size_t count = elements.count(n);
+    if (count == 0) return k;
+    real[k] = static_cast<double>(count);
     if constexpr (Statistics::shifted) {
       row_lanes<L> lanes;
-      size_t real = batch.n[k] >= shift_elements ? elements.window(0, lanes) : 0;
-      if (real == 0) [[unlikely]] {
-        real = other_window_of<L>(a, batch, k, lanes);
-        if (real == 0) return k;
-      }
-      Statistics::start_row(batch, k, lanes, real);
-    } else {
-      if (!elements.first_counts() && !has_window<L>(a, batch, k)) return k;
+      size_t counted = n >= shift_elements ? elements.window(0, lanes) : 0;
+      if (counted == 0) [[unlikely]]
+        counted = other_window_of<L>(a, batch, k, lanes);
+      Statistics::start_row(batch, k, lanes, counted);
     }
   }
   return batch.count;
@@ -273,7 +278,7 @@ SIMDNORM_INLINE void write_joined_rows(const row_ways<L, typename Statistics::ba
   struct turn {
     batch_type batch;
     Place elements[8];
-    size_t real[8];
+    double real[8];
     // Row k has no real elements: those after it move up.
     [[gnu::noinline]] void leave_out(const fused_row_arguments& a, size_t k) {
       const size_t i = batch.index[k];
@@ -308,7 +313,7 @@ SIMDNORM_INLINE void write_joined_rows(const row_ways<L, typename Statistics::ba
       }
       if constexpr (Masked || Statistics::shifted) {
         size_t started = 0;
-        while ((started = ways.start(a, next, started, in->elements)) < next.count)
+        while ((started = ways.start(a, next, started, in->elements, in->real)) < next.count)
           [[unlikely]] in->leave_out(a, started);
       }
       if (next.count > 0) break;
@@ -318,7 +323,7 @@ SIMDNORM_INLINE void write_joined_rows(const row_ways<L, typename Statistics::ba
       for (size_t k = 0; k < next.count; ++k) in->elements[k].fill = statistics.filler(next, k);
       for (size_t j = next.count; j % 4 != 0; ++j) {
         next.leave_out(j);
-        in->real[j] = a.cols;
+        in->real[j] = 1.0;
       }
     }
     const bool joined = L::fused && last.count > 0 && last.safe && (Masked || parameters.passed(last));
@@ -332,22 +337,20 @@ SIMDNORM_INLINE void write_joined_rows(const row_ways<L, typename Statistics::ba
           if (joined && k < last.count && fits && last.n[k] == next.n[k]) [[likely]] {
             const bool more = S == stores::streamed && a.walk == nullptr && b.row_last - next.index[k] > rows_ahead;
             const auto way = static_cast<ptrdiff_t>(more ? rows_ahead : 0);
-            in->real[k] = ways.sum_and_write(a, last, k, out->elements[k], next, k, place, next.n[k], way * a.x_stride,
-                                             way * a.residual_stride);
+            ways.sum_and_write(a, last, k, out->elements[k], next, k, place, next.n[k], way * a.x_stride,
+                               way * a.residual_stride);
             if constexpr (!Masked) next.x[k] = place.to;
             continue;
           }
         }
-        in->real[k] = ways.sum(next, k, place);
+        ways.sum(next, k, place);
         if constexpr (!Masked) next.x[k] = place.to;
       }
       if (k < last.count) ways.write(a, last, k, out->elements[k], out->real[k], parameters);
     }
     if constexpr (Masked) {
       for (size_t k = 0; k < next.count; k += quad::width64) {
-        double real[quad::width64];
-        for (size_t i = 0; i < quad::width64; ++i) real[i] = static_cast<double>(in->real[k + i]);
-        quad::store64(next.inverse + k, quad::div(quad::broadcast64(1.0), quad::load64(real)));
+        quad::store64(next.inverse + k, quad::div(quad::broadcast64(1.0), quad::load64(in->real + k)));
       }
     }
     finish_short_rows_of(statistics, next);
@@ -360,7 +363,7 @@ SIMDNORM_INLINE void write_joined_rows(const row_ways<L, typename Statistics::ba
 
 template <class L, affine A, stores S, class Norm>
 [[gnu::noinline]] void write_added_row(const fused_row_arguments& a, typename Norm::batch& out, size_t k,
-                                       const added_place&, size_t, parameter_state& parameters) {
+                                       const added_place&, double, parameter_state& parameters) {
   const bool safe = out.safe;
   write_row_inline<L, A, S>(Norm(a), out, k, static_cast<parameter_check<L, A>&>(parameters));
   // NaN in h makes the row's sums NaN: where all are to be trusted there is none.
@@ -412,14 +415,14 @@ SIMDNORM_INLINE void write_added_rows(const fused_row_arguments& a, const block&
 // A row under a mask, of which `real` elements count.
 template <class L, stores S, class Mask, class Norm>
 [[gnu::noinline]] void write_masked_row(const fused_row_arguments& a, typename Norm::batch& out, size_t k,
-                                        const masked_place& place, size_t real, parameter_state&) {
+                                        const masked_place& place, double real, parameter_state&) {
   alignas(64) float tile[tile_elements];
   if (!out.safe) [[unlikely]] {
     const row_source s = source_of(a, out, k);
     parameter_tiles<L> parameters(a);
     const Norm tiles(parameters.arguments());
     row_end<L> end{a, parameters, s, out.index[k], out.y[k], nullptr, false, 1.0f};
-    const made_row<L> row = {s, out.n[k], real, tile, parameters, end, false};
+    const made_row<L> row = {s, out.n[k], static_cast<size_t>(real), tile, parameters, end, false};
     if (!is_safe(tiles, out, k, row)) return tiles.hostile(out, k, row);
   }
   const Norm norm(a);
@@ -443,10 +446,15 @@ template <class L, stores S, class Statistics>
                                             const fused_row_arguments& a, const block& b, size_t most) {
   const bool bits = a.padding.kind == SIMDNORM_PADDING_ELEMENT_MASK_BITS;
   const auto* const mask = static_cast<const uint8_t*>(a.padding.data);
-  const auto make_place = [mask, pitch = bits ? (a.cols + 7) / 8 : a.cols](const float* x, size_t i, float*)
-                              SIMDNORM_LAMBDA {
-                                return masked_place{x, mask + i * pitch, 0.0f};
-                              };
+  const auto is_finite = [&a](const void* p) {
+    return p == nullptr || are_finite<L>(static_cast<const float*>(p), a.cols);
+  };
+  // Of a few rows outputs are looked at instead.
+  const bool finite = b.row_last - b.row_first >= 4 && is_finite(a.gamma) && is_finite(a.beta);
+  const size_t pitch = bits ? (a.cols + 7) / 8 : a.cols;
+  const auto make_place = [mask, pitch, finite](const float* x, size_t i, float*) SIMDNORM_LAMBDA {
+    return masked_place{x, mask + i * pitch, 0.0f, finite};
+  };
   parameter_state parameters(0);  // outputs are looked at as they are written
   write_joined_rows<L, S, true, Statistics, masked_place>(ways, parameters, a, b, most, nullptr, make_place);
 }

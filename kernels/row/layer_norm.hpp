@@ -73,6 +73,7 @@ class layer_norm_statistics {
 
   class sums {
    public:
+    static constexpr bool shifted = true;
     SIMDNORM_INLINE sums(const batch& b, size_t k) : shift_(L::broadcast(b.shift[k])) {
       s1_.clear();
       s2_.clear();

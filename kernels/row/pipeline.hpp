@@ -453,6 +453,7 @@ template <class L, class Batch>
 class square_sums {
  public:
   using f32 = typename L::f32;
+  static constexpr bool shifted = false;
   SIMDNORM_INLINE square_sums(const Batch&, size_t) { s2_.clear(); }
   SIMDNORM_INLINE f32 fill() const { return L::broadcast(0.0f); }
   template <class G>

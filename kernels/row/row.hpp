@@ -39,6 +39,16 @@ SIMDNORM_INLINE void for_registers(Step step) {
   }
 }
 
+// How many of n bytes are not zero.
+template <class L>
+[[gnu::noinline]] size_t count_bytes(const uint8_t* p, size_t n) {
+  size_t real = 0;
+  size_t i = 0;
+  for (; i + 32 <= n; i += 32) real += L::count_marks(p + i);
+  for (; i < n; ++i) real += p[i] != 0;
+  return real;
+}
+
 // A register of each virtual lane of a row.
 template <class L>
 struct row_lanes {
