@@ -298,13 +298,14 @@ std::string difference(std::uint64_t seed, norm n, operands of, shape s, arena& 
   const std::vector<float> bias = values(cols, bias_type, 0), gate = values(rows * cols, gate_type, 0, 3);
   std::vector<float> gamma = values(cols, gamma_type, 1, 0.25);
   std::vector<float> beta = values(cols, beta_type, 0);
-  if (halves) {  // zeros of both signs, and now and then parameters that are not finite
+  if (halves) {  // zeros of both signs
     for (std::size_t k = 0; k < x.size(); k += 1 + one_of(9)) x[k] = one_of(2) == 0 ? 0.0f : -0.0f;
     for (std::size_t j = 0; j < cols; j += 1 + one_of(9)) gamma[j] = one_of(2) == 0 ? 0.0f : -gamma[j];
-    if (one_of(4) == 0) gamma[one_of(cols)] = std::numeric_limits<float>::infinity();
-    if (one_of(4) == 0) gamma[one_of(cols)] = -std::numeric_limits<float>::quiet_NaN();
-    if (one_of(4) == 0) beta[one_of(cols)] = -std::numeric_limits<float>::quiet_NaN();
   }
+  // Now and then parameters that are not finite.
+  if (one_of(4) == 0) gamma[one_of(cols)] = std::numeric_limits<float>::infinity();
+  if (one_of(4) == 0) gamma[one_of(cols)] = -std::numeric_limits<float>::quiet_NaN();
+  if (one_of(4) == 0) beta[one_of(cols)] = -std::numeric_limits<float>::quiet_NaN();
   // A constant row, and ones with an outlier, an infinity and NaN.
   const bool hostile = one_of(2) == 0 && rows > 4;
   if (hostile) {
