@@ -322,7 +322,7 @@ TEST_P(bits_test, a_row_over_threads) {
   case_turns turns;
   for (const operation op : {operation::layer_norm, operation::rms_norm}) {
     for (const flavour f : {flavour::normal, flavour::hostile, flavour::specials, flavour::bits}) {
-      for (const std::size_t cols : {65536, 70001, 131079}) {
+      for (const std::size_t cols : {98304, 103001, 131079}) {
         for (std::uint64_t seed = 0; seed < 3; ++seed) {
           if (turns.skips()) continue;
           const problem p = make_problem(seed, 1 + seed % 2, cols, f, true);

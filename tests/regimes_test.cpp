@@ -287,9 +287,9 @@ TEST_P(regimes_test, executors) {
                                         {4000, 12, flavour::normal},
                                         {300, 768, flavour::normal},
                                         {40, 5000, flavour::normal},
-                                        {1, 70001, flavour::normal},  // a row over all threads
-                                        {3, 70001, flavour::hostile},
-                                        {3, 70001, flavour::specials}}) {
+                                        {1, 103001, flavour::normal},  // a row over all threads
+                                        {3, 103001, flavour::hostile},
+                                        {3, 103001, flavour::specials}}) {
       if (turns.skips()) continue;
       const problem p = make_problem(rows, rows, cols, f, true);
       const result expected = run_with(never, op, p);

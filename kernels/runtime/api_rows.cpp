@@ -26,6 +26,12 @@ namespace {
   return share_bytes(written[1], x) || share_bytes(written[2], x) ? SIMDNORM_OVERLAP : SIMDNORM_OK;
 }
 
+// Whether a right executor has nothing to do: who has threads brings them to calls of one row, too, 16 to 28 ns more by
+// the other way.
+inline bool is_left_alone(const simdnorm_executor& executor, size_t elements) noexcept {
+  return executor.run != nullptr && elements < 2 * elements_per_task;
+}
+
 // Whether a call is one of the usual kind, and right: one type, strides that run upwards, gamma and beta
 // or none, nothing else asked for, and everything apart or in place. Sums of bits instead of
 // branches: 1 to 3 ns less than check, which every other call gets, and which tells what is wrong.
@@ -49,7 +55,7 @@ inline bool is_usual(const row_norm_call& c) noexcept {
   odd |=
       reinterpret_cast<uintptr_t>(c.mean.data) | c.mean.size | reinterpret_cast<uintptr_t>(c.rstd.data) | c.rstd.size;
   odd |= static_cast<uint32_t>(c.padding.kind) | static_cast<uint32_t>(c.padding.fill);
-  odd |= reinterpret_cast<uintptr_t>(c.executor);
+  odd |= c.executor == nullptr || is_left_alone(*c.executor, rows * cols) ? 0 : 1;  // a product that wraps is odd above
   odd |= gamma != 0 ? (c.gamma.size ^ cols) | static_cast<uint32_t>(c.gamma.type ^ SIMDNORM_F32) : c.gamma.size;
   odd |= beta != 0 ? (c.beta.size ^ cols) | static_cast<uint32_t>(c.beta.type ^ SIMDNORM_F32) : c.beta.size;
   if (odd != 0) return false;
@@ -92,6 +98,11 @@ template <class Kernel>
   return SIMDNORM_OK;
 }
 
+// A row of fewer columns stays on one thread: it is forked and joined for its sums and for its outputs. Two threads
+// against one, Xeon 167, layer norm; RMS norm: 65,536 columns 0.96; 0.90 times as fast, 98,304 1.03; 1.03,
+// 131,072 1.5; 1.15.
+constexpr size_t least_split = 3 * elements_per_task;
+
 // Whether lengths of rows leave nothing out: then they are rows like others, which is 0.8 of the time at 64 columns.
 bool all_whole(const simdnorm_padding& padding, size_t rows, size_t cols) noexcept {
   size_t i = 0;
@@ -130,7 +141,7 @@ inline simdnorm_status run(const row_norm_call& c, const row_slots& slots) noexc
   // gamma or beta alone have no kernel that does a part of a row.
   const bool whole = slots.has_beta && (c.gamma.data == nullptr) != (c.beta.data == nullptr);
   if (!half && !whole && is_parallel(c.executor) && a.padding.kind == SIMDNORM_PADDING_NONE &&
-      c.x->rows < c.executor->threads && a.cols >= 2 * elements_per_task && a.cols <= most_chunks * chunk_elements) {
+      c.x->rows < c.executor->threads && a.cols >= least_split && a.cols <= most_chunks * chunk_elements) {
     return split_rows(c, a, kernel);
   }
   return for_row_blocks(c.executor, c.x->rows, a.cols, [&a, kernel](size_t first, size_t last) {
