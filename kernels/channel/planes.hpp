@@ -88,7 +88,7 @@ class plane_mask {
     if (marked == 0) return false;
     uint8_t bytes[4];
     __builtin_memcpy(bytes, &marked, sizeof bytes);
-    work([&bytes](auto g) SIMDNORM_LAMBDA { return L::mask_bits(bytes, g * L::width); });
+    work([&bytes](auto g) SIMDNORM_LAMBDA { return bits_of_group<L>(bytes, g * L::width, g); });
     return true;
   }
 

@@ -138,6 +138,14 @@ struct lanes : four_doubles {
     return static_cast<size_t>(__builtin_popcount(~static_cast<unsigned>(zeros)));
   }
   SIMDNORM_INLINE static mask mask_bits(const uint8_t* p, size_t i) { return of_bits(p[i / 8]); }
+  template <class G>
+  SIMDNORM_INLINE static mask group_bits(const uint8_t* p, size_t i, G g) {
+    uint32_t word;
+    __builtin_memcpy(&word, p + i / 8 - g, sizeof word);
+    const __m256i each = _mm256_slli_epi32(_mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128), G{} * width);
+    const __m256i here = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(word)), each);
+    return mask(_mm256_castsi256_ps(_mm256_cmpeq_epi32(here, each)));
+  }
   SIMDNORM_INLINE static mask mask_bits_n(const uint8_t* p, size_t i, size_t n) {
     return of_bits(n > 0 ? p[i / 8] & ((1u << n) - 1u) : 0u);
   }

@@ -34,6 +34,7 @@
 //   mask_bytes(p), mask_bits(p, i)   `width` bytes that are not zero; bits i, i + 1, ... of p, least significant
 //                     first, i a multiple of `width`. mask_bytes_n, mask_bits_n: the first n < width, else false;
 //                     not a byte is read that holds none of them
+//   group_bits(p, i, g)   where it is there: mask_bits(p, i) of register g of 32 elements whose bits are all there
 //   any(m), count(m)  whether some element is true, and how many; count_marks(p): how many of 32 bytes are not zero
 //   load_widened      width64 floats as doubles; store_narrowed: rounded to floats, and the doubles
 //   store_narrowed    that these are

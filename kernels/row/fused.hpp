@@ -82,7 +82,7 @@ struct masked_elements {
   // What does not count is left out by an `and` of its distance from the shift, or of itself: cheaper than a choice.
   template <class Sums, class G>
   SIMDNORM_INLINE void add(Sums& sums, G g, size_t i) const {
-    const auto counts = mask.at(i);
+    const auto counts = mask.of_group(g, i);
     if constexpr (Sums::shifted) {
       sums.add_where(g, counts, L::load(x + i));
     } else {
@@ -94,14 +94,14 @@ struct masked_elements {
   }
   SIMDNORM_INLINE size_t window(size_t first, row_lanes<L>& lanes) const {
     size_t real = 0;
-    const auto element = [&](size_t i) SIMDNORM_LAMBDA {
-      const auto counts = mask.at(i);
+    const auto element = [&](auto g, size_t i) SIMDNORM_LAMBDA {
+      const auto counts = mask.of_group(g, i);
       real += L::count(counts);
       return L::zero_unless(counts, L::load(x + i));
     };
     repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
-      const typename L::f32 v = element(first + g * L::width);
-      lanes.v[g] = v + element(first + virtual_lanes + g * L::width);
+      const typename L::f32 v = element(g, first + g * L::width);
+      lanes.v[g] = v + element(g, first + virtual_lanes + g * L::width);
     });
     return real;
   }
@@ -121,7 +121,10 @@ template <class L, stores S>
 struct plain_outputs {
   float* y;
   plain_outputs(const fused_row_arguments&, float* row, const added_place&) : y(row) {}
-  SIMDNORM_INLINE void put_at(size_t i, typename L::f32 v) const { put<L, S>(y + i, v); }
+  template <class G>
+  SIMDNORM_INLINE void put_at(G, size_t i, typename L::f32 v) const {
+    put<L, S>(y + i, v);
+  }
   void tail(size_t i, size_t n, const float* v) const {
     for (size_t k = 0; k < n; ++k) y[i + k] = v[k];
   }
@@ -133,8 +136,9 @@ struct masked_outputs {
   bool keep, may_be_nan;
   masked_outputs(const fused_row_arguments& a, float* row, const masked_place& place)
       : y(row), mask{place.mask}, keep(a.padding.fill == SIMDNORM_FILL_KEEP), may_be_nan(!place.finite) {}
-  SIMDNORM_INLINE void put_at(size_t i, typename L::f32 v) const {
-    const auto counts = mask.at(i);
+  template <class G>
+  SIMDNORM_INLINE void put_at(G g, size_t i, typename L::f32 v) const {
+    const auto counts = mask.of_group(g, i);
     if (may_be_nan) [[unlikely]]
       v = L::canonical(v);
     put<L, S>(y + i, keep ? L::select(counts, v, L::load(y + i)) : L::zero_unless(counts, v));
@@ -202,7 +206,7 @@ template <class L, stores S, class Norm, class Elements, class Outputs, class Pl
   const auto each = [&](auto g, size_t i) SIMDNORM_LAMBDA {
     if (S == stores::streamed && g == 0) elements.fetch(i, ahead, residual_ahead);
     elements.add(sums, g, i);
-    outputs.put_at(i, f(load_at<L>{i}));
+    outputs.put_at(g, i, f(load_at<L>{i}));
   };
   const size_t i = walk_groups<L>(n, each, [&]() SIMDNORM_LAMBDA { sums.flush(); });
   add_tail<L>(sums, elements, i, n, norm.filler(in, j));
@@ -429,7 +433,7 @@ template <class L, stores S, class Mask, class Norm>
   const masked_outputs<L, S, Mask> to(a, out.y[k], place);
   if (S == stores::cached || reinterpret_cast<uintptr_t>(to.y) % (L::width * sizeof(float)) == 0) {
     const auto f = norm.outputs(out, k);
-    const auto each = [&](auto, size_t i) SIMDNORM_LAMBDA { to.put_at(i, f(load_at<L>{i})); };
+    const auto each = [&](auto g, size_t i) SIMDNORM_LAMBDA { to.put_at(g, i, f(load_at<L>{i})); };
     const size_t i = walk_groups<L>(out.n[k], each, []() SIMDNORM_LAMBDA {});
     if (i < out.n[k]) write_last<L>(norm, out, k, to, i);
     return;

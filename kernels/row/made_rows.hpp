@@ -179,6 +179,10 @@ struct byte_mask {
   static constexpr bool bits = false;
   const uint8_t* p;  // of the row
   SIMDNORM_INLINE typename L::mask at(size_t i) const { return L::mask_bytes(p + i); }
+  template <class G>
+  SIMDNORM_INLINE typename L::mask of_group(G, size_t i) const {
+    return at(i);
+  }
   SIMDNORM_INLINE typename L::mask at(size_t i, size_t n) const { return L::mask_bytes_n(p + i, n); }
 };
 template <class L>
@@ -186,6 +190,10 @@ struct bit_mask {
   static constexpr bool bits = true;
   const uint8_t* p;
   SIMDNORM_INLINE typename L::mask at(size_t i) const { return L::mask_bits(p, i); }
+  template <class G>
+  SIMDNORM_INLINE typename L::mask of_group(G g, size_t i) const {
+    return bits_of_group<L>(p, i, g);
+  }
   SIMDNORM_INLINE typename L::mask at(size_t i, size_t n) const { return L::mask_bits_n(p, i, n); }
 };
 struct no_mask {};

@@ -49,6 +49,16 @@ template <class L>
   return real;
 }
 
+// The mask of register g, a constant, of a whole group of 32 elements: bits i, i + 1, ... of p.
+template <class L, class G>
+SIMDNORM_INLINE typename L::mask bits_of_group(const uint8_t* p, size_t i, G g) {
+  if constexpr (requires { L::group_bits(p, i, g); }) {
+    return L::group_bits(p, i, g);
+  } else {
+    return L::mask_bits(p, i);
+  }
+}
+
 // A register of each virtual lane of a row.
 template <class L>
 struct row_lanes {
