@@ -21,5 +21,15 @@ constexpr bool builds_f16 = false;
 #else
 constexpr bool builds_f16 = true;
 #endif
+#ifdef SIMDNORM_WITHOUT_i8
+constexpr bool builds_i8 = false;
+#else
+constexpr bool builds_i8 = true;
+#endif
+#ifdef SIMDNORM_WITHOUT_f8
+constexpr bool builds_f8 = false;
+#else
+constexpr bool builds_f8 = true;
+#endif
 
 }  // namespace simdnorm

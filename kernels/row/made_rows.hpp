@@ -651,7 +651,7 @@ template <class L, class Norm>
   const bool late_sum = a.sum != nullptr && !(floats && a.sum_type == SIMDNORM_F32);
   const bool into_sum = a.sum != nullptr && !late_sum && !masked && !(stream && fits);
   const bool kept = (added || !floats) && !into_sum && fits;
-  const bool scaled = a.row_scale != nullptr;
+  const bool scaled = (builds_i8 || builds_f8) && a.row_scale != nullptr;
   const size_t fit = (scaled ? 1 : kept ? 2 : 4) * kept_elements / 2 / pitch;
   const size_t together = fit < 1 ? 1 : fit < 8 ? fit : 8;
   const bool bits = a.padding.kind == SIMDNORM_PADDING_ELEMENT_MASK_BITS;
