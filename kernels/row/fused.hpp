@@ -244,6 +244,7 @@ template <class L, class Batch>
                                          row_lanes<L>& lanes) {
   return other_window<L>(source_of(a, batch, k), batch.n[k], lanes);
 }
+
 // The shifts of a batch's rows from `first` on, and how many of their elements count; returns the first row of which
 // none does.
 template <class L, class Statistics, class Elements, class Place>
@@ -266,8 +267,8 @@ template <class L, class Statistics, class Elements, class Place>
   return batch.count;
 }
 
-// make_place(x, index, kept) says where the elements of a row are; `buffer`: where rows are kept, `room` elements for
-// each of two batches of `most` rows, or null.
+// make_place(x, index, kept) says where the elements of a row are; `buffer`: where rows of two batches of `most` rows
+// are kept, or null.
 template <class L, stores S, bool Masked, class Statistics, class Place, class Make>
 SIMDNORM_INLINE void write_joined_rows(const row_ways<L, typename Statistics::batch, Place>& ways,
                                        parameter_state& parameters, const fused_row_arguments& a, const block& b,
@@ -317,8 +318,12 @@ SIMDNORM_INLINE void write_joined_rows(const row_ways<L, typename Statistics::ba
       }
       if constexpr (Masked || Statistics::shifted) {
         size_t started = 0;
-        while ((started = ways.start(a, next, started, in->elements, in->real)) < next.count)
-          [[unlikely]] in->leave_out(a, started);
+        for (;;) {
+          started = ways.start(a, next, started, in->elements, in->real);
+          if (started == next.count) [[likely]]
+            break;
+          in->leave_out(a, started);
+        }
       }
       if (next.count > 0) break;
     }
@@ -350,7 +355,7 @@ SIMDNORM_INLINE void write_joined_rows(const row_ways<L, typename Statistics::ba
         ways.sum(next, k, place);
         if constexpr (!Masked) next.x[k] = place.to;
       }
-      if (k < last.count) ways.write(a, last, k, out->elements[k], out->real[k], parameters);
+      if (k < last.count) ways.write(a, last, k, out->elements[k], Masked ? out->real[k] : 0.0, parameters);
     }
     if constexpr (Masked) {
       for (size_t k = 0; k < next.count; k += quad::width64) {
