@@ -98,19 +98,22 @@ SIMDNORM_INLINE float divide_by_unusual(float* tile, size_t n, float scale) {
 }
 
 // y[0, n) = clamp(round(v / scale) + zero_point) of v in the tile, which is used up; NaN gives zero_point. What is cut
-// is v: bounds are integers, and the quotient of a bound times the scale rounds to it.
+// is v: bounds are integers, and the quotient of a bound times the scale rounds to it. `fits`: nothing is to be cut.
 template <class L>
-[[gnu::noinline]] void quantize(float* tile, uint8_t* y, size_t n, float scale, const quantized_type& q) {
+[[gnu::noinline]] void quantize(float* tile, uint8_t* y, size_t n, float scale, const quantized_type& q, bool fits) {
   using f32 = typename L::f32;
   const float divisor = divide_by_unusual<L>(tile, n, scale);
   const quotients<L> quotient(divisor);
   const f32 least = L::broadcast((q.least - q.zero_point) * divisor);
   const f32 most = L::broadcast((q.most - q.zero_point) * divisor);
   const typename L::u32 zero_point(static_cast<uint32_t>(static_cast<int32_t>(q.zero_point)));
-  transform<L>(y, n, [&](auto load) SIMDNORM_LAMBDA {
-    const f32 cut = L::max(least, L::min(most, load(tile)));  // NaN is the second, and stays
-    return L::floats(L::integers(quotient(cut)) + zero_point);
-  });
+  const auto bytes = [&](f32 v) SIMDNORM_LAMBDA { return L::floats(L::integers(quotient(v)) + zero_point); };
+  if (fits) {
+    transform<L>(y, n, [&](auto load) SIMDNORM_LAMBDA { return bytes(load(tile)); });
+  } else {
+    // NaN is the second of each pair, and stays.
+    transform<L>(y, n, [&](auto load) SIMDNORM_LAMBDA { return bytes(L::max(least, L::min(most, load(tile)))); });
+  }
 }
 
 // y[0, n) = the codes of v / scale in a type of 8-bit floats, cut to its numbers; the tile is used up. Of a size s let
@@ -456,7 +459,10 @@ struct row_end {
     if (is_f8(a.y_type)) {
       round_to_f8<L>(tile, y_or_bytes, m, scale, a.quantized, a.y_type);
     } else {
-      quantize<L>(tile, y_or_bytes, m, scale, a.quantized);
+      // By a row's own scale its greatest size becomes 127.
+      const quantized_type& q = a.quantized;
+      const bool fits = a.row_scale != nullptr && q.most - q.zero_point >= 127.0f && q.zero_point - q.least >= 127.0f;
+      quantize<L>(tile, y_or_bytes, m, scale, q, fits);
     }
     for (size_t i = 0; apart && i < m; ++i) {
       if (source.counts(first + i)) {
