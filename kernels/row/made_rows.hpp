@@ -45,13 +45,17 @@ SIMDNORM_INLINE void with_elements(const void* p, simdnorm_type type, Work work)
   }
 }
 
-// to[0, n) += p[0, n)
+// to[0, n) = a + from, of one type, or to + from.
 template <class L>
-[[gnu::noinline]] void add_elements(const void* from, simdnorm_type type, float* to, size_t n) {
-  with_elements(from, type, [&](const auto* p) SIMDNORM_LAMBDA {
+[[gnu::noinline]] void add_elements(const void* a, const void* from, simdnorm_type type, float* to, size_t n) {
+  const auto add = [&](const auto* v, const auto* p) SIMDNORM_LAMBDA {
     size_t i = 0;
-    for (; i + L::width <= n; i += L::width) L::store(to + i, L::load(to + i) + L::load(p + i));
-    if (i < n) L::store_n(to + i, L::load_n(to + i, n - i) + L::load_n(p + i, n - i), n - i);
+    for (; i + L::width <= n; i += L::width) L::store(to + i, L::load(v + i) + L::load(p + i));
+    if (i < n) L::store_n(to + i, L::load_n(v + i, n - i) + L::load_n(p + i, n - i), n - i);
+  };
+  with_elements(from, type, [&](const auto* p) SIMDNORM_LAMBDA {
+    if (a == nullptr) return add(static_cast<const float*>(to), p);
+    add(static_cast<decltype(p)>(a), p);
   });
 }
 
@@ -304,9 +308,14 @@ template <class L>
     return make_floats<L>(s, at(s.x), at(s.residual), at(s.bias), first, m, fill, to);
   }
   const auto from = static_cast<ptrdiff_t>(first);
-  widen_elements<L>(element_at(s.x, s.x_type, from), s.x_type, to, m);
-  if (s.bias != nullptr) add_elements<L>(element_at(s.bias, s.bias_type, from), s.bias_type, to, m);
-  if (s.residual != nullptr) add_elements<L>(element_at(s.residual, s.residual_type, from), s.residual_type, to, m);
+  const void* const x = element_at(s.x, s.x_type, from);
+  const bool at_once = s.residual != nullptr && s.bias == nullptr && s.residual_type == s.x_type;
+  if (!at_once) widen_elements<L>(x, s.x_type, to, m);
+  if (s.bias != nullptr) add_elements<L>(nullptr, element_at(s.bias, s.bias_type, from), s.bias_type, to, m);
+  if (s.residual != nullptr) {
+    const void* const residual = element_at(s.residual, s.residual_type, from);
+    add_elements<L>(at_once ? x : nullptr, residual, s.residual_type, to, m);
+  }
   return s.mask == nullptr ? m : make_floats<L>(s, to, nullptr, nullptr, first, m, fill, to);
 }
 
@@ -431,6 +440,10 @@ struct row_end {
   }
   // A tile of h.
   [[gnu::noinline]] void put_sum(size_t first, size_t m, const float* elements) const {
+    if (source.mask == nullptr) {
+      void* const to = element_at(row_of_sum(), a.sum_type, static_cast<ptrdiff_t>(first));
+      return store_elements<L>(elements, to, a.sum_type, m, stream());
+    }
     alignas(64) float copy[tile_elements];
     __builtin_memcpy(copy, elements, m * sizeof(float));
     store(row_of_sum(), a.sum_type, first, m, copy);
