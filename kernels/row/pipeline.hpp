@@ -738,7 +738,8 @@ SIMDNORM_INLINE void write_rows(const Norm& norm, const row_norm_arguments& a, c
       write_short_rows<L, A, S, rows::exact>(norm, a, b);
       return;
     }
-    if constexpr (floats && S == stores::cached) {  // two-byte elements do without: 200 KiB of code
+    // Of two-byte elements only where parts of a register are loaded and stored under a mask.
+    if constexpr (S == stores::cached && (floats || L::masks)) {
       if (whole && (L::masks || a.cols >= L::width)) {
         write_short_rows<L, A, stores::cached, rows::even>(norm, a, b);
         return;
