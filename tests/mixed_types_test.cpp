@@ -576,6 +576,38 @@ TEST_P(mixed_types_test, a_quotient_is_rounded_as_a_division_is) {
   }
 }
 
+// A row's own scale that is subnormal may be far from its greatest size / 127: bytes are saturated then.
+TEST_P(mixed_types_test, a_subnormal_row_scale_saturates) {
+  constexpr std::size_t n = 64;
+  const std::vector<float> x(n, 1.5f);
+  std::vector<float> beta(n);
+  for (std::uint32_t peak = 1; peak < 40000; peak += 1 + peak / 64) {
+    for (std::size_t j = 0; j < n; ++j) {
+      const float size = static_cast<float>(peak - peak * (j / 2) / n) * std::numeric_limits<float>::denorm_min();
+      beta[j] = j % 2 == 0 ? size : -size;
+    }
+    for (const simdnorm_type type : {SIMDNORM_I8, SIMDNORM_U8}) {
+      std::vector<std::uint8_t> y(n);
+      float scale = 0;
+      const simdnorm_const_matrix in{x.data(), 1, n, n, SIMDNORM_F32};
+      const simdnorm_matrix out{y.data(), 1, n, n, type};
+      simdnorm_quantization q = simdnorm_quantization_defaults();
+      q.zero_point = type == SIMDNORM_U8 ? 128 : 0;
+      q.row_scale = {&scale, 1, SIMDNORM_F32};
+      simdnorm_layer_norm_options o = simdnorm_layer_norm_defaults();
+      o.beta = {beta.data(), n, SIMDNORM_F32};
+      o.quantization = &q;
+      ASSERT_EQ(simdnorm_layer_norm(&in, &out, &o), SIMDNORM_OK);
+      const float expected_scale = beta[0] / 127.0f;
+      ASSERT_EQ(scale, expected_scale == 0.0f ? 1.0f : expected_scale) << peak;
+      for (std::size_t j = 0; j < n; ++j) {
+        const float v = quantized(beta[j], scale, q.zero_point, type);
+        ASSERT_EQ(y[j], static_cast<std::uint8_t>(static_cast<int>(v))) << peak << ": " << beta[j] << " / " << scale;
+      }
+    }
+  }
+}
+
 TEST_P(mixed_types_test, at_any_alignment_and_between_guard_pages) {
   for (std::uint64_t seed = 1000; seed < 1016; seed += step_of_cases())
     for (const norm n : all_norms)

@@ -140,6 +140,7 @@ struct lanes : four_doubles {
   SIMDNORM_INLINE static mask mask_bits(const uint8_t* p, size_t i) { return of_bits(p[i / 8]); }
   template <class G>
   SIMDNORM_INLINE static mask group_bits(const uint8_t* p, size_t i, G g) {
+    static_assert(!__is_same(G, size_t), "a constant");
     uint32_t word;
     __builtin_memcpy(&word, p + i / 8 - g, sizeof word);
     const __m256i each = _mm256_slli_epi32(_mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128), G{} * width);

@@ -25,8 +25,9 @@
 //   octet_of(u)       places in tables of eight, u mod 8; look_up(table, octet): what stands there
 //   min(a, b)         a < b ? a : b        (so b where one is NaN or both are zero)
 //   max(a, b)         a > b ? a : b; of u32 the greater one
-//   integers(v)       u32 of the integer nearest to v, |v| < 2^22, of two the even one; the low byte is 0 where v is
-//   NaN canonical         NaN becomes 0x7fc00000 mask              true or false for each element; & and | of two
+//   integers(v)       u32 of the integer nearest to v, |v| < 2^22, of two the even one; NaN: the low byte is 0
+//   canonical         NaN becomes 0x7fc00000
+//   mask              true or false for each element; & and | of two
 //   less(a, b)        a < b; false where one is NaN. is_number(v): not NaN
 //   select(m, a, b)   a where m is true, else b. zero_unless(m, v): v where m is true, else 0
 //   below(i, n)       the mask of which of i, i + 1, ... are less than n; |n - i| < 2^31

@@ -185,7 +185,7 @@ template <class L, class Norm, class Outputs>
 
 template <class L, class Statistics, class Elements, class Place>
 [[gnu::noinline]] void sum_elements(typename Statistics::batch& in, size_t k, const Place& place) {
-  const Elements elements(place);
+  const Elements elements{place};
   typename Statistics::sums sums(in, k);
   const auto each = [&](auto g, size_t i) SIMDNORM_LAMBDA { elements.add(sums, g, i); };
   const size_t i = walk_groups<L>(in.n[k], each, [&]() SIMDNORM_LAMBDA { sums.flush(); });
@@ -200,7 +200,7 @@ template <class L, stores S, class Norm, class Elements, class Outputs, class Pl
                                               size_t n, ptrdiff_t ahead, ptrdiff_t residual_ahead) {
   const Norm norm(a);
   const Outputs outputs(a, out.y[k], to);  // copied: stores of registers may alias anything
-  const Elements elements(place);
+  const Elements elements{place};
   const auto f = norm.outputs(out, k);
   typename Norm::sums sums(in, j);
   const auto each = [&](auto g, size_t i) SIMDNORM_LAMBDA {
@@ -251,7 +251,7 @@ template <class L, class Statistics, class Elements, class Place>
 [[gnu::noinline]] size_t start_elements(const fused_row_arguments& a, typename Statistics::batch& batch, size_t first,
                                         const Place* of_rows, double* real) {
   for (size_t k = first; k < batch.count; ++k) {
-    const Elements elements(of_rows[k]);
+    const Elements elements{of_rows[k]};
     const size_t n = batch.n[k];
     const size_t count = elements.count(n);
     if (count == 0) return k;
@@ -340,10 +340,11 @@ SIMDNORM_INLINE void write_joined_rows(const row_ways<L, typename Statistics::ba
     for (size_t k = 0; k < count; ++k) {
       if (k < next.count) {
         const Place& place = in->elements[k];
-        const bool fits =
-            S == stores::cached || reinterpret_cast<uintptr_t>(last.y[k]) % (L::width * sizeof(float)) == 0;
+        const auto fits = [&]() SIMDNORM_LAMBDA {
+          return S == stores::cached || reinterpret_cast<uintptr_t>(last.y[k]) % (L::width * sizeof(float)) == 0;
+        };
         if constexpr (L::fused) {
-          if (joined && k < last.count && fits && last.n[k] == next.n[k]) [[likely]] {
+          if (joined && k < last.count && fits() && last.n[k] == next.n[k]) [[likely]] {
             const bool more = S == stores::streamed && a.walk == nullptr && b.row_last - next.index[k] > rows_ahead;
             const auto way = static_cast<ptrdiff_t>(more ? rows_ahead : 0);
             ways.sum_and_write(a, last, k, out->elements[k], next, k, place, next.n[k], way * a.x_stride,

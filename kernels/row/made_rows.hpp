@@ -472,9 +472,11 @@ struct row_end {
     if (is_f8(a.y_type)) {
       round_to_f8<L>(tile, y_or_bytes, m, scale, a.quantized, a.y_type);
     } else {
-      // By a row's own scale its greatest size becomes 127.
+      // By a row's own scale its greatest size becomes 127, but for a subnormal scale, a few of whose least bits may be
+      // all.
       const quantized_type& q = a.quantized;
-      const bool fits = a.row_scale != nullptr && q.most - q.zero_point >= 127.0f && q.zero_point - q.least >= 127.0f;
+      const bool fits = a.row_scale != nullptr && scale >= 0x1p-80f && q.most - q.zero_point >= 127.0f &&
+                        q.zero_point - q.least >= 127.0f;
       quantize<L>(tile, y_or_bytes, m, scale, q, fits);
     }
     for (size_t i = 0; apart && i < m; ++i) {

@@ -380,7 +380,7 @@ class row_sums64 {
   wide sum_[group<L>], squares_[group<L>];
 };
 
-// A row as it lies in memory: what a norm's `mend` and `hostile` ask of a row. fused.hpp has another, of
+// A row as it lies in memory: what a norm's `mend` and `hostile` ask of a row. made_rows.hpp has another, of
 // rows that are made or masked.
 template <class L, class X, class Y>
 struct whole_row {
