@@ -8,9 +8,8 @@
 // and stores keep all ports of a core busy.
 //
 // A norm is a type with
-//   statistics     the class of all that does not depend on gamma and beta, which a norm is derived from: functions
-//   that
-//                  need no more are there once
+//   statistics     a class of all that does not depend on gamma and beta, which the norm is derived from, or is: what
+//                  needs no more is there once
 //   batch          what it keeps of up to 16 rows; derives from row_batch
 //   start_row(batch, k)  first look at the elements; start_row_of_any_length, where there is one, without a branch that
 //                  goes with the length
