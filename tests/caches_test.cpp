@@ -40,17 +40,27 @@ TEST(caches_test, border_is_set_and_reset) {
 }
 
 TEST(caches_test, rows_that_make_a_batch) {
-  for (const std::size_t all : {std::size_t{1}, std::size_t{100}, std::size_t{100000}, std::size_t{SIZE_MAX}}) {
-    std::size_t before = SIZE_MAX;
-    for (std::size_t cols = 1; cols <= 5000; ++cols) {
-      const std::size_t rows = rows_together_of(all, cols);
-      EXPECT_TRUE(rows == 8 || rows == 4 || rows == 2 || rows == 0) << rows << " rows of " << cols;
-      EXPECT_LE(rows, before) << "more rows where they are longer, " << cols;
-      EXPECT_LE(rows * cols * sizeof(float), 32 * kib) << rows << " rows of " << cols << " do not stay in L1";
-      before = rows;
+  for (const std::size_t l1 : {32 * kib, 48 * kib, 64 * kib}) {
+    for (const std::size_t all : {std::size_t{1}, std::size_t{100}, std::size_t{100000}, std::size_t{SIZE_MAX}}) {
+      std::size_t before = SIZE_MAX;
+      for (std::size_t cols = 1; cols <= 5000; ++cols) {
+        const std::size_t rows = rows_together_of(all, cols, sizeof(float), l1);
+        EXPECT_TRUE(rows == 8 || rows == 4 || rows == 2 || rows == 0) << rows << " rows of " << cols;
+        EXPECT_LE(rows, before) << "more rows where they are longer, " << cols;
+        EXPECT_LE(rows * cols * sizeof(float), l1) << rows << " rows of " << cols << " do not stay in L1";
+        if (rows == 4) {  // x of two batches, y, gamma and beta
+          EXPECT_LE((3 * rows + 2) * cols * sizeof(float), l1) << cols;
+        }
+        before = rows;
+        const std::size_t halves = rows_together_of(all, cols, 2, l1);
+        EXPECT_EQ(halves, rows == 0 ? 0u : 8u) << cols;
+      }
+      EXPECT_EQ(rows_together_of(all, SIZE_MAX, sizeof(float), l1), 0u);
     }
-    EXPECT_EQ(rows_together_of(all, SIZE_MAX), 0u);
   }
+  EXPECT_EQ(rows_together_of(128, 768, sizeof(float), 32 * kib), 2u);
+  EXPECT_EQ(rows_together_of(128, 768, sizeof(float), 48 * kib), 4u);
+  EXPECT_EQ(l1_bytes(), probe_caches().l1);
 }
 
 // What the C library says of the same CPU, where it says anything (under qemu it does not). The last

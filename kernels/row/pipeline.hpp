@@ -305,17 +305,25 @@ SIMDNORM_INLINE whole_row<L, typename Norm::batch::x_type, typename Norm::batch:
   return {batch.x[k], batch.y[k], batch.n[k]};
 }
 
+// Of a batch that is not safe: whether row k is, or is after its sums were taken again.
+template <class Norm, class Row>
+SIMDNORM_INLINE bool is_row_safe(const Norm& norm, typename Norm::batch& batch, size_t k, const Row& row) {
+  return norm.template finish<single>(batch, k) || norm.mend(batch, k, row);
+}
 template <class Norm, class Row>
 SIMDNORM_INLINE bool is_safe(const Norm& norm, typename Norm::batch& batch, size_t k, const Row& row) {
-  return batch.safe || norm.template finish<single>(batch, k) || norm.mend(batch, k, row);
+  return batch.safe || is_row_safe(norm, batch, k, row);
+}
+template <class L, class Statistics>
+[[gnu::noinline]] bool is_whole_row_safe(const Statistics& norm, typename Statistics::batch& batch, size_t k) {
+  return is_row_safe(norm, batch, k, whole_row_of<L, Statistics>(batch, k));
 }
 
 template <class L, affine A, stores S, class Norm>
 SIMDNORM_INLINE void write_row_inline(const Norm& norm, typename Norm::batch& batch, size_t k,
                                       parameter_check<L, A>& parameters) {
-  const auto row = whole_row_of<L, Norm>(batch, k);
-  if (!is_safe(norm, batch, k, row)) [[unlikely]] {
-    norm.hostile(batch, k, row);
+  if (!batch.safe && !is_whole_row_safe<L, typename Norm::statistics>(norm, batch, k)) [[unlikely]] {
+    norm.hostile(batch, k, whole_row_of<L, Norm>(batch, k));
     return;
   }
   const auto f = norm.outputs(batch, k);
@@ -375,7 +383,8 @@ template <class L, affine A, stores S, rows Rows, class Norm>
   while (out->count + in->count > 0) {
     next->count = 0;
     if (in->count == most) views.take(*next, most, by_eight ? &offsets : nullptr);
-    const bool can_fuse = fuses && out->count > 0 && out->safe;
+    const bool all_safe = out->safe;
+    const bool can_fuse = fuses && out->count > 0;
     bool fused = can_fuse && (Rows == rows::ragged ? parameters.passed(*out) : parameters.passed(a.cols));
     const size_t count = out->count > in->count ? out->count : in->count;
     const size_t both = out->count < in->count ? out->count : in->count;
@@ -387,7 +396,10 @@ template <class L, affine A, stores S, rows Rows, class Norm>
         start(*next, 0);
       }
       const bool fits = S == stores::cached || Rows == rows::exact || k >= both || can_stream<L>(out->y[k], out->n[k]);
-      if (fuses && fused && fits && k < both) [[likely]] {
+      // A row that is not to be trusted is done by itself, the others of its batch are not.
+      const bool trusted =
+          all_safe || k >= out->count || is_whole_row_safe<L, typename Norm::statistics>(norm, *out, k);
+      if (fuses && fused && fits && k < both && trusted) [[likely]] {
         const auto* ahead = in->x[k];
         if constexpr (S == stores::streamed) {
           if (lengths) {
@@ -418,7 +430,11 @@ template <class L, affine A, stores S, rows Rows, class Norm>
       } else {
         if (k < in->count) sum_row<L>(norm, *in, k);
         if (k < out->count) {
-          write_row<L, A, S>(norm, *out, k, parameters);
+          if (trusted) [[likely]] {
+            write_row<L, A, S>(norm, *out, k, parameters);
+          } else {
+            norm.hostile(*out, k, whole_row_of<L, Norm>(*out, k));
+          }
           if constexpr (of_lengths && L::loads_where) {
             if (as_whole) views.fill_end(*out, k);
           }

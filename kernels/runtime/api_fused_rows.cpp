@@ -113,9 +113,9 @@ simdnorm_status launch(const row_norm_call& c, const fused_row_call& f, const ro
   if (rows == 0 || c.x->cols == 0) return SIMDNORM_OK;
   fused_row_arguments a = {};
   set_arguments(a, c);
-  a.rows_together = rows_together_of(rows, a.cols);
   a.walk = walk;
   a.x_type = c.x->type;
+  a.rows_together = rows_together_of(rows, a.cols, element_size(a.x_type, types::f32_and_halves), l1_bytes());
   a.y_type = c.y->type;
   a.y_bytes = static_cast<uint8_t>(element_size(a.y_type, types::halves_and_bytes));
   a.stream = rows * a.cols * a.y_bytes >= simdnorm_stream_border();

@@ -123,11 +123,14 @@ inline simdnorm_status run(const row_norm_call& c, const row_slots& slots) noexc
 
   row_norm_arguments a;
   set_arguments(a, c);
-  a.rows_together = rows_together_of(c.x->rows, a.cols);
   a.split = nullptr;
   a.walk = nullptr;
   const bool half = !usual && c.x->type != SIMDNORM_F32;
-  a.stream = c.x->rows * a.cols * (half ? 2 : sizeof(float)) >= simdnorm_stream_border();
+  const size_t element = half ? 2 : sizeof(float);
+  // Rows of lengths are half as long on average.
+  const size_t l1 = c.padding.kind == SIMDNORM_PADDING_ROW_LENGTHS ? 2 * l1_bytes() : l1_bytes();
+  a.rows_together = rows_together_of(c.x->rows, a.cols, element, l1);
+  a.stream = c.x->rows * a.cols * element >= simdnorm_stream_border();
   auto kernel = table->*slots.f32;
   if (usual) [[likely]] {
     const control_word_scope ieee;

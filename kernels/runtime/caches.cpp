@@ -37,8 +37,10 @@ void read_leaf(cache_sizes& c, unsigned leaf) {
 }
 #endif
 
-size_t chosen = 0;      // by simdnorm_stream_border_set
-size_t by_default = 0;  // worked out at the first question; threads that race come to the same
+size_t chosen = 0;  // by simdnorm_stream_border_set
+// Worked out at the first question; threads that race come to the same.
+size_t by_default = 0;
+size_t l1 = 0;
 
 }  // namespace
 
@@ -70,6 +72,15 @@ cache_sizes probe_caches() noexcept {
   if (c.l2 == 0) c.l2 = usual.l2;
   if (c.last == 0) c.last = usual.last;
   return c;
+}
+
+size_t l1_bytes() noexcept {
+  size_t bytes = __atomic_load_n(&l1, __ATOMIC_RELAXED);
+  if (bytes == 0) [[unlikely]] {
+    bytes = probe_caches().l1;
+    __atomic_store_n(&l1, bytes, __ATOMIC_RELAXED);
+  }
+  return bytes;
 }
 
 }  // namespace simdnorm
