@@ -33,6 +33,37 @@ namespace {
   return nullptr;
 }
 
+// Bit k: whether byte k of p is not zero, for k < count <= 32.
+[[maybe_unused]] inline uint32_t word_of_bytes(const uint8_t* p, size_t count) {
+  uint64_t word = 0;
+  size_t k = 0;
+  for (; k + 8 <= count; k += 8) {
+    uint64_t eight;
+    __builtin_memcpy(&eight, p + k, sizeof eight);
+    // The highest bit of each byte that is not zero; then these eight side by side.
+    const uint64_t high = (((eight & 0x7f7f7f7f7f7f7f7f) + 0x7f7f7f7f7f7f7f7f) | eight) & 0x8080808080808080;
+    word |= ((high >> 7) * 0x0102040810204080 >> 56) << k;
+  }
+  for (; k < count; ++k) word |= static_cast<uint64_t>(p[k] != 0) << k;
+  return static_cast<uint32_t>(word);
+}
+
+// Bits first to first + count of p, count <= 32; not a byte that holds none of them is read.
+[[maybe_unused]] inline uint32_t word_of_bits(const uint8_t* p, size_t first, size_t count) {
+  p += first / 8;
+  const size_t bytes = (first % 8 + count + 7) / 8;
+  uint64_t word = 0;
+  if (bytes >= 4) {
+    uint32_t four;
+    __builtin_memcpy(&four, p, sizeof four);
+    word = four;
+    if (bytes == 5) word |= static_cast<uint64_t>(p[4]) << 32;
+  } else {
+    for (size_t k = 0; k < bytes; ++k) word |= static_cast<uint64_t>(p[k]) << (8 * k);
+  }
+  return static_cast<uint32_t>((word >> (first % 8)) & ((uint64_t{1} << count) - 1));
+}
+
 // How many bits are set; without popcnt the builtin is a call.
 [[maybe_unused]] inline size_t ones(uint32_t v) {
   v = v - (v >> 1 & 0x55555555);

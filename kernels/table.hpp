@@ -275,6 +275,13 @@ struct channel_mask {
   size_t skipped;  // of lengths: what is called a plane begins so many elements after it
 };
 
+// What a mask that all sets share leaves of their planes: the last plane that has a real element, the last real element
+// of any plane, and how many there are. `known`: it has been found.
+struct real_planes {
+  size_t planes, size, count;
+  bool known;
+};
+
 // One long set over several threads: in turn `start`, which says how many chunks there are; `sum_chunks` for chunks
 // [block.col_first, block.col_last), where entry 0 is chunk `first`; and, with all of them in entry 0, `finish`.
 struct channel_split {
@@ -298,6 +305,7 @@ struct channel_moments_arguments {
   uint64_t* count;
   channel_split* split;  // of one set that is done in parts; null: whole sets
   simdnorm_type x_type = SIMDNORM_F32;
+  real_planes* real = nullptr;  // kept for further calls under the same mask; null: there are none
 };
 
 struct channel_strides {

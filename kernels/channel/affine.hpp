@@ -84,41 +84,53 @@ SIMDNORM_INLINE void write_plane_settled(float* y, size_t n, F f) {
     canonicalize_row<L>(y, n);
 }
 
-template <class L>
+template <class L, stores S>
 [[gnu::noinline]] void write_zeros(float* y, size_t n) {
-  fill_row<L>(y, n, 0.0f);
+  fill_row<L, S>(y, n, 0.0f);
 }
 
-// Elements that a mask marks as real; the others become 0 or stay. NaN is settled in y.
+// Elements that a mask marks as real; the others become 0 or stay. NaN is settled in y. `past`: groups of 32 go past
+// the caches, which takes a y on a line of its own.
 //
 // A function of its own, so that parameters and search are in registers.
-template <class L, fused F>
+template <class L, fused F, bool Far>
 [[gnu::noinline]] void write_marked(const column_parameters& p, size_t c, const plane_place& at, float floor,
-                                    const plane_mask& of_plane, bool keep) {
+                                    const plane_mask& of_plane, bool keep, [[maybe_unused]] bool past) {
   using f32 = typename L::f32;
   const plane_mask mask = of_plane;  // whose size no store to y can change
   const auto f = plane_outputs<L, F, false>(p, c, at, floor);
   float* const y = at.y;
+  const auto store = [&](size_t i, f32 v) SIMDNORM_LAMBDA {
+    if constexpr (Far) {
+      if (past) return L::stream(y + i, v);
+    }
+    L::store(y + i, v);
+  };
   const auto kept = [&](auto real, f32 v, auto load)
                         SIMDNORM_LAMBDA { return keep ? L::select(real, v, load(static_cast<const float*>(y))) : v; };
   nan_search<L> nan;
   const size_t n = mask.size();
   size_t from = 0;
   for (; from + virtual_lanes <= n; from += virtual_lanes) {
-    const bool any = mask.with_marks<L, virtual_lanes>(from, virtual_lanes, [&](auto real) SIMDNORM_LAMBDA {
+    if constexpr (Far) {
+      for (size_t line = 0; line < virtual_lanes; line += 16) L::prefetch(at.x + at.fetch + from + line);
+    }
+    const bool any = mask.with_marks<L, true>(from, virtual_lanes, [&](auto real) SIMDNORM_LAMBDA {
       f32 v[group<L>];
       repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
         const load_at<L> load{from + g * L::width};
         v[g] = L::zero_unless(real(g), f(load));
-        L::store(y + load.i, kept(real(g), v[g], load));
+        store(load.i, kept(real(g), v[g], load));
       });
       nan.add(v);
     });
-    if (!any && !keep) write_zeros<L>(y + from, virtual_lanes);
+    if (!any && !keep) {
+      repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { store(from + g * L::width, L::broadcast(0.0f)); });
+    }
   }
   if (from < n) {
     const size_t rest = n - from;
-    const bool any = mask.with_marks<L, virtual_lanes>(from, rest, [&](auto real) SIMDNORM_LAMBDA {
+    const bool any = mask.with_marks<L, false>(from, rest, [&](auto real) SIMDNORM_LAMBDA {
       repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
         const size_t i = g * L::width;
         if (i >= rest) return;
@@ -134,7 +146,7 @@ template <class L, fused F>
         }
       });
     });
-    if (!any && !keep) write_zeros<L>(y + from, rest);
+    if (!any && !keep) write_zeros<L, stores::cached>(y + from, rest);
   }
   if (!nan.found()) [[likely]]
     return;
@@ -179,33 +191,38 @@ SIMDNORM_INLINE plane_place place_of(const channel_affine_arguments& a, size_t n
           F == fused::residual ? at(a.residual, a.residual_strides) : nullptr, a.fetch};
 }
 
-// Planes of the block that are all real, by f32 parameters from entry `parameter` on. NaN is looked for once a sample,
-// and settled in y.
+// Planes of the block whose leading elements are real, all or as many as the sample's length says, by f32 parameters
+// from entry `parameter` on. NaN is looked for once a sample, and settled in y.
 template <class L, fused F, reach R>
 [[gnu::noinline]] void whole_planes(const channel_affine_arguments& a, const block& b, size_t parameter) {
   constexpr stores S = R == reach::past ? stores::streamed : stores::cached;
   const column_parameters& p = *a.parameters;
   const float floor = a.relu ? 0.0f : -__builtin_inff();
+  const bool keep = a.fill == SIMDNORM_FILL_KEEP;
   for (size_t n = b.row_first; n < b.row_last; ++n) {
+    const size_t real = plane_mask(a.mask, a.mask.first + n * a.mask.plane_step, a.size).size();
+    const size_t zeros = keep ? 0 : a.size - real;
     nan_search<L> nan;
     for (size_t c = b.col_first; c < b.col_last; ++c) {
       const plane_place place = place_of<F>(a, n, c);
-      write_plane<L, S>(place.y, a.size, nan,
+      write_plane<L, S>(place.y, real, nan,
                         plane_outputs<L, F, R != reach::near>(p, c - b.col_first + parameter, place, floor));
+      if (zeros != 0) write_zeros<L, S>(place.y + real, zeros);
     }
     if (nan.found()) [[unlikely]] {
-      for (size_t c = b.col_first; c < b.col_last; ++c) canonicalize_row<L>(place_of<F>(a, n, c).y, a.size);
+      for (size_t c = b.col_first; c < b.col_last; ++c) canonicalize_row<L>(place_of<F>(a, n, c).y, real);
     }
   }
   if constexpr (S == stores::streamed) L::fence();
 }
 
-// Planes with a mask, and those of channels that f32 parameters cannot do; never past the caches.
+// Planes with a mask that marks elements, and those of channels that f32 parameters cannot do.
 template <class L, fused F>
 [[gnu::noinline]] void other_planes(const channel_affine_arguments& a, const block& b, size_t parameter) {
   const column_parameters& p = *a.parameters;
   const float floor = a.relu ? 0.0f : -__builtin_inff();
   const bool keep = a.fill == SIMDNORM_FILL_KEEP;
+  [[maybe_unused]] const bool may_leave = !keep && a.x != a.y;  // else a line of y is read, too
   for (size_t n = b.row_first; n < b.row_last; ++n) {
     for (size_t c = b.col_first; c < b.col_last; ++c) {
       const plane_place place = place_of<F>(a, n, c);
@@ -213,7 +230,14 @@ template <class L, fused F>
       const bool exact = p.any_exact && p.exact[i];
       const plane_mask mask(a.mask, a.mask.first + n * a.mask.plane_step + c * a.mask.set_step, a.size);
       if (mask.marks_elements()) {
-        (exact ? write_marked_exactly<F> : write_marked<L, F>)(p, i, place, floor, mask, keep);
+        if (exact) {
+          write_marked_exactly<F>(p, i, place, floor, mask, keep);
+        } else if (L::streams && a.stream && (may_leave || a.x == a.y)) {
+          const bool past = may_leave && reinterpret_cast<uintptr_t>(place.y) % 64 == 0;
+          write_marked<L, F, L::streams>(p, i, place, floor, mask, keep, past);
+        } else {
+          write_marked<L, F, false>(p, i, place, floor, mask, keep, false);
+        }
         continue;
       }
       if (exact) {
@@ -221,8 +245,11 @@ template <class L, fused F>
       } else {
         write_plane_settled<L>(place.y, mask.size(), plane_outputs<L, F, false>(p, i, place, floor));
       }
-      if (!keep) write_zeros<L>(place.y + mask.size(), a.size - mask.size());
+      if (!keep) write_zeros<L, stores::cached>(place.y + mask.size(), a.size - mask.size());
     }
+  }
+  if constexpr (L::streams) {
+    if (a.stream) L::fence();
   }
 }
 
@@ -245,7 +272,7 @@ template <class L, class>
 inline void channel_affine(const channel_affine_arguments& a, const block& b) {
   const bool residual = a.residual != nullptr;
   const planes_kernel others = residual ? other_planes<L, fused::residual> : other_planes<L, fused::relu>;
-  if (a.mask.kind != channel_mask::none) return others(a, b, a.parameter);
+  if (a.mask.kind >= channel_mask::bytes) return others(a, b, a.parameter);
   const planes_kernel whole = residual ? whole_planes_for<L, fused::residual>(a)
                               : a.relu ? whole_planes_for<L, fused::relu>(a)
                                        : whole_planes_for<L, fused::none>(a);

@@ -247,9 +247,8 @@ template <class L, bool Masked>
 }
 
 // How many elements of a set are real.
-template <class L, bool Masked>
+template <class L>
 SIMDNORM_INLINE size_t count_real(const plane_set& set) {
-  if constexpr (!Masked) return set.planes * set.size;
   size_t count = 0;
   for (size_t p = 0; p < set.planes; ++p) count += set.mask_of(p).count<L>(0, set.size);
   return count;
@@ -339,32 +338,35 @@ SIMDNORM_INLINE void moments_of_sets(const channel_moments_arguments& a, const b
   size_t planes = a.planes, size = a.size;  // of these places
   sample_marks marks;
   const double all = 1.0 / static_cast<double>(a.planes * a.size);
+  // What is real is the same of all channels of a batch, of all but element masks.
+  const bool shared = a.mask.set_step == 0;
+  real_planes real{};
+  if (Masked && shared && a.real != nullptr) real = *a.real;
   for (size_t s = b.row_first; s < b.row_last; ++s) {
     plane_set set = set_of(a, s);
     const size_t i = s - b.row_first;
+    size_t count = set.planes * set.size;
     if constexpr (Masked) {
-      if (a.mask.set_step == 0 && s != b.row_first) {
-        set.planes = planes;
-        set.size = size;
-      } else {
+      if (!shared || !real.known) {
         set.leave_out_padding();
-        if (set.planes != planes || set.size != size) {
-          planes = set.planes;
-          size = set.size;
-          places = sample_places(planes, size);
-          flushes = flush_places(planes, size);
-        }
+        real = {set.planes, set.size, count_real<L>(set), true};
+      }
+      set.planes = real.planes;
+      set.size = real.size;
+      count = real.count;
+      if (set.planes != planes || set.size != size) {
+        planes = set.planes;
+        size = set.size;
+        places = sample_places(planes, size);
+        flushes = flush_places(planes, size);
       }
     }
-    // What is real is the same of all channels of a batch, of all but element masks.
-    const size_t count =
-        Masked && a.mask.set_step == 0 && s != b.row_first ? a.count[i - 1] : count_real<L, Masked>(set);
     a.count[i] = count;
     if (Masked && count == 0) {
       a.mean[i] = a.m2[i] = 0.0;
       continue;
     }
-    if (Masked && (a.mask.set_step != 0 || s == b.row_first)) marks.make(set, places);
+    if (Masked && (!shared || s == b.row_first)) marks.make(set, places);
     const float shift = sample_mean<L, Masked>(set, places, marks);
     const sums64 sums = sum_planes<L, Masked>(set, flushes, shift);
     const double inverse = Masked ? 1.0 / static_cast<double>(count) : all;
@@ -372,6 +374,7 @@ SIMDNORM_INLINE void moments_of_sets(const channel_moments_arguments& a, const b
     a.mean[i] = m.mean;
     a.m2[i] = m.m2;
   }
+  if (Masked && shared && a.real != nullptr) *a.real = real;
 }
 
 // A part of one long set, for channel_split's three steps (table.hpp).

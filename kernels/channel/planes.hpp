@@ -17,7 +17,8 @@ namespace {
 // which.
 class plane_mask {
  public:
-  SIMDNORM_INLINE plane_mask(const channel_mask& m, size_t index, size_t size) : m_(m), index_(index), n_(size) {
+  SIMDNORM_INLINE plane_mask(const channel_mask& m, size_t index, size_t size)
+      : data_(static_cast<const uint8_t*>(m.data)), kind_(m.kind), index_(index), n_(size) {
     if (m.kind == channel_mask::lengths) {
       const size_t length = m.index_type == SIMDNORM_I64
                                 ? static_cast<size_t>(static_cast<const int64_t*>(m.data)[index])
@@ -28,61 +29,35 @@ class plane_mask {
   }
 
   SIMDNORM_INLINE size_t size() const { return n_; }
-  SIMDNORM_INLINE bool marks_elements() const { return m_.kind >= channel_mask::bytes; }
+  SIMDNORM_INLINE bool marks_elements() const { return kind_ >= channel_mask::bytes; }
 
   // Bit k: whether element from + k is real, for k < count <= 32; not a byte of the mask that holds none of
   // them is read.
   SIMDNORM_INLINE uint32_t word(size_t from, size_t count) const {
-    const uint64_t all = (uint64_t{1} << count) - 1;
-    if (!marks_elements()) return static_cast<uint32_t>(all);
-    const auto* data = static_cast<const uint8_t*>(m_.data);
-    uint64_t word = 0;
-    if (m_.kind == channel_mask::bytes) {
-      const uint8_t* p = data + index_ + from;
-      size_t k = 0;
-      for (; k + 8 <= count; k += 8) {
-        uint64_t eight;
-        __builtin_memcpy(&eight, p + k, sizeof eight);
-        // The highest bit of each byte that is not zero; then these eight side by side.
-        const uint64_t high = (((eight & 0x7f7f7f7f7f7f7f7f) + 0x7f7f7f7f7f7f7f7f) | eight) & 0x8080808080808080;
-        word |= ((high >> 7) * 0x0102040810204080 >> 56) << k;
-      }
-      for (; k < count; ++k) word |= static_cast<uint64_t>(p[k] != 0) << k;
-    } else {
-      const size_t bit = index_ + from;
-      const uint8_t* p = data + bit / 8;
-      const size_t bytes = (bit % 8 + count + 7) / 8;
-      if (bytes >= 4) {
-        uint32_t four;
-        __builtin_memcpy(&four, p, sizeof four);
-        word = four;
-        if (bytes == 5) word |= static_cast<uint64_t>(p[4]) << 32;
-      } else {
-        for (size_t k = 0; k < bytes; ++k) word |= static_cast<uint64_t>(p[k]) << (8 * k);
-      }
-      word = (word >> (bit % 8)) & all;
-    }
-    return static_cast<uint32_t>(word);
+    if (!marks_elements()) return static_cast<uint32_t>((uint64_t{1} << count) - 1);
+    return kind_ == channel_mask::bytes ? word_of_bytes(data_ + index_ + from, count)
+                                        : word_of_bits(data_, index_ + from, count);
   }
 
   // The same in registers: work(real), where real(g) makes register g of those of [from, from + count); false: none is
   // real. Made where they are used, since registers that two forms of a mask might have set are set in memory. Bytes
-  // that fill the registers are taken as they are: by way of a word they were 1.3 operations an element, as many as all
-  // the rest of a sum.
-  template <class L, size_t Elements, class Work>
+  // that fill the registers (Whole: count is 32) are taken as they are: by way of a word they were 1.3 operations an
+  // element, as many as all the rest of a sum.
+  template <class L, bool Whole, class Work>
   SIMDNORM_INLINE bool with_marks(size_t from, size_t count, Work work) const {
-    if (m_.kind == channel_mask::bytes && count == Elements) {
-      const uint8_t* p = static_cast<const uint8_t*>(m_.data) + index_ + from;
-      static_assert(Elements % 8 == 0);
-      uint64_t any = 0;
-      repeat<Elements / 8>([&](auto k) SIMDNORM_LAMBDA {
-        uint64_t eight;
-        __builtin_memcpy(&eight, p + 8 * k, sizeof eight);
-        any |= eight;
-      });
-      if (any == 0) return false;
-      work([p](auto g) SIMDNORM_LAMBDA { return L::mask_bytes(p + g * L::width); });
-      return true;
+    if constexpr (Whole) {
+      if (kind_ == channel_mask::bytes) {
+        const uint8_t* const p = data_ + index_ + from;
+        uint64_t any = 0;
+        repeat<virtual_lanes / 8>([&](auto k) SIMDNORM_LAMBDA {
+          uint64_t eight;
+          __builtin_memcpy(&eight, p + 8 * k, sizeof eight);
+          any |= eight;
+        });
+        if (any == 0) return false;
+        work([p](auto g) SIMDNORM_LAMBDA { return L::mask_bytes(p + g * L::width); });
+        return true;
+      }
     }
     const uint32_t marked = word(from, count);
     if (marked == 0) return false;
@@ -99,8 +74,7 @@ class plane_mask {
       end = end < n_ ? end : n_;
       return from < end ? end - from : 0;
     }
-    const auto* const data = static_cast<const uint8_t*>(m_.data);
-    if (m_.kind == channel_mask::bytes) return count_bytes<L>(data + index_ + from, end - from);
+    if (kind_ == channel_mask::bytes) return count_bytes<L>(data_ + index_ + from, end - from);
     size_t real = 0;
     for (size_t i = from; i < end; i += 32) real += ones(word(i, end - i < 32 ? end - i : 32));
     return real;
@@ -119,7 +93,8 @@ class plane_mask {
   }
 
  private:
-  const channel_mask& m_;
+  const uint8_t* data_;
+  channel_mask::kind_of kind_;
   size_t index_, n_;
 };
 
@@ -224,12 +199,12 @@ SIMDNORM_INLINE void for_plane_lanes(const plane_set& set, widened_planes& halve
       }
       size_t i = 0;
       for (; i + virtual_lanes <= n; i += virtual_lanes) {
-        mask.with_marks<L, virtual_lanes>(from + i, virtual_lanes, [&](auto real) SIMDNORM_LAMBDA {
+        mask.with_marks<L, true>(from + i, virtual_lanes, [&](auto real) SIMDNORM_LAMBDA {
           repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { marked(g, L::load(x + i + g * L::width), real(g)); });
         });
       }
       if (i == n) continue;
-      mask.with_marks<L, virtual_lanes>(from + i, n - i, [&](auto real) SIMDNORM_LAMBDA {
+      mask.with_marks<L, false>(from + i, n - i, [&](auto real) SIMDNORM_LAMBDA {
         for_lanes<L>(x, i, n, fill, [&](auto g, typename L::f32 v) SIMDNORM_LAMBDA { marked(g, v, real(g)); });
       });
     }

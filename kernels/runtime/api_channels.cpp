@@ -187,11 +187,12 @@ simdnorm_status train_channels_first(const channel_call& c, const simdnorm_batch
   const size_t tasks = tasks_for(o.executor, shape, shape.channels);
   return for_tasks(o.executor, tasks, [&](size_t task) {
     const size_t end = (task + 1) * shape.channels / tasks;
+    real_planes real{};
     for (size_t first = task * shape.channels / tasks; first < end;) {
       const size_t last = end - first < together ? end : first + together;
       some_moments m;
       const channel_moments_arguments moments{c.x.data, c.x.channel, c.x.batch, shape.batch, shape.size, c.mask,
-                                              m.mean,   m.m2,        m.count,   nullptr,     c.x.type};
+                                              m.mean,   m.m2,        m.count,   nullptr,     c.x.type,   &real};
       c.table->channel_moments_f32(moments, block{first, last, 0, 0});
       column_fold fold{m.count[0], m.mean, m.m2, nullptr, nullptr};
       column_parameters p;

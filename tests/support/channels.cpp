@@ -80,7 +80,6 @@ std::vector<mask> masks_for(const channel_shape& p, std::uint64_t seed) {
   mask m;
   m.tokens = p.positions();
   m.cols = p.positions();
-  m.fill = seed & 1 ? SIMDNORM_FILL_KEEP : SIMDNORM_FILL_ZERO;
   m.index_type = seed & 2 ? SIMDNORM_I32 : SIMDNORM_I64;
   for (std::size_t n = 0; n < p.batch(); ++n)
     m.lengths.push_back(static_cast<std::int64_t>(g.between(n == 0 ? 1 : 0, p.positions())));
@@ -90,6 +89,7 @@ std::vector<mask> masks_for(const channel_shape& p, std::uint64_t seed) {
        {SIMDNORM_PADDING_SEQUENCE_LENGTHS, SIMDNORM_PADDING_ROW_MASK, SIMDNORM_PADDING_ROW_MASK_BITS,
         SIMDNORM_PADDING_ELEMENT_MASK, SIMDNORM_PADDING_ELEMENT_MASK_BITS}) {
     m.kind = kind;
+    m.fill = (seed / 2 + all.size()) % 2 == 0 ? SIMDNORM_FILL_ZERO : SIMDNORM_FILL_KEEP;  // of both layouts both
     all.push_back(m);
   }
   return all;
