@@ -212,7 +212,10 @@ inline constexpr tensor_shape group_shapes[] = {
     {8, 320, 32, "8x320x32x32 in 32 groups: a U-Net of Stable Diffusion", true},
     {32, 256, 14, "32x256x14x14 in 32 groups"},
 };
-inline constexpr tensor_shape masked_channel_shape{8, 64, 28, "8x64x28x28, whole and masked in every form"};
+inline constexpr tensor_shape masked_channel_shapes[] = {
+    {8, 64, 28, "8x64x28x28, whole and masked in every form"},
+    {32, 64, 56, "32x64x56x56, the same from memory"},
+};
 inline constexpr tensor_shape channels_last_shape{8, 128, 28, "8x128x28x28 in 32 groups: channels are contiguous"};
 inline constexpr tensor_shape peer_channel_shapes[] = {
     {32, 64, 56, "ResNet-50 stage 2, 32 images"}, {1, 64, 112, "ResNet-50 conv1, one image"},

@@ -43,6 +43,13 @@ channel_affine_arguments affine_arguments(const channel_call& c, const column_pa
   return a;
 }
 
+// How far ahead of outputs x is fetched where it was not read before. Not where y is read, too, for what a mask leaves
+// in it: 1.6 of the time, 32 x 64 x 56 x 56.
+ptrdiff_t fetch_ahead(const channel_affine_arguments& a) {
+  const bool reads_y = a.mask.kind >= channel_mask::bytes && a.fill == SIMDNORM_FILL_KEEP && a.x != a.y;
+  return reads_y ? 0 : 4096;
+}
+
 column_normalizer_arguments normalizer_arguments(const simdnorm_batch_norm_options& o, column_parameters& p) {
   column_normalizer_arguments a{};
   a.gamma = o.gamma;
@@ -172,7 +179,7 @@ simdnorm_status train_cut_channels(const channel_call& c, const simdnorm_batch_n
     train_outputs(o, a);
     c.table->column_normalizer_f32(a, block{0, 0, k, k + 1});
     channel_affine_arguments out = affine_arguments(c, p, o.padding.fill, o.residual != nullptr);
-    out.fetch = 4096;
+    out.fetch = fetch_ahead(out);
     if (const simdnorm_status s = write_parts(c, out, block{0, shape.batch, k, k + 1}, o.executor)) return s;
   }
   return SIMDNORM_OK;
@@ -222,7 +229,7 @@ simdnorm_status infer_channels_first(const channel_call& c, const simdnorm_batch
     a.given_variance = variance;
     c.table->column_normalizer_f32(a, block{0, 0, first, last});
     channel_affine_arguments out = affine_arguments(c, p, o.padding.fill, o.residual != nullptr);
-    out.fetch = 4096;
+    out.fetch = fetch_ahead(out);
     return write(out);
   };
   if (cuts_sets(o.executor, units, shape.batch * shape.channels * shape.size / units)) {
@@ -337,7 +344,7 @@ simdnorm_status groups_channels_first(const group_call& g, size_t sample, size_t
     channel_affine_arguments out = affine_arguments(c, p, g.o.padding.fill, false);
     const block b{sample, sample + 1, from, to};
     if (is_parallel(executor)) {
-      out.fetch = 4096;
+      out.fetch = fetch_ahead(out);
       if (const simdnorm_status s = write_parts(c, out, b, executor)) return s;
     } else {
       out.fetch = static_cast<ptrdiff_t>(end - first * g.channels) * c.x.channel;
