@@ -190,8 +190,13 @@ TEST_P(regimes_test, mixed_lengths_in_a_batch) {
         std::vector<result> alone;
         for (std::size_t i = 0; i < rows; ++i)
           alone.push_back(run_with(never, op, rows_of(p, i, 1, static_cast<std::size_t>(s.pad.lengths[i]))));
-        for (const std::size_t border : {always, never})
-          for (arena* memory : {&aligned, &unaligned}) {
+        for (const simdnorm_padding_fill fill : {SIMDNORM_FILL_ZERO, SIMDNORM_FILL_KEEP})
+          for (const auto& [border, memory] : {std::pair<std::size_t, arena*>{always, &aligned},
+                                               {always, &unaligned},
+                                               {never, &aligned},
+                                               {never, &unaligned}}) {
+            s.pad.fill = fill;
+            const std::uint32_t behind = fill == SIMDNORM_FILL_ZERO ? 0 : unwritten;
             const result r = run_with(border, op, p, s, *memory);
             ASSERT_TRUE(r.intact);
             for (std::size_t i = 0; i < rows; ++i) {
@@ -199,7 +204,7 @@ TEST_P(regimes_test, mixed_lengths_in_a_batch) {
               ASSERT_EQ(std::memcmp(r.y.data() + i * cols, alone[i].y.data(), n * sizeof(float)), 0)
                   << name_of(op) << " " << rows << "x" << cols << ", row " << i << " of length " << n
                   << (border == always ? ", streamed" : ", cached");
-              for (std::size_t j = n; j < cols; ++j) ASSERT_EQ(bits_of(r.y[i * cols + j]), 0u);
+              for (std::size_t j = n; j < cols; ++j) ASSERT_EQ(bits_of(r.y[i * cols + j]), behind);
               if (n == 0) continue;
               std::vector<float> lines = rows_of(r, rows, i, 1).f32;  // of a sum, the columns that are real
               lines.resize(alone[i].f32.size());

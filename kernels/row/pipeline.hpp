@@ -249,6 +249,86 @@ SIMDNORM_INLINE void sum_and_write_whole(const Norm& norm, const typename Norm::
   sums.done(in, j);
 }
 
+// The same past the caches, of rows of any number of columns: all lines leave whole, and of x only the lines are
+// touched that have something real (a load under an empty mask fetches its line, too). All stores of a line together:
+// halves that come apart leave it apart. Of `ahead`, the row to be fetched, n elements are real.
+template <class L, class Norm>
+SIMDNORM_INLINE void sum_and_stream_whole(const Norm& norm, const typename Norm::batch& out, size_t k,
+                                          typename Norm::batch& in, size_t j, size_t cols,
+                                          const typename Norm::batch::x_type* ahead, size_t ahead_n,
+                                          [[maybe_unused]] bool keep) {
+  using f32 = typename L::f32;
+  const auto f = norm.outputs(out, k);
+  auto* const y = out.y[k];
+  const auto* const x = in.x[j];
+  const size_t in_n = in.n[j], out_n = out.n[k];
+  const size_t in_full = (in_n - 1) / virtual_lanes * virtual_lanes;
+  const size_t out_full = (out_n - 1) / virtual_lanes * virtual_lanes;
+  const size_t common = in_full < out_full ? in_full : out_full;
+  typename Norm::sums sums(in, j);
+  const auto sum_to = [&](size_t i, size_t end, auto step) SIMDNORM_LAMBDA {
+    while (i < end) {
+      const size_t flushed = i / flush_every * flush_every + flush_every;
+      const size_t stop = end < flushed ? end : flushed;
+      for (; i < stop; i += virtual_lanes) step(i);
+      if (i == flushed) sums.flush();
+    }
+  };
+  size_t fetched = 0;
+  const auto fetch = [&]() SIMDNORM_LAMBDA {
+    const size_t at = fetched < ahead_n ? fetched : ahead_n - 1;
+    for (size_t line = 0; line < virtual_lanes; line += 64 / sizeof *ahead) L::prefetch(ahead + at + line);
+    fetched += virtual_lanes;
+  };
+  const auto stream = [&](size_t i, auto output) SIMDNORM_LAMBDA {
+    fetch();
+    constexpr size_t registers = 16 / L::width;  // of a line
+    repeat<virtual_lanes / 16>([&](auto line) SIMDNORM_LAMBDA {
+      f32 v[registers];
+      repeat<registers>([&](auto r) SIMDNORM_LAMBDA {
+        constexpr constant<line * registers + r> g;
+        v[r] = output(g, i + g * L::width);
+      });
+      repeat<registers>([&](auto r) SIMDNORM_LAMBDA { L::stream(y + i + (line * registers + r) * L::width, v[r]); });
+    });
+  };
+  sum_to(0, common, [&](size_t i) SIMDNORM_LAMBDA {
+    stream(i, [&](auto g, size_t at) SIMDNORM_LAMBDA {
+      sums.add(g, L::load(x + at));
+      return f(load_at<L>{at});
+    });
+  });
+  sum_to(common, in_full, [&](size_t i) SIMDNORM_LAMBDA {
+    repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { sums.add(g, L::load(x + i + g * L::width)); });
+  });
+  repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
+    const size_t at = in_full + g * L::width;
+    const typename L::mask real = L::below(at, in_n);
+    sums.add_where(g, real, L::load_where(real, x + at));
+  });
+  sums.done(in, j);
+  for (size_t i = common; i < out_full; i += virtual_lanes) {
+    stream(i, [&](auto, size_t at) SIMDNORM_LAMBDA { return f(load_at<L>{at}); });
+  }
+  if constexpr (L::masks) {
+    if (keep) {
+      repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
+        const size_t at = out_full + g * L::width;
+        L::store_up_to(y, at, out_n, f(load_up_to_at<L>{at, out_n}));
+      });
+      while (fetched < ahead_n) fetch();
+      return;
+    }
+  }
+  stream(out_full, [&](auto, size_t at) SIMDNORM_LAMBDA {
+    const typename L::mask real = L::below(at, out_n);
+    return L::zero_unless(real, f(load_where_at<L>{at, real}));
+  });
+  for (size_t i = out_full + virtual_lanes; i < cols; i += virtual_lanes) {
+    stream(i, [&](auto, size_t) SIMDNORM_LAMBDA { return L::broadcast(0.0f); });
+  }
+}
+
 // What finish needs of lanes, for one row alone: the scalar square root and division end 20 cycles
 // sooner than the vectors'.
 struct single {
@@ -358,8 +438,13 @@ template <class L, affine A, stores S, rows Rows, class Norm>
   row_views<L, Norm> views(a, b);
   // Of rows::ragged floats, those in the caches are rows of lengths, without heads; the others may begin anywhere.
   constexpr bool of_lengths = floats && Rows == rows::ragged && S == stores::cached;
+  constexpr bool whole_lengths = floats && Rows == rows::ragged && L::loads_where;
   [[maybe_unused]] bool as_whole = false;
-  if constexpr (of_lengths && L::loads_where) as_whole = views.take_as_whole();
+  [[maybe_unused]] const bool keep = a.padding.fill == SIMDNORM_FILL_KEEP;
+  if constexpr (whole_lengths && S == stores::cached) as_whole = views.take_as_whole(keep ? 0 : 16 * L::width);
+  if constexpr (whole_lengths && S == stores::streamed) {
+    as_whole = aligned && views.take_as_whole(keep && !L::masks ? 0 : SIZE_MAX);
+  }
   // Written into every loop it is 45 KB: into those of rows in the caches.
   constexpr bool by_eight =
       L::width > 1 && S == stores::cached && (Rows == rows::exact || (floats && Rows == rows::even));
@@ -374,7 +459,7 @@ template <class L, affine A, stores S, rows Rows, class Norm>
     each.count = 0;
   }
   const auto start = [&](typename Norm::batch& batch, size_t k) SIMDNORM_LAMBDA {
-    if constexpr (of_lengths && L::loads_where && Norm::shifted) {
+    if constexpr (whole_lengths && Norm::shifted) {
       if (as_whole) return norm.start_row_of_any_length(batch, k);
     }
     norm.start_row(batch, k);
@@ -408,17 +493,24 @@ template <class L, affine A, stores S, rows Rows, class Norm>
             ahead += way;
           }
         }
-        if constexpr (of_lengths && L::loads_where) {
+        if constexpr (whole_lengths) {
           if (as_whole) {
-            sum_and_write_whole<L>(norm, *out, k, *in, k, a.cols);
+            if constexpr (S == stores::streamed) {
+              const size_t ahead_n = k < next->count ? next->n[k] : in->n[k];
+              sum_and_stream_whole<L>(norm, *out, k, *in, k, a.cols, ahead, ahead_n, keep);
+            } else {
+              sum_and_write_whole<L>(norm, *out, k, *in, k, a.cols);
+            }
             continue;
           }
         }
         if constexpr (floats && Rows == rows::ragged) {
           const bool whole = out->n[k] == in->n[k] && in->n[k] % virtual_lanes == 0;
-          if (!whole && (of_lengths || aligned) && out->n[k] >= L::width && in->n[k] >= L::width) {
-            sum_and_write_uneven<L, S>(norm, *out, k, *in, k, ahead);
-            continue;
+          if constexpr (of_lengths || !L::masks) {  // past the caches masks do such rows as if they were whole
+            if (!whole && (of_lengths || aligned) && out->n[k] >= L::width && in->n[k] >= L::width) {
+              sum_and_write_uneven<L, S>(norm, *out, k, *in, k, ahead);
+              continue;
+            }
           }
           if (of_lengths && !whole) {
             sum_row<L>(norm, *in, k);
@@ -435,8 +527,8 @@ template <class L, affine A, stores S, rows Rows, class Norm>
           } else {
             norm.hostile(*out, k, whole_row_of<L, Norm>(*out, k));
           }
-          if constexpr (of_lengths && L::loads_where) {
-            if (as_whole) views.fill_end(*out, k);
+          if constexpr (whole_lengths) {
+            if (as_whole && !keep) views.fill_end(*out, k);
           }
         }
         if (Rows != rows::ragged && k == 0) fused = can_fuse && parameters.passed(a.cols);  // after a call's first row

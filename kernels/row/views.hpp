@@ -205,11 +205,11 @@ class real_row_views {
 
   // From here on rows of lengths are taken in memory's order, and what lies behind a length is left to who writes the
   // row: by storing all registers of it, or by fill_end. False: these are not such rows, and nothing is changed. Beyond
-  // 256 columns on AVX-512 and 128 on AVX2 the work on what lies there costs more; below 64 masked loads of the row's
-  // shift would reach behind the matrix, where qemu 7.2 faults.
-  bool take_as_whole() {
-    if (a_.padding.kind != SIMDNORM_PADDING_ROW_LENGTHS || a_.padding.fill != SIMDNORM_FILL_ZERO ||
-        a_.walk != nullptr || a_.cols < shift_elements || a_.cols > 16 * L::width || a_.cols % virtual_lanes != 0) {
+  // `most` columns the work on what lies there costs more; below 64 masked loads of the row's shift would reach behind
+  // the matrix, where qemu 7.2 faults.
+  bool take_as_whole(size_t most) {
+    if (a_.padding.kind != SIMDNORM_PADDING_ROW_LENGTHS || a_.walk != nullptr || a_.cols < shift_elements ||
+        a_.cols > most || a_.cols % virtual_lanes != 0) {
       return false;
     }
     way_ = lengths_in_order;
