@@ -61,6 +61,7 @@ struct how {
   std::size_t pitch = 0;  // columns beyond the row
   const std::vector<std::int32_t>* lengths = nullptr;
   const simdnorm_executor* executor = nullptr;
+  simdnorm_padding_fill fill = SIMDNORM_FILL_ZERO;
 };
 
 // A norm of halves, or, `widened`, the same of the floats that they are, its outputs rounded here.
@@ -76,13 +77,20 @@ outputs run(norm n, const rows_of_halves& p, const how& h, bool widened, arena& 
       for (std::size_t j = 0; j < p.cols; ++j)
         floats[i * pitch + j] = static_cast<float>(p.f.value(p.x[i * p.cols + j]));
     x = floats;
-    y = h.in_place ? x : memory.take<float>(size);
+    if (!h.in_place) {  // what padding that is kept holds
+      y = memory.take<float>(size);
+      std::fill_n(static_cast<float*>(y), size, 1.5f);
+    }
   } else {
     auto* halves = memory.take<std::uint16_t>(size);
     for (std::size_t i = 0; i < p.rows; ++i) std::memcpy(halves + i * pitch, p.x.data() + i * p.cols, p.cols * 2);
     x = halves;
-    y = h.in_place ? x : memory.take<std::uint16_t>(size);
+    if (!h.in_place) {
+      y = memory.take<std::uint16_t>(size);
+      std::fill_n(static_cast<std::uint16_t*>(y), size, p.f.rounded(1.5));
+    }
   }
+  if (h.in_place) y = x;
   const auto vector = [&](const std::vector<std::uint16_t>& v, bool there) -> simdnorm_const_vector {
     if (!there) return {};
     if (h.parameters == given::halves && !widened) {
@@ -102,6 +110,7 @@ outputs run(norm n, const rows_of_halves& p, const how& h, bool widened, arena& 
     padding.kind = SIMDNORM_PADDING_ROW_LENGTHS;
     padding.data = h.lengths->data();
     padding.size = h.lengths->size();
+    padding.fill = h.fill;
   }
   const auto stride = static_cast<std::ptrdiff_t>(pitch);
   const simdnorm_const_matrix cx{x, p.rows, p.cols, stride, type};
@@ -224,6 +233,43 @@ TEST_P(half_test, padding_and_threads) {
       h.executor = &threads.c;
       ASSERT_EQ(difference(run(n, p, h, false, memory), expected), "") << f.name;
     }
+}
+
+// Lengths on both sides of every border, beside each other; what is padded is NaN.
+TEST_P(half_test, row_lengths_in_every_regime) {
+  constexpr std::size_t rows = 37;
+  for (const half_format& f : half_formats)
+    for (const norm n : {norm::layer, norm::rms})
+      for (const std::size_t cols : {20, 64, 96, 128, 320, 768, 900, 1536, 2100}) {
+        rows_of_halves p(f, rows, cols, cols);
+        generator g(cols);
+        std::vector<std::int32_t> lengths;
+        const std::size_t some[] = {0, 1, 15, 16, 17, 31, 32, 33, 64, 100, 256, 300, cols - 1, cols, cols};
+        for (std::size_t i = 0; i < rows; ++i) {
+          const std::size_t length = i % 3 == 0 ? g.between(0, cols) : some[g.below(std::size(some))];
+          lengths.push_back(static_cast<std::int32_t>(length < cols ? length : cols));
+          for (std::size_t j = static_cast<std::size_t>(lengths[i]); j < cols; ++j) p.x[i * cols + j] = f.nan();
+        }
+        how h;
+        h.lengths = &lengths;
+        offset_arena memory(0, std::size_t{1} << 20);
+        for (const simdnorm_padding_fill fill : {SIMDNORM_FILL_ZERO, SIMDNORM_FILL_KEEP}) {
+          h.fill = fill;
+          h.in_place = false;
+          const outputs expected = run(n, p, h, true, memory);
+          for (const std::size_t border : {std::size_t{1}, SIZE_MAX})
+            for (const bool in_place : {false, true}) {
+              if (in_place && fill == SIMDNORM_FILL_KEEP) continue;
+              h.in_place = in_place;
+              simdnorm_stream_border_set(border);
+              const outputs mine = run(n, p, h, false, memory);
+              simdnorm_stream_border_set(0);
+              ASSERT_EQ(difference(mine, expected), "") << f.name << " " << rows << "x" << cols << " border " << border
+                                                        << " in place " << in_place << " fill " << fill;
+              memory.reset();
+            }
+        }
+      }
 }
 
 // Constant rows, outliers, the largest and least values, infinities and NaN.

@@ -46,6 +46,12 @@ struct lanes {
   SIMDNORM_INLINE static void store_up_to(float* p, size_t i, size_t n, f32 v) {
     _mm512_mask_storeu_ps(p + i, up_to(i, n), v);
   }
+  SIMDNORM_INLINE static void store_up_to(bf16* p, size_t i, size_t n, f32 v) {
+    _mm256_mask_storeu_epi16(p + i, up_to(i, n), as_bf16(v));
+  }
+  SIMDNORM_INLINE static void store_up_to(f16* p, size_t i, size_t n, f32 v) {
+    _mm256_mask_storeu_epi16(p + i, up_to(i, n), as_f16(v));
+  }
   SIMDNORM_INLINE static void store(float* p, f32 v) { _mm512_storeu_ps(p, v); }
   SIMDNORM_INLINE static void store_n(float* p, f32 v, size_t n) { _mm512_mask_storeu_ps(p, first(n), v); }
 
@@ -112,6 +118,10 @@ struct lanes {
   SIMDNORM_INLINE static f32 zero_unless(mask m, f32 v) { return _mm512_maskz_mov_ps(m, v); }
   SIMDNORM_INLINE static mask below(size_t i, size_t n) { return mask(up_to(i, n)); }
   SIMDNORM_INLINE static f32 load_where(mask m, const float* p) { return _mm512_maskz_loadu_ps(m, p); }
+  SIMDNORM_INLINE static f32 load_where(mask m, const bf16* p) { return widened_bf16(_mm256_maskz_loadu_epi16(m, p)); }
+  SIMDNORM_INLINE static f32 load_where(mask m, const f16* p) {
+    return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(m, p));
+  }
   SIMDNORM_INLINE static mask mask_bytes(const uint8_t* p) {
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
     return mask(_mm_test_epi8_mask(bytes, bytes));

@@ -160,6 +160,17 @@ SIMDNORM_INLINE void sum_and_write(const Norm& norm, const typename Norm::batch&
   }
 }
 
+// Calls step(i) for the groups of 32 elements in [i, end), and flushes the sums where they are to be.
+template <class Sums, class Step>
+SIMDNORM_INLINE void for_flushed_groups(Sums& sums, size_t i, size_t end, Step step) {
+  while (i < end) {
+    const size_t flushed = i / flush_every * flush_every + flush_every;
+    const size_t stop = end < flushed ? end : flushed;
+    for (; i < stop; i += virtual_lanes) step(i);
+    if (i == flushed) sums.flush();
+  }
+}
+
 // The same of two rows of any lengths from a register on: no branch depends on where in a group of 32 they end. Without
 // masks the last outputs are made first, in registers that end with the row and overlap those before, since y may be x;
 // what they overlap goes through the caches (a line that has just left is read again: twice as long from memory).
@@ -188,15 +199,7 @@ SIMDNORM_INLINE void sum_and_write_uneven(const Norm& norm, const typename Norm:
 
   typename Norm::sums sums(in, j);
   const size_t common = in_full < put_end ? in_full : put_end;
-  const auto sum_to = [&](size_t i, size_t end, auto step) SIMDNORM_LAMBDA {
-    while (i < end) {
-      const size_t flushed = i / flush_every * flush_every + flush_every;
-      const size_t stop = end < flushed ? end : flushed;
-      for (; i < stop; i += virtual_lanes) step(i);
-      if (i == flushed) sums.flush();
-    }
-  };
-  sum_to(0, common, [&](size_t i) SIMDNORM_LAMBDA {
+  for_flushed_groups(sums, 0, common, [&](size_t i) SIMDNORM_LAMBDA {
     if constexpr (S == stores::streamed) {
       for (size_t line = 0; line < virtual_lanes; line += 64 / sizeof *ahead) L::prefetch(ahead + i + line);
     }
@@ -205,7 +208,7 @@ SIMDNORM_INLINE void sum_and_write_uneven(const Norm& norm, const typename Norm:
       put<L, S>(y + i + g * L::width, f(load_at<L>{i + g * L::width}));
     });
   });
-  sum_to(common, in_full, [&](size_t i) SIMDNORM_LAMBDA {
+  for_flushed_groups(sums, common, in_full, [&](size_t i) SIMDNORM_LAMBDA {
     repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { sums.add(g, L::load(x + i + g * L::width)); });
   });
   repeat<group<L>>([&](auto g)
@@ -251,7 +254,8 @@ SIMDNORM_INLINE void sum_and_write_whole(const Norm& norm, const typename Norm::
 
 // The same past the caches, of rows of any number of columns: all lines leave whole, and of x only the lines are
 // touched that have something real (a load under an empty mask fetches its line, too). All stores of a line together:
-// halves that come apart leave it apart. Of `ahead`, the row to be fetched, n elements are real.
+// halves that come apart leave it apart. Of `ahead`, the row to be fetched, ahead_n elements are real. `keep`: what
+// lies behind a length stays as it is; where there are masks alone.
 template <class L, class Norm>
 SIMDNORM_INLINE void sum_and_stream_whole(const Norm& norm, const typename Norm::batch& out, size_t k,
                                           typename Norm::batch& in, size_t j, size_t cols,
@@ -266,14 +270,6 @@ SIMDNORM_INLINE void sum_and_stream_whole(const Norm& norm, const typename Norm:
   const size_t out_full = (out_n - 1) / virtual_lanes * virtual_lanes;
   const size_t common = in_full < out_full ? in_full : out_full;
   typename Norm::sums sums(in, j);
-  const auto sum_to = [&](size_t i, size_t end, auto step) SIMDNORM_LAMBDA {
-    while (i < end) {
-      const size_t flushed = i / flush_every * flush_every + flush_every;
-      const size_t stop = end < flushed ? end : flushed;
-      for (; i < stop; i += virtual_lanes) step(i);
-      if (i == flushed) sums.flush();
-    }
-  };
   size_t fetched = 0;
   const auto fetch = [&]() SIMDNORM_LAMBDA {
     const size_t at = fetched < ahead_n ? fetched : ahead_n - 1;
@@ -282,8 +278,9 @@ SIMDNORM_INLINE void sum_and_stream_whole(const Norm& norm, const typename Norm:
   };
   const auto stream = [&](size_t i, auto output) SIMDNORM_LAMBDA {
     fetch();
-    constexpr size_t registers = 16 / L::width;  // of a line
-    repeat<virtual_lanes / 16>([&](auto line) SIMDNORM_LAMBDA {
+    constexpr size_t of_line = 64 / sizeof *y;  // elements
+    constexpr size_t registers = of_line / L::width;
+    repeat<virtual_lanes / of_line>([&](auto line) SIMDNORM_LAMBDA {
       f32 v[registers];
       repeat<registers>([&](auto r) SIMDNORM_LAMBDA {
         constexpr constant<line * registers + r> g;
@@ -292,13 +289,13 @@ SIMDNORM_INLINE void sum_and_stream_whole(const Norm& norm, const typename Norm:
       repeat<registers>([&](auto r) SIMDNORM_LAMBDA { L::stream(y + i + (line * registers + r) * L::width, v[r]); });
     });
   };
-  sum_to(0, common, [&](size_t i) SIMDNORM_LAMBDA {
+  for_flushed_groups(sums, 0, common, [&](size_t i) SIMDNORM_LAMBDA {
     stream(i, [&](auto g, size_t at) SIMDNORM_LAMBDA {
       sums.add(g, L::load(x + at));
       return f(load_at<L>{at});
     });
   });
-  sum_to(common, in_full, [&](size_t i) SIMDNORM_LAMBDA {
+  for_flushed_groups(sums, common, in_full, [&](size_t i) SIMDNORM_LAMBDA {
     repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA { sums.add(g, L::load(x + i + g * L::width)); });
   });
   repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
@@ -314,7 +311,7 @@ SIMDNORM_INLINE void sum_and_stream_whole(const Norm& norm, const typename Norm:
     if (keep) {
       repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
         const size_t at = out_full + g * L::width;
-        L::store_up_to(y, at, out_n, f(load_up_to_at<L>{at, out_n}));
+        L::store_up_to(y, at, out_n, f(load_where_at<L>{at, L::below(at, out_n)}));
       });
       while (fetched < ahead_n) fetch();
       return;
@@ -431,17 +428,20 @@ template <class L, affine A, stores S, rows Rows, class Norm>
   const ptrdiff_t way =
       runs ? a.walk->x_strides[a.walk->dimensions - 2] : static_cast<ptrdiff_t>(rows_ahead) * a.x_stride;
   constexpr size_t unit = aligned_elements<L, S, typename Norm::batch::y_type>;
-  [[maybe_unused]] const bool aligned = a.walk == nullptr && a.y_stride % ptrdiff_t{unit} == 0 &&
-                                        reinterpret_cast<uintptr_t>(a.y) % (unit * sizeof(float)) == 0;
+  [[maybe_unused]] const bool aligned =
+      a.walk == nullptr && a.y_stride % ptrdiff_t{unit} == 0 &&
+      reinterpret_cast<uintptr_t>(a.y) % (unit * sizeof(typename Norm::batch::y_type)) == 0;
   [[maybe_unused]] const bool lengths =
       a.padding.kind == SIMDNORM_PADDING_ROW_LENGTHS;  // past the caches: not in memory's order
   row_views<L, Norm> views(a, b);
   // Of rows::ragged floats, those in the caches are rows of lengths, without heads; the others may begin anywhere.
   constexpr bool of_lengths = floats && Rows == rows::ragged && S == stores::cached;
-  constexpr bool whole_lengths = floats && Rows == rows::ragged && L::loads_where;
+  constexpr bool whole_lengths = (floats || L::masks) && Rows == rows::ragged && L::loads_where;
   [[maybe_unused]] bool as_whole = false;
   [[maybe_unused]] const bool keep = a.padding.fill == SIMDNORM_FILL_KEEP;
-  if constexpr (whole_lengths && S == stores::cached) as_whole = views.take_as_whole(keep ? 0 : 16 * L::width);
+  // Of halves, which are widened for it, 96 columns are as fast the other way, 128 slower by a tenth.
+  constexpr size_t most_whole = (floats ? 16 : 4) * L::width;
+  if constexpr (whole_lengths && S == stores::cached) as_whole = views.take_as_whole(keep ? 0 : most_whole);
   if constexpr (whole_lengths && S == stores::streamed) {
     as_whole = aligned && views.take_as_whole(keep && !L::masks ? 0 : SIZE_MAX);
   }
@@ -835,21 +835,23 @@ SIMDNORM_INLINE void write_rows(const Norm& norm, const row_norm_arguments& a, c
     }
   }
   if (a.rows_together > 0) {
-    using y_type = typename Norm::batch::y_type;
-    constexpr ptrdiff_t aligned = aligned_elements<L, S, y_type>;
-    const bool whole = a.padding.kind != SIMDNORM_PADDING_ROW_LENGTHS;  // other padding leaves rows out
-    const bool exact = whole && a.cols % virtual_lanes == 0 &&
-                       reinterpret_cast<uintptr_t>(a.y) % (aligned * sizeof(y_type)) == 0 &&
-                       (a.walk == nullptr ? a.y_stride % aligned == 0 : a.walk->aligned);
-    if (exact) {
-      write_short_rows<L, A, S, rows::exact>(norm, a, b);
-      return;
-    }
-    // Of two-byte elements only where parts of a register are loaded and stored under a mask.
-    if constexpr (S == stores::cached && (floats || L::masks)) {
-      if (whole && (L::masks || a.cols >= L::width)) {
-        write_short_rows<L, A, stores::cached, rows::even>(norm, a, b);
+    if constexpr (L::width > 1) {  // on scalar all three are the same
+      using y_type = typename Norm::batch::y_type;
+      constexpr ptrdiff_t aligned = aligned_elements<L, S, y_type>;
+      const bool whole = a.padding.kind != SIMDNORM_PADDING_ROW_LENGTHS;  // other padding leaves rows out
+      const bool exact = whole && a.cols % virtual_lanes == 0 &&
+                         reinterpret_cast<uintptr_t>(a.y) % (aligned * sizeof(y_type)) == 0 &&
+                         (a.walk == nullptr ? a.y_stride % aligned == 0 : a.walk->aligned);
+      if (exact) {
+        write_short_rows<L, A, S, rows::exact>(norm, a, b);
         return;
+      }
+      // Of two-byte elements only where parts of a register are loaded and stored under a mask.
+      if constexpr (S == stores::cached && (floats || L::masks)) {
+        if (whole && (L::masks || a.cols >= L::width)) {
+          write_short_rows<L, A, stores::cached, rows::even>(norm, a, b);
+          return;
+        }
       }
     }
     write_short_rows<L, A, S, rows::ragged>(norm, a, b);
@@ -861,7 +863,9 @@ SIMDNORM_INLINE void write_rows(const Norm& norm, const row_norm_arguments& a, c
 // Normalizes the rows of a block.
 template <class L, affine A, class Norm>
 SIMDNORM_INLINE void for_rows(const Norm& norm, const row_norm_arguments& a, const block& b) {
-  if (a.split != nullptr) return split_row<L, A>(norm, a, b);
+  if constexpr (sizeof(typename Norm::batch::x_type) == sizeof(float)) {  // halves stay on one thread
+    if (a.split != nullptr) return split_row<L, A>(norm, a, b);
+  }
   if constexpr (L::width > 1) {  // on scalar a row alone is a batch like others: 36 KB of code less
     if (b.row_last - b.row_first == 1) {
       if constexpr (sizeof(typename Norm::batch::x_type) == sizeof(float)) {

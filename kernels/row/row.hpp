@@ -154,7 +154,10 @@ template <class L>
 struct load_where_at {
   size_t i;
   typename L::mask m;
-  SIMDNORM_INLINE typename L::f32 operator()(const float* p) const { return L::load_where(m, p + i); }
+  template <class T>
+  SIMDNORM_INLINE typename L::f32 operator()(const T* p) const {
+    return L::load_where(m, p + i);
+  }
   SIMDNORM_INLINE typename L::f32 whole(const float* p) const { return L::load(p + i); }
 };
 template <class L, class Load>
