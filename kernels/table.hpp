@@ -57,7 +57,7 @@ struct row_norm_arguments {
   bool stream;      // y is too large for the caches
   uint8_t y_bytes;  // of rows_in_bytes: of an element of y, and what its padding is filled with
   uint8_t fill_byte;
-  size_t rows_together;  // short rows: how many make a batch, so that some batches fit into L1; 0: long rows
+  size_t rows_together;  // short rows: how many make a batch (rows_together_of); 0: long rows
   row_split* split;      // of one row that is done in parts; null: whole rows
   const row_walk* walk;  // null: rows are a stride apart; else the strides are those of its last dimension
 };
@@ -275,8 +275,8 @@ struct channel_mask {
   size_t skipped;  // of lengths: what is called a plane begins so many elements after it
 };
 
-// What a mask that all sets share leaves of their planes: the last plane that has a real element, the last real element
-// of any plane, and how many there are. `known`: it has been found.
+// What a mask that all sets share leaves of their planes: so many planes, up to the last that has a real element, of so
+// many elements, up to the last real one of any plane, and how many are real. `known`: it has been found.
 struct real_planes {
   size_t planes, size, count;
   bool known;

@@ -237,7 +237,7 @@ template <class L, fused F>
       if (mask.marks_elements()) {
         if (exact) {
           write_marked_exactly<F>(p, i, place, floor, mask, keep);
-        } else if (L::streams && a.stream && a.fetch != 0) {
+        } else if (L::streams && a.stream && (may_leave || a.fetch != 0)) {
           const bool past = may_leave && reinterpret_cast<uintptr_t>(place.y) % 64 == 0;
           write_marked<L, F, L::streams>(p, i, place, floor, mask, keep, past);
         } else {
@@ -245,11 +245,7 @@ template <class L, fused F>
         }
         continue;
       }
-      if (exact) {
-        write_plane_settled<L>(place.y, mask.size(), exact_outputs<L, F>(p, i, place, floor));
-      } else {
-        write_plane_settled<L>(place.y, mask.size(), plane_outputs<L, F, false>(p, i, place, floor));
-      }
+      write_plane_settled<L>(place.y, mask.size(), exact_outputs<L, F>(p, i, place, floor));
       if (!keep) write_zeros<L, stores::cached>(place.y + mask.size(), a.size - mask.size());
     }
   }

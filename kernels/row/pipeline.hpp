@@ -171,9 +171,10 @@ SIMDNORM_INLINE void for_flushed_groups(Sums& sums, size_t i, size_t end, Step s
   }
 }
 
-// The same of two rows of any lengths from a register on: no branch depends on where in a group of 32 they end. Without
-// masks the last outputs are made first, in registers that end with the row and overlap those before, since y may be x;
-// what they overlap goes through the caches (a line that has just left is read again: twice as long from memory).
+// sum_and_write of two rows of any lengths from a register on: no branch depends on where in a group of 32 they end.
+// Without masks the last outputs are made first, in registers that end with the row and overlap those before, since y
+// may be x; what they overlap goes through the caches (a line that has just left is read again: twice as long from
+// memory).
 template <class L, stores S, class Norm>
 SIMDNORM_INLINE void sum_and_write_uneven(const Norm& norm, const typename Norm::batch& out, size_t k,
                                           typename Norm::batch& in, size_t j,
@@ -252,10 +253,10 @@ SIMDNORM_INLINE void sum_and_write_whole(const Norm& norm, const typename Norm::
   sums.done(in, j);
 }
 
-// The same past the caches, of rows of any number of columns: all lines leave whole, and of x only the lines are
-// touched that have something real (a load under an empty mask fetches its line, too). All stores of a line together:
-// halves that come apart leave it apart. Of `ahead`, the row to be fetched, ahead_n elements are real. `keep`: what
-// lies behind a length stays as it is; where there are masks alone.
+// The same past the caches, of rows of any number of columns: all lines leave whole, and of x no more is touched than
+// groups of 32 that have something real (a load under an empty mask fetches its line, too). All stores of a line
+// together: halves that come apart leave it apart. Of `ahead`, the row to be fetched, ahead_n elements are real.
+// `keep`: what lies behind a length stays as it is; where there are masks alone.
 template <class L, class Norm>
 SIMDNORM_INLINE void sum_and_stream_whole(const Norm& norm, const typename Norm::batch& out, size_t k,
                                           typename Norm::batch& in, size_t j, size_t cols,
@@ -432,7 +433,7 @@ template <class L, affine A, stores S, rows Rows, class Norm>
       a.walk == nullptr && a.y_stride % ptrdiff_t{unit} == 0 &&
       reinterpret_cast<uintptr_t>(a.y) % (unit * sizeof(typename Norm::batch::y_type)) == 0;
   [[maybe_unused]] const bool lengths =
-      a.padding.kind == SIMDNORM_PADDING_ROW_LENGTHS;  // past the caches: not in memory's order
+      a.padding.kind == SIMDNORM_PADDING_ROW_LENGTHS;  // past the caches: not in memory's order, unless as_whole
   row_views<L, Norm> views(a, b);
   // Of rows::ragged floats, those in the caches are rows of lengths, without heads; the others may begin anywhere.
   constexpr bool of_lengths = floats && Rows == rows::ragged && S == stores::cached;
@@ -457,6 +458,7 @@ template <class L, affine A, stores S, rows Rows, class Norm>
   for (auto& each : ring) {
     prepare(each, a.cols, most);
     each.count = 0;
+    each.safe = true;
   }
   const auto start = [&](typename Norm::batch& batch, size_t k) SIMDNORM_LAMBDA {
     if constexpr (whole_lengths && Norm::shifted) {
@@ -506,11 +508,9 @@ template <class L, affine A, stores S, rows Rows, class Norm>
         }
         if constexpr (floats && Rows == rows::ragged) {
           const bool whole = out->n[k] == in->n[k] && in->n[k] % virtual_lanes == 0;
-          if constexpr (of_lengths || !L::masks) {  // past the caches masks do such rows as if they were whole
-            if (!whole && (of_lengths || aligned) && out->n[k] >= L::width && in->n[k] >= L::width) {
-              sum_and_write_uneven<L, S>(norm, *out, k, *in, k, ahead);
-              continue;
-            }
+          if (!whole && (of_lengths || aligned) && out->n[k] >= L::width && in->n[k] >= L::width) {
+            sum_and_write_uneven<L, S>(norm, *out, k, *in, k, ahead);
+            continue;
           }
           if (of_lengths && !whole) {
             sum_row<L>(norm, *in, k);
@@ -863,7 +863,7 @@ SIMDNORM_INLINE void write_rows(const Norm& norm, const row_norm_arguments& a, c
 // Normalizes the rows of a block.
 template <class L, affine A, class Norm>
 SIMDNORM_INLINE void for_rows(const Norm& norm, const row_norm_arguments& a, const block& b) {
-  if constexpr (sizeof(typename Norm::batch::x_type) == sizeof(float)) {  // halves stay on one thread
+  if constexpr (sizeof(typename Norm::batch::x_type) == sizeof(float)) {  // a row of halves stays on one thread
     if (a.split != nullptr) return split_row<L, A>(norm, a, b);
   }
   if constexpr (L::width > 1) {  // on scalar a row alone is a batch like others: 36 KB of code less

@@ -127,9 +127,7 @@ inline simdnorm_status run(const row_norm_call& c, const row_slots& slots) noexc
   a.walk = nullptr;
   const bool half = !usual && c.x->type != SIMDNORM_F32;
   const size_t element = half ? 2 : sizeof(float);
-  // Rows of lengths are half as long on average.
-  const size_t l1 = c.padding.kind == SIMDNORM_PADDING_ROW_LENGTHS ? 2 * l1_bytes() : l1_bytes();
-  a.rows_together = rows_together_of(c.x->rows, a.cols, element, l1);
+  a.rows_together = rows_together_of(c.x->rows, a.cols, element, l1_bytes());
   a.stream = c.x->rows * a.cols * element >= simdnorm_stream_border();
   auto kernel = table->*slots.f32;
   if (usual) [[likely]] {
@@ -140,6 +138,9 @@ inline simdnorm_status run(const row_norm_call& c, const row_slots& slots) noexc
   if (half) kernel = table->*slots.of(c.x->type);
   if (c.padding.kind == SIMDNORM_PADDING_ROW_LENGTHS && all_whole(c.padding, c.x->rows, a.cols)) {
     a.padding.kind = SIMDNORM_PADDING_NONE;
+  }
+  if (a.padding.kind == SIMDNORM_PADDING_ROW_LENGTHS) {  // half as long on average
+    a.rows_together = rows_together_of(c.x->rows, a.cols, element, 2 * l1_bytes());
   }
   // gamma or beta alone have no kernel that does a part of a row.
   const bool whole = slots.has_beta && (c.gamma.data == nullptr) != (c.beta.data == nullptr);
