@@ -85,6 +85,9 @@ struct fused_row_arguments : row_norm_arguments {
   simdnorm_type x_type, y_type, residual_type, bias_type, sum_type, gate_type;
   quantized_type quantized;
   float* row_scale;  // where scales of rows go, of y with one byte; null: there is one scale
+
+  // Whether y goes past the caches: where it replaces what is read it does not.
+  bool past() const { return stream && y != x && y != residual; }
 };
 
 // A checked row norm of doubles: y = function(norm(x + bias + residual)) * silu(gate). Rows are whole; any padding,

@@ -13,17 +13,20 @@
 namespace simdnorm::SIMDNORM_ISA {
 namespace {
 
-// How a group is stored, and whether the next rows are fetched meanwhile: y in the caches, or past
-// them with x on its way from memory.
+// How a group is stored, and whether the next rows are fetched meanwhile: y in the caches; so, with x on its way from
+// memory, where it is replaced; or past the caches and with x on its way.
 struct cached {
-  static constexpr bool ahead = false;
+  static constexpr bool ahead = false, past = false;
   template <class L, class Access>
   SIMDNORM_INLINE static void put(const Access& access, float* p, typename L::f32 v) {
     access.store(p, v);
   }
 };
-struct streamed {
+struct fetched : cached {
   static constexpr bool ahead = true;
+};
+struct streamed {
+  static constexpr bool ahead = true, past = true;
   template <class L>
   SIMDNORM_INLINE static void put(const whole_register<L>&, float* p, typename L::f32 v) {
     L::stream(p, v);
@@ -154,7 +157,7 @@ template <class L, class Real, column_output Output, class Store>
   affine_rows rows = all;
   for (size_t left = all.count; left > 0;) {
     rows.count = left < all.tile ? left : all.tile;
-    if constexpr (Store::ahead) {
+    if constexpr (Store::past) {
       for_column_groups<L, pieces_of_register<L>>(0, head, [&](auto access, size_t j, auto together) SIMDNORM_LAMBDA {
         affine_columns<L, Real, together, Output, cached>(access, p, rows, j);
       });
@@ -179,7 +182,7 @@ template <class L, column_output Output>
 // many tiles at once: a call for each made batch norm inference of 784x128 1.16 times as long.
 using affine_step = void (*)(const column_parameters&, const affine_rows&, size_t, size_t);
 struct affine_steps {
-  bool ahead, listed;
+  bool past, listed;
   affine_step tiles, side_by_side;  // the latter may be null
   bool (*is)(const uint8_t*, size_t, float);
 };
@@ -218,12 +221,14 @@ template <class L>
   // are cached.
   const auto to_line = [&](size_t row) SIMDNORM_LAMBDA {
     const size_t n = (0 - reinterpret_cast<uintptr_t>(y_row(row))) % 64 / sizeof(float);
-    return steps.ahead ? (n < cols ? n : cols) : 0;
+    return steps.past ? (n < cols ? n : cols) : 0;
   };
-  const bool alike = !steps.ahead || (a.y_stride % 16 == 0 && to_line(b.row_first) == 0);
-  // Past the caches, rows at the same place of their pages one by one: line by line of four rows, reads and writes met
-  // in the same banks of memory, or did not, as pages lay (2048x4096: 0.7 to 4.7 of a copy's time).
-  const size_t tile = exact_count > 0 || some_rows == 0 || !alike || (steps.ahead && same_place) ? 1 : some_rows;
+  const bool alike = !steps.past || (a.y_stride % 16 == 0 && to_line(b.row_first) == 0);
+  // Past the caches, rows at the same or the opposite place of their pages one by one: line by line of four rows, reads
+  // and writes met in the same banks of memory, or did not, as pages lay (2048x4096: 0.7 to 4.7 of a copy's time;
+  // 16384x512 on Zen 3: 0.65 of the time one by one).
+  const bool one_by_one = steps.past && a.x_stride % 512 == 0 && a.y_stride % 512 == 0;
+  const size_t tile = exact_count > 0 || some_rows == 0 || !alike || one_by_one ? 1 : some_rows;
   const size_t fetched = some_rows > tile ? some_rows : tile;
   // Rows of more than two strips are as fast in tiles, or up to a tenth faster, but for those at the same place of
   // their pages (49x2048, 1024x1024: 0.83 to 0.91 of the time side by side).
@@ -267,7 +272,7 @@ template <class L>
   // padded: half as long again).
   const auto clear_row = [&](size_t row) SIMDNORM_LAMBDA {
     float* y = y_row(row);
-    if (steps.ahead && cols % 16 == 0 && to_line(row) == 0) {
+    if (a.stream && cols % 16 == 0 && reinterpret_cast<uintptr_t>(y) % 64 == 0) {
       for (size_t j = 0; j < cols; j += L::width) L::stream(y + j, L::broadcast(0.0f));
     } else {
       __builtin_memset(y, 0, cols * sizeof(float));
@@ -321,7 +326,7 @@ template <class L>
 template <class L, class Real, class Store>
 SIMDNORM_INLINE affine_steps affine_steps_for(column_output output) {
   constexpr bool listed = std::is_same_v<Real, listed_rows<L>>;
-  affine_steps steps{Store::ahead, listed, nullptr, nullptr, Real::is};
+  affine_steps steps{Store::past, listed, nullptr, nullptr, Real::is};
   const auto set = [&steps](auto output_of) {
     constexpr column_output Output = decltype(output_of){};
     steps.tiles = affine_tiles<L, Real, Output, Store>;
@@ -351,12 +356,21 @@ inline void column_affine(const column_affine_arguments& a, const block& b) {
   const bool lines = (reinterpret_cast<uintptr_t>(a.y) / sizeof(float) + b.col_first) % 16 == 0 && a.y_stride % 16 == 0;
   const bool stream =
       a.stream && !a.parameters->any_exact && !(masked && (a.padding.fill == SIMDNORM_FILL_KEEP || !lines));
+  const bool in_place = a.x == a.y;
   const auto run = [&](auto real) SIMDNORM_LAMBDA {
     using Real = decltype(real);
     const column_output output = a.parameters->output;
-    affine_block<L>(stream ? affine_steps_for<L, Real, streamed>(output) : affine_steps_for<L, Real, cached>(output), a,
-                    b);
-    if (stream) L::fence();
+    affine_steps steps = affine_steps_for<L, Real, cached>(output);
+    if (stream && !in_place) {
+      steps = affine_steps_for<L, Real, streamed>(output);
+    } else if constexpr (std::is_same_v<Real, listed_rows<L>> || std::is_same_v<Real, rarely_nan<L>>) {
+      if (stream && output == column_output::affine)
+        steps.tiles = affine_tiles<L, Real, column_output::affine, fetched>;
+      if (stream && output == column_output::bare) steps.tiles = affine_tiles<L, Real, column_output::bare, fetched>;
+      if (stream && output != column_output::clipped) steps.side_by_side = nullptr;
+    }
+    affine_block<L>(steps, a, b);
+    if (a.stream) L::fence();
   };
   if (a.padding.kind == SIMDNORM_PADDING_ELEMENT_MASK) {
     run(real_elements<L, mark_form::bytes, false>{});

@@ -133,15 +133,19 @@ template <class L, stores S, class Mask>
 struct masked_outputs {
   float* y;
   Mask mask;
-  bool keep, may_be_nan;
+  bool keep, may_be_nan, past;
   masked_outputs(const fused_row_arguments& a, float* row, const masked_place& place)
-      : y(row), mask{place.mask}, keep(a.padding.fill == SIMDNORM_FILL_KEEP), may_be_nan(!place.finite) {}
+      : y(row),
+        mask{place.mask},
+        keep(a.padding.fill == SIMDNORM_FILL_KEEP),
+        may_be_nan(!place.finite),
+        past(a.past() && !keep) {}
   template <class G>
   SIMDNORM_INLINE void put_at(G g, size_t i, typename L::f32 v) const {
     const auto counts = mask.of_group(g, i);
     if (may_be_nan) [[unlikely]]
       v = L::canonical(v);
-    put<L, S>(y + i, keep ? L::select(counts, v, L::load(y + i)) : L::zero_unless(counts, v));
+    put<L, S>(y + i, keep ? L::select(counts, v, L::load(y + i)) : L::zero_unless(counts, v), past);
   }
   void tail(size_t i, size_t n, const float* v) const { write_masked<L>(v, y + i, n, mask, i, keep); }
 };
@@ -501,13 +505,17 @@ SIMDNORM_INLINE void write_common_rows(const fused_row_arguments& a, const block
   const size_t wanted = a.cols <= 256 ? 8 : 2;
   const size_t most = fit < wanted ? fit : wanted;
   if constexpr (L::streams) {
-    if (a.stream) {
+    // Rows with a residual that are replaced: through the caches nothing is fetched ahead of them, which costs layer
+    // norm 1.2 of the time (AVX2, Zen 3) and RMS norm nothing: 0.81 to 0.9.
+    if (a.stream && (Norm::shifted || a.residual == nullptr || a.past())) {
       write_usual_rows<L, A, stores::streamed, Norm>(a, b, most);
-      L::fence();
-      return;
+    } else {
+      write_usual_rows<L, A, stores::cached, Norm>(a, b, most);
     }
+    if (a.stream) L::fence();  // padded rows, too
+  } else {
+    write_usual_rows<L, A, stores::cached, Norm>(a, b, most);
   }
-  write_usual_rows<L, A, stores::cached, Norm>(a, b, most);
 }
 
 // What has loops here: floats alone, of one chunk at most, and a residual or a mask, but nothing else. Neither

@@ -88,7 +88,7 @@ SIMDNORM_INLINE void sum_and_write(const Norm& norm, const typename Norm::batch&
   auto* const y = out.y[k];
   const auto* const x = in.x[j];
   const auto both = [&](auto& sums, size_t i, size_t at) SIMDNORM_LAMBDA {
-    if constexpr (S == stores::streamed) {
+    if constexpr (S != stores::cached) {
       for (size_t line = 0; line < virtual_lanes; line += 64 / sizeof *ahead) L::prefetch(ahead + i + line);
     }
     repeat<group<L>>([&](auto g) SIMDNORM_LAMBDA {
@@ -460,6 +460,15 @@ template <class L, affine A, stores S, rows Rows, class Norm>
     each.count = 0;
     each.safe = true;
   }
+  // A row by itself; where none is written with another, S is `cached` whatever the stores are.
+  const auto write_alone = [&](typename Norm::batch& batch, size_t k) SIMDNORM_LAMBDA {
+    if constexpr (S == stores::streamed || (L::streams && !fuses)) {
+      if (S == stores::streamed || (a.stream && a.x != a.y)) {
+        return write_row<L, A, stores::streamed>(norm, batch, k, parameters);
+      }
+    }
+    if constexpr (S != stores::streamed) write_row<L, A, stores::cached>(norm, batch, k, parameters);
+  };
   const auto start = [&](typename Norm::batch& batch, size_t k) SIMDNORM_LAMBDA {
     if constexpr (whole_lengths && Norm::shifted) {
       if (as_whole) return norm.start_row_of_any_length(batch, k);
@@ -482,13 +491,14 @@ template <class L, affine A, stores S, rows Rows, class Norm>
       } else if (k + 1 == in->count && next->count > 0) {
         start(*next, 0);
       }
-      const bool fits = S == stores::cached || Rows == rows::exact || k >= both || can_stream<L>(out->y[k], out->n[k]);
+      const bool fits =
+          S != stores::streamed || Rows == rows::exact || k >= both || can_stream<L>(out->y[k], out->n[k]);
       // A row that is not to be trusted is done by itself, the others of its batch are not.
       const bool trusted =
           all_safe || k >= out->count || is_whole_row_safe<L, typename Norm::statistics>(norm, *out, k);
       if (fuses && fused && fits && k < both && trusted) [[likely]] {
         const auto* ahead = in->x[k];
-        if constexpr (S == stores::streamed) {
+        if constexpr (S != stores::cached) {
           if (lengths) {
             if (k < next->count) ahead = next->x[k];
           } else if (b.row_last - in->index[k] > rows_ahead) {
@@ -514,7 +524,7 @@ template <class L, affine A, stores S, rows Rows, class Norm>
           }
           if (of_lengths && !whole) {
             sum_row<L>(norm, *in, k);
-            write_row<L, A, S>(norm, *out, k, parameters);
+            write_alone(*out, k);
             continue;
           }
         }
@@ -523,7 +533,7 @@ template <class L, affine A, stores S, rows Rows, class Norm>
         if (k < in->count) sum_row<L>(norm, *in, k);
         if (k < out->count) {
           if (trusted) [[likely]] {
-            write_row<L, A, S>(norm, *out, k, parameters);
+            write_alone(*out, k);
           } else {
             norm.hostile(*out, k, whole_row_of<L, Norm>(*out, k));
           }
@@ -718,6 +728,7 @@ template <class L, affine A, stores S, class Norm>
   constexpr size_t elements_together = (S == stores::streamed ? 65536 : 262144) / sizeof(typename Norm::batch::x_type);
   const size_t fit = elements_together / a.cols;
   const size_t together = fit < (S == stores::streamed ? 4 : 1) ? 1 : fit < 8 ? fit : 8;
+  const bool past = a.x != a.y;
   row_views<L, Norm> views(a, b);
   parameter_check<L, A> parameters;
   typename Norm::batch batch;
@@ -735,7 +746,13 @@ template <class L, affine A, stores S, class Norm>
     }
     finish_all<L>(norm, batch);
     if (!batch.safe || !passed || batch.count == 1) {
-      for (size_t k = 0; k < batch.count; ++k) write_row<L, A, S>(norm, batch, k, parameters);
+      for (size_t k = 0; k < batch.count; ++k) {
+        if (past) {
+          write_row<L, A, S>(norm, batch, k, parameters);
+        } else {
+          write_row<L, A, stores::cached>(norm, batch, k, parameters);
+        }
+      }
       continue;
     }
     size_t at[batch_rows];
@@ -750,10 +767,11 @@ template <class L, affine A, stores S, class Norm>
         if (S == stores::streamed && can_stream<L>(batch.y[k], batch.n[k])) {
           const bool more = a.walk == nullptr && b.row_last - batch.index[k] > together;
           const auto* ahead = batch.x[k] + (more ? static_cast<ptrdiff_t>(together) * a.x_stride : 0);
-          at[k] = transform_registers<L, S>(batch.y[k], at[k], stop, [&](auto load) SIMDNORM_LAMBDA {
+          const auto fetching = [&](auto load) SIMDNORM_LAMBDA {
             L::prefetch(ahead + load.i);
             return f(load);
-          });
+          };
+          at[k] = transform_registers<L, S>(batch.y[k], at[k], stop, fetching, past);
         } else {
           at[k] = transform_registers<L, stores::cached>(batch.y[k], at[k], stop, f);
         }
@@ -835,6 +853,9 @@ SIMDNORM_INLINE void write_rows(const Norm& norm, const row_norm_arguments& a, c
     }
   }
   if (a.rows_together > 0) {
+    if constexpr (!floats && L::width > 1 && !L::fused_halves) {  // no loop of two rows: all are the same
+      return write_short_rows<L, A, stores::cached, rows::exact>(norm, a, b);
+    }
     if constexpr (L::width > 1) {  // on scalar all three are the same
       using y_type = typename Norm::batch::y_type;
       constexpr ptrdiff_t aligned = aligned_elements<L, S, y_type>;
@@ -860,6 +881,23 @@ SIMDNORM_INLINE void write_rows(const Norm& norm, const row_norm_arguments& a, c
   }
 }
 
+// The same from memory and back to where they lie: by loops that store through the caches and fetch the rows to come,
+// where there are such. Past the caches layer norm of 64 and 96 columns is as fast or faster; where nothing is fetched,
+// norms of one parameter take 0.8 to 0.9 of the time through the caches, layer norm 1.4 times as long.
+template <class L, affine A, class Norm>
+SIMDNORM_INLINE void write_rows_in_place(const Norm& norm, const row_norm_arguments& a, const block& b) {
+  constexpr bool floats = sizeof(typename Norm::batch::x_type) == sizeof(float);
+  constexpr bool usual = floats && (A == affine::both || A == affine::gamma);
+  if constexpr (usual) {
+    if (a.rows_together > 0 && a.cols >= (Norm::shifted ? 128 : virtual_lanes)) {
+      return write_short_rows<L, A, stores::fetched, rows::even>(norm, a, b);
+    }
+  }
+  const bool streams = floats ? Norm::shifted : L::fused_halves;
+  if (a.rows_together == 0 || streams) return write_rows<L, A, stores::streamed>(norm, a, b);
+  write_rows<L, A, stores::cached>(norm, a, b);
+}
+
 // Normalizes the rows of a block.
 template <class L, affine A, class Norm>
 SIMDNORM_INLINE void for_rows(const Norm& norm, const row_norm_arguments& a, const block& b) {
@@ -882,7 +920,12 @@ SIMDNORM_INLINE void for_rows(const Norm& norm, const row_norm_arguments& a, con
   }
   if constexpr (L::streams) {
     if (a.stream) {
-      write_rows<L, A, stores::streamed>(norm, a, b);
+      // Behind the lengths of rows lie lines that nobody has read.
+      if (a.x == a.y && a.padding.kind != SIMDNORM_PADDING_ROW_LENGTHS) {
+        write_rows_in_place<L, A>(norm, a, b);
+      } else {
+        write_rows<L, A, stores::streamed>(norm, a, b);
+      }
       L::fence();
       return;
     }

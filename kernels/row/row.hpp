@@ -111,16 +111,16 @@ SIMDNORM_INLINE void for_lanes(const X* x, size_t from, size_t n, typename L::f3
   });
 }
 
-// How outputs are stored: through the caches, or past them.
-enum class stores { cached, streamed };
+// How outputs are stored: through the caches; so, with the rows to come on their way from memory; or past the caches
+// and with them. Outputs that replace x are never past: their lines are in the caches, and would have to be put out.
+enum class stores { cached, fetched, streamed };
 
 template <class L, stores S, class Y>
-SIMDNORM_INLINE void put(Y* p, typename L::f32 v) {
+SIMDNORM_INLINE void put(Y* p, typename L::f32 v, [[maybe_unused]] bool past = true) {
   if constexpr (S == stores::streamed) {
-    L::stream(p, v);
-  } else {
-    L::store(p, v);
+    if (past) return L::stream(p, v);
   }
+  L::store(p, v);
 }
 
 template <class L>
@@ -209,19 +209,19 @@ SIMDNORM_INLINE bool can_stream(const Y* y, size_t n) {
   constexpr size_t bytes = aligned_elements<L, stores::streamed, Y> * sizeof(Y);
   return n >= head_elements<L, stores::streamed, Y>() || reinterpret_cast<uintptr_t>(y) % bytes == 0;
 }
-// Four registers a turn: one is latency-bound on AVX2.
+// Four registers a turn: one is latency-bound on AVX2. `past`: whether what may be streamed is.
 template <class L, stores S, class Y, class F>
-SIMDNORM_INLINE size_t transform_registers(Y* y, size_t i, size_t n, F f) {
+SIMDNORM_INLINE size_t transform_registers(Y* y, size_t i, size_t n, F f, bool past = true) {
   constexpr size_t unit = aligned_elements<L, S, Y>;
   constexpr size_t turn = unit < 4 * L::width ? 4 * L::width : unit;
   for (; i + turn <= n; i += turn) {
-    repeat<turn / L::width>([&](auto k)
-                                SIMDNORM_LAMBDA { put<L, S>(y + i + k * L::width, f(load_at<L>{i + k * L::width})); });
+    repeat<turn / L::width>(
+        [&](auto k) SIMDNORM_LAMBDA { put<L, S>(y + i + k * L::width, f(load_at<L>{i + k * L::width}), past); });
   }
   if constexpr (unit < 4 * L::width) {
     for (; i + unit <= n; i += unit) {
       repeat<unit / L::width>(
-          [&](auto k) SIMDNORM_LAMBDA { put<L, S>(y + i + k * L::width, f(load_at<L>{i + k * L::width})); });
+          [&](auto k) SIMDNORM_LAMBDA { put<L, S>(y + i + k * L::width, f(load_at<L>{i + k * L::width}), past); });
     }
   }
   return i;
@@ -245,7 +245,7 @@ SIMDNORM_INLINE void transform_tail(Y* y, size_t i, size_t n, F f) {
 template <class L, stores S = stores::cached, class Y, class F>
 SIMDNORM_INLINE void transform(Y* y, size_t n, F f) {
   size_t i = transform_head<L, S>(y, n, f);
-  if (S == stores::cached || can_stream<L>(y, n)) i = transform_registers<L, S>(y, i, n, f);
+  if (S != stores::streamed || can_stream<L>(y, n)) i = transform_registers<L, S>(y, i, n, f);
   i = transform_last_registers<L, S>(y, i, n, f);
   transform_tail<L>(y, i, n, f);
 }

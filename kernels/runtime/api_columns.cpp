@@ -44,12 +44,13 @@ simdnorm_status apply(const kernel_table& table, const column_source& x, const s
 // lines that rows share are written twice; parameters are made anew for each strip of so many rows, some 4 % of its
 // time.
 size_t rows_per_part(const column_source& x, const simdnorm_matrix& y, const fused_output& fused) noexcept {
-  constexpr size_t few_strips = 3;
+  const bool same_place = x.x_stride % 512 == 0 && y.row_stride % 512 == 0;
+  const size_t few_strips = same_place ? 1 : 3;
   if (fused.residual != nullptr || fused.relu || y.cols <= few_strips * columns_per_strip ||
       !beyond_caches(y.rows, y.cols, 1, y.type)) {
     return y.rows;
   }
-  if (x.x_stride % 1024 == 0 && y.row_stride % 1024 == 0) return 128;
+  if (same_place) return 128;
   return y.row_stride % 16 == 0 ? y.rows : 256;
 }
 

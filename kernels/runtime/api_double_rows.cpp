@@ -19,7 +19,8 @@ simdnorm_status launch_doubles(const row_norm_call& c, const fused_row_call& f, 
   set_fused(a, f);
   a.walk = walk;
   const bool late = a.gate != nullptr || a.function > elementwise_function::relu;  // made in tiles
-  a.stream = !late && c.x->rows * a.cols * sizeof(double) >= simdnorm_stream_border();
+  a.stream =
+      !late && a.y != a.x && a.y != a.residual && c.x->rows * a.cols * sizeof(double) >= simdnorm_stream_border();
   const auto kernel = table->*slot;
   return for_row_blocks(c.executor, c.x->rows, a.cols, [&a, kernel](size_t first, size_t last) {
     kernel(a, block{first, last, 0, a.cols});
