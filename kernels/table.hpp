@@ -85,9 +85,6 @@ struct fused_row_arguments : row_norm_arguments {
   simdnorm_type x_type, y_type, residual_type, bias_type, sum_type, gate_type;
   quantized_type quantized;
   float* row_scale;  // where scales of rows go, of y with one byte; null: there is one scale
-
-  // Whether y goes past the caches: where it replaces what is read it does not.
-  bool past() const { return stream && y != x && y != residual; }
 };
 
 // A checked row norm of doubles: y = function(norm(x + bias + residual)) * silu(gate). Rows are whole; any padding,
@@ -104,7 +101,7 @@ struct double_row_arguments {
   double* rstd;                         // null: not wanted; of l2_norm, where norms go
   double epsilon;
   simdnorm_padding padding;
-  bool stream;              // y is too large for the caches
+  bool stream;              // y goes past the caches
   const row_walk* walk;     // as in row_norm_arguments
   const double* residual;   // null: none, and no bias
   const void* bias;         // [cols]; null: none
@@ -223,7 +220,7 @@ struct column_affine_arguments {
   ptrdiff_t x_stride, y_stride;
   simdnorm_padding padding;
   const column_parameters* parameters;  // entry 0 belongs to block.col_first
-  bool stream;                          // y goes past the caches where its lines allow it
+  bool stream;                          // y is too large for the caches
   column_gaps gaps{};                   // nan_is_missing: NaN is common, here
   simdnorm_type x_type = SIMDNORM_F32, y_type = SIMDNORM_F32;
 };

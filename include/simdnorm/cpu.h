@@ -53,9 +53,9 @@ SIMDNORM_API void simdnorm_isa_reset(void);
  * twice as fast there, several times slower where they would fit. The border changes no bit of a
  * result. All of this is process-wide. */
 
-/* An output of at least this many bytes is written past the caches, unless it replaces its input. By default 7/32 of
- * the last-level cache, of which at most 32 MiB are counted: a virtual machine may report a cache that it shares with
- * many others. */
+/* An output of at least this many bytes is written past the caches; where it replaces its input it may stay in them. By
+ * default 7/32 of the last-level cache, of which at most 32 MiB are counted: a virtual machine may report a cache that
+ * it shares with many others. */
 SIMDNORM_API size_t simdnorm_stream_border(void);
 /* Sets it: for a program that knows its share of the cache, and for measuring. SIZE_MAX: never past
  * the caches. 0: back to the default. */

@@ -51,7 +51,8 @@ inline void reset_isa() noexcept {
   simdnorm_isa_reset();
 }
 
-/// Outputs of at least this many bytes are written past the caches (simdnorm.h, "caches").
+/// Outputs of at least this many bytes are written past the caches, but where they replace their input (cpu.h,
+/// "caches").
 [[nodiscard]] inline std::size_t stream_border() noexcept {
   return simdnorm_stream_border();
 }

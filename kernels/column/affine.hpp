@@ -229,7 +229,7 @@ template <class L>
   // 16384x512 on Zen 3: 0.65 of the time one by one).
   const bool one_by_one = steps.past && a.x_stride % 512 == 0 && a.y_stride % 512 == 0;
   const size_t tile = exact_count > 0 || some_rows == 0 || !alike || one_by_one ? 1 : some_rows;
-  const size_t fetched = some_rows > tile ? some_rows : tile;
+  const size_t rows_ahead = some_rows > tile ? some_rows : tile;
   // Rows of more than two strips are as fast in tiles, or up to a tenth faster, but for those at the same place of
   // their pages (49x2048, 1024x1024: 0.83 to 0.91 of the time side by side).
   const bool side_by_side = steps.side_by_side != nullptr && cols >= least_side_by_side &&
@@ -268,8 +268,8 @@ template <class L>
     for (size_t k = 0; k < exact_count; ++k) y[exact_columns[k]] = exact[k];
   };
 
-  // A padded row: past the caches like the others, or its lines would be read first (65536x64 of which a tenth is
-  // padded: half as long again).
+  // A padded row: past the caches where y is too large for them, or its lines would be read first (65536x64 of which a
+  // tenth is padded: half as long again).
   const auto clear_row = [&](size_t row) SIMDNORM_LAMBDA {
     float* y = y_row(row);
     if (a.stream && cols % 16 == 0 && reinterpret_cast<uintptr_t>(y) % 64 == 0) {
@@ -280,7 +280,7 @@ template <class L>
   };
 
   // Back to front, 256 KiB at a time: the rows that statistics read last are still in L2.
-  const size_t chunk = fetched * 32;
+  const size_t chunk = rows_ahead * 32;
   if (steps.listed) {
     const size_t window = tile < most_listed ? tile : most_listed;
     for (size_t end = b.row_last; end > b.row_first;) {
@@ -313,7 +313,7 @@ template <class L>
         // All tiles but the last have the next one below them.
         const bool many = exact_count == 0 && alike && end - i > tile;
         count = many ? (end - i - 1) / tile * tile : tile < end - i ? tile : end - i;
-        const size_t below = i + fetched < end ? i + fetched : before + (i + fetched - end);
+        const size_t below = i + rows_ahead < end ? i + rows_ahead : before + (i + rows_ahead - end);
         const size_t next = below < run.last ? below : i;
         tile_at(i, count, static_cast<ptrdiff_t>(next) - static_cast<ptrdiff_t>(i), nullptr);
       }

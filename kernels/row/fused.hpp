@@ -139,7 +139,7 @@ struct masked_outputs {
         mask{place.mask},
         keep(a.padding.fill == SIMDNORM_FILL_KEEP),
         may_be_nan(!place.finite),
-        past(a.past() && !keep) {}
+        past(goes_past(a) && !keep) {}
   template <class G>
   SIMDNORM_INLINE void put_at(G g, size_t i, typename L::f32 v) const {
     const auto counts = mask.of_group(g, i);
@@ -509,7 +509,7 @@ SIMDNORM_INLINE void write_common_rows(const fused_row_arguments& a, const block
     // Rows with a residual that are replaced: through the caches RMS norm takes 0.83 to 0.94 of the time (AVX2, Zen 3),
     // whether rows are fetched ahead or not; layer norm 0.9 to 1.0 if they are, else 1.2.
     constexpr bool fetches = Norm::adds && A == affine::both;
-    const bool in_place = a.stream && a.residual != nullptr && !a.past();
+    const bool in_place = a.stream && a.residual != nullptr && !goes_past(a);
     if (fetches && in_place && a.bias == nullptr) {
       if constexpr (fetches) write_added_rows<L, A, stores::fetched, false, Norm>(a, b, most);
     } else if (a.stream && (Norm::shifted || !in_place)) {

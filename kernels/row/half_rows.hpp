@@ -108,7 +108,7 @@ template <class L, class T, class X>
   const u32 one(a.unit_offset ? 0xffffffffu : 0u);
   const u32 none(a.unit_offset ? 0u : 0x80000000u);
   const bool rounds = a.round_first, may_be_nan = !finite;
-  write_outputs<L>(y, n, a.past(), [&](auto load) SIMDNORM_LAMBDA {
+  write_outputs<L>(y, n, goes_past(a), [&](auto load) SIMDNORM_LAMBDA {
     f32 v = load(x) * scale;
     if (rounds) v = L::rounded(T{}, v);
     v = L::fma(v, load(weight), L::floats((L::bits(v) & one) | none));
@@ -122,7 +122,7 @@ template <class L, class T, class X>
                                           const float*, bool finite, const X* x, T* y, size_t n) {
   const auto f = norm.outputs(batch, k, 0, x);
   const bool may_be_nan = !finite;
-  write_outputs<L>(y, n, a.past(), [&](auto load) SIMDNORM_LAMBDA {
+  write_outputs<L>(y, n, goes_past(a), [&](auto load) SIMDNORM_LAMBDA {
     const typename L::f32 v = f(load);
     return may_be_nan ? L::canonical(v) : v;
   });

@@ -450,7 +450,7 @@ struct row_end {
   }
 
  private:
-  bool stream() const { return L::streams && a.past(); }
+  bool stream() const { return L::streams && goes_past(a); }
   void* row_of_sum() const { return element_at(a.sum, a.sum_type, static_cast<ptrdiff_t>(index) * a.sum_stride); }
   void multiply_by_gate(size_t first, size_t m, float* tile) const {
     const ptrdiff_t from = static_cast<ptrdiff_t>(index) * a.gate_stride + static_cast<ptrdiff_t>(first);
@@ -659,7 +659,7 @@ template <class L, class Norm>
   const rows_in_bytes where(a);
   const bool masked = masks_elements(a.padding);
   const bool added = a.residual != nullptr;
-  const bool stream = L::streams && a.past();
+  const bool stream = L::streams && goes_past(a);
   const bool keep = a.padding.fill == SIMDNORM_FILL_KEEP;
   const bool floats = a.x_type == SIMDNORM_F32 && (!added || a.residual_type == SIMDNORM_F32) &&
                       (a.bias == nullptr || a.bias_type == SIMDNORM_F32);

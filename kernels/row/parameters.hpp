@@ -61,7 +61,7 @@ inline void write_rows_by_tiles(const row_norm_arguments& a, const block& b, flo
       parameters.write(y + from, count, [&](auto check) SIMDNORM_LAMBDA {
         const auto checked = [&](auto load) SIMDNORM_LAMBDA { return check(f(load)); };
         if constexpr (L::streams) {
-          if (a.stream) return transform<L, stores::streamed>(y + from, count, checked);
+          if (a.stream && a.x != a.y) return transform<L, stores::streamed>(y + from, count, checked);
         }
         transform<L>(y + from, count, checked);
       });

@@ -80,7 +80,7 @@ SIMDNORM_INLINE void sum_row(const Norm& norm, typename Norm::batch& in, size_t 
 }
 
 // The outputs of row k of one batch and the sums of row j, of at most chunk_elements, of another, in
-// one loop. `ahead`: a row to be fetched into L2 meanwhile, where outputs go past the caches.
+// one loop. `ahead`: a row to be fetched into L2 meanwhile, but where S is `cached`.
 template <class L, stores S, rows Rows, class Norm>
 SIMDNORM_INLINE void sum_and_write(const Norm& norm, const typename Norm::batch& out, size_t k,
                                    typename Norm::batch& in, size_t j, const typename Norm::batch::x_type* ahead) {

@@ -112,8 +112,13 @@ SIMDNORM_INLINE void for_lanes(const X* x, size_t from, size_t n, typename L::f3
 }
 
 // How outputs are stored: through the caches; so, with the rows to come on their way from memory; or past the caches
-// and with them. Outputs that replace x are never past: their lines are in the caches, and would have to be put out.
+// and with them. Lines of outputs that replace what was read are in the caches, and would have to be put out first.
 enum class stores { cached, fetched, streamed };
+
+// Whether outputs that are too large for the caches replace nothing that was just read.
+SIMDNORM_INLINE bool goes_past(const fused_row_arguments& a) {
+  return a.stream && a.y != a.x && a.y != a.residual && a.y != a.gate;
+}
 
 template <class L, stores S, class Y>
 SIMDNORM_INLINE void put(Y* p, typename L::f32 v, [[maybe_unused]] bool past = true) {

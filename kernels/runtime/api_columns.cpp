@@ -40,12 +40,13 @@ simdnorm_status apply(const kernel_table& table, const column_source& x, const s
 }
 
 // How many rows go through all strips before the next do, where parameters are given and need not wait for all rows.
-// Past the caches, wide rows at the same place of their pages meet in the same banks of memory strip by strip, and
-// lines that rows share are written twice; parameters are made anew for each strip of so many rows, some 4 % of its
-// time.
+// Past the caches, rows at the same or the opposite place of their pages meet in the same banks of memory strip by
+// strip, and lines that rows share are written twice; parameters are made anew for each strip of so many rows, some 4 %
+// of its time.
 size_t rows_per_part(const column_source& x, const simdnorm_matrix& y, const fused_output& fused) noexcept {
-  const bool same_place = x.x_stride % 512 == 0 && y.row_stride % 512 == 0;
-  const size_t few_strips = same_place ? 1 : 3;
+  const auto half_page = static_cast<ptrdiff_t>(2048 / bytes_of(x.type));
+  const bool same_place = x.x_stride % half_page == 0 && y.row_stride % half_page == 0;
+  const size_t few_strips = same_place && x.type == SIMDNORM_F32 ? 1 : 3;
   if (fused.residual != nullptr || fused.relu || y.cols <= few_strips * columns_per_strip ||
       !beyond_caches(y.rows, y.cols, 1, y.type)) {
     return y.rows;
