@@ -360,17 +360,19 @@ inline void column_affine(const column_affine_arguments& a, const block& b) {
     using Real = decltype(real);
     const column_output output = a.parameters->output;
     affine_steps steps = affine_steps_for<L, Real, cached>(output);
-    constexpr bool fetches = std::is_same_v<Real, listed_rows<L>> || std::is_same_v<Real, rarely_nan<L>>;
+    constexpr bool fetches =
+        L::streams && (std::is_same_v<Real, listed_rows<L>> || std::is_same_v<Real, rarely_nan<L>>);
     // In place, where nothing is fetched ahead, rows of up to 1 KiB under a mask, or half of that where NaN is missing,
     // would take 1.1 to 1.25 times as long through the caches; longer ones take 0.25 to 1.02 of the time (AVX2, Zen 3).
     const ptrdiff_t narrow = fetches ? 0 : masked ? 256 : 128;
     if (stream && (a.x != a.y || (a.x_stride <= narrow && a.x_stride >= -narrow))) {
       steps = affine_steps_for<L, Real, streamed>(output);
     } else if constexpr (fetches) {
-      if (stream && output == column_output::affine)
-        steps.tiles = affine_tiles<L, Real, column_output::affine, fetched>;
-      if (stream && output == column_output::bare) steps.tiles = affine_tiles<L, Real, column_output::bare, fetched>;
-      if (stream && output != column_output::clipped) steps.side_by_side = nullptr;
+      if (stream && output != column_output::clipped) {
+        steps.tiles = output == column_output::affine ? affine_tiles<L, Real, column_output::affine, fetched>
+                                                      : affine_tiles<L, Real, column_output::bare, fetched>;
+        steps.side_by_side = nullptr;
+      }
     }
     affine_block<L>(steps, a, b);
     if (a.stream) L::fence();
