@@ -92,9 +92,10 @@ template <class L, affine A, template <class, affine, class, class> class Body, 
 template <class L, affine All, affine A, template <class, affine, class, class> class Body, class T>
 SIMDNORM_INLINE void normalize_rows(const row_norm_arguments& a, const block& b) {
   if constexpr (sizeof(T) == sizeof(float)) {
+    if constexpr (A == All) return for_rows<L, A>(Body<L, A, T, T>(a), a, b);
     // A norm without weights is worth loops of its own where it saves two loads an output.
-    if constexpr (A == All || (A == affine::none && All == affine::both)) {
-      return for_rows<L, A>(Body<L, A, T, T>(a), a, b);
+    if constexpr (A == affine::none && All == affine::both) {
+      if (has_bare_loops<L>(a)) return for_rows<L, A>(Body<L, A, T, T>(a), a, b);
     }
     if constexpr (A == affine::none) {
       if (a.split != nullptr) return split_row<L, A>(Body<L, A, T, T>(a), a, b);

@@ -841,10 +841,30 @@ SIMDNORM_INLINE bool rows_fit(ptrdiff_t stride) {
   return stride < most && stride > -most;
 }
 
+// Whether rows are of whole groups of 32 elements, and outputs aligned to registers, past the caches to lines.
+template <class L, stores S, class Y>
+SIMDNORM_INLINE bool are_exact(const row_norm_arguments& a) {
+  constexpr ptrdiff_t aligned = aligned_elements<L, S, Y>;
+  return a.padding.kind != SIMDNORM_PADDING_ROW_LENGTHS &&  // other padding leaves rows out
+         a.cols % virtual_lanes == 0 && reinterpret_cast<uintptr_t>(a.y) % (aligned * sizeof(Y)) == 0 &&
+         (a.walk == nullptr ? a.y_stride % aligned == 0 : a.walk->aligned);
+}
+
+// Whether there are loops for a norm without parameters: of whole rows on their lines and of rows in the caches.
+template <class L>
+SIMDNORM_INLINE bool has_bare_loops(const row_norm_arguments& a) {
+  if constexpr (L::width > 1) {
+    if (a.padding.kind == SIMDNORM_PADDING_ROW_LENGTHS || (!L::masks && a.cols < L::width)) return false;
+    if constexpr (L::streams) return !a.stream || a.x == a.y || are_exact<L, stores::streamed, float>(a);
+  }
+  return true;
+}
+
 template <class L, affine A, stores S, class Norm>
 SIMDNORM_INLINE void write_rows(const Norm& norm, const row_norm_arguments& a, const block& b) {
   constexpr bool floats = sizeof(typename Norm::batch::x_type) == sizeof(float);
-  if constexpr (L::width > 1 && floats) {
+  constexpr bool bare = floats && Norm::shifted && A == affine::none;  // has_bare_loops
+  if constexpr (L::width > 1 && floats && (L::masks || !bare)) {
     constexpr size_t few = Norm::shifted || !L::masks ? 7 : 4;
     if (a.cols <= few && a.padding.kind == SIMDNORM_PADDING_NONE && a.walk == nullptr &&
         b.row_last - b.row_first >= L::width && rows_fit<L>(a.x_stride) && rows_fit<L>(a.y_stride)) {
@@ -852,49 +872,38 @@ SIMDNORM_INLINE void write_rows(const Norm& norm, const row_norm_arguments& a, c
       return;
     }
   }
-  if (a.rows_together > 0) {
-    if constexpr (!floats && L::width > 1 && !L::fused_halves) {  // no loop of two rows: all are the same
-      return write_short_rows<L, A, stores::cached, rows::exact>(norm, a, b);
-    }
-    if constexpr (L::width > 1) {  // on scalar all three are the same
-      using y_type = typename Norm::batch::y_type;
-      constexpr ptrdiff_t aligned = aligned_elements<L, S, y_type>;
-      const bool whole = a.padding.kind != SIMDNORM_PADDING_ROW_LENGTHS;  // other padding leaves rows out
-      const bool exact = whole && a.cols % virtual_lanes == 0 &&
-                         reinterpret_cast<uintptr_t>(a.y) % (aligned * sizeof(y_type)) == 0 &&
-                         (a.walk == nullptr ? a.y_stride % aligned == 0 : a.walk->aligned);
-      if (exact) {
-        write_short_rows<L, A, S, rows::exact>(norm, a, b);
-        return;
-      }
-      // Of two-byte elements only where parts of a register are loaded and stored under a mask.
-      if constexpr (S == stores::cached && (floats || L::masks)) {
-        if (whole && (L::masks || a.cols >= L::width)) {
-          write_short_rows<L, A, stores::cached, rows::even>(norm, a, b);
-          return;
-        }
-      }
-    }
-    write_short_rows<L, A, S, rows::ragged>(norm, a, b);
-  } else {
-    write_long_rows<L, A, S>(norm, a, b);
+  if (a.rows_together == 0) return write_long_rows<L, A, S>(norm, a, b);
+  if constexpr (!floats && L::width > 1 && !L::fused_halves) {  // no loop of two rows: all are the same
+    return write_short_rows<L, A, stores::cached, rows::exact>(norm, a, b);
   }
+  if constexpr (L::width > 1) {  // on scalar all three are the same
+    if (are_exact<L, S, typename Norm::batch::y_type>(a)) return write_short_rows<L, A, S, rows::exact>(norm, a, b);
+    // Of two-byte elements only where parts of a register are loaded and stored under a mask.
+    if constexpr (S == stores::cached && (floats || L::masks)) {
+      const bool whole = a.padding.kind != SIMDNORM_PADDING_ROW_LENGTHS;
+      if (whole && (L::masks || a.cols >= L::width)) {
+        return write_short_rows<L, A, stores::cached, rows::even>(norm, a, b);
+      }
+    }
+  }
+  if constexpr (L::width == 1 || !bare) write_short_rows<L, A, S, rows::ragged>(norm, a, b);
 }
 
 // The same from memory and back to where they lie: by loops that store through the caches and fetch the rows to come,
-// where there are such. Past the caches layer norm of 64 and 96 columns is as fast or faster; where nothing is fetched,
-// norms of one parameter take 0.8 to 0.9 of the time through the caches, layer norm 1.4 times as long.
+// where there are such: 0.4 to 0.9 of the time of stores past them. Where nothing is fetched, norms of one parameter
+// take 0.7 to 0.9 of it, layer norm up to 1.4 (Zen 3) and 0.6 (Xeon with AVX-512).
 template <class L, affine A, class Norm>
 SIMDNORM_INLINE void write_rows_in_place(const Norm& norm, const row_norm_arguments& a, const block& b) {
   constexpr bool floats = sizeof(typename Norm::batch::x_type) == sizeof(float);
-  constexpr bool usual = floats && (A == affine::both || A == affine::gamma);
-  if constexpr (usual) {
-    if (a.rows_together > 0 && a.cols >= (Norm::shifted ? 128 : virtual_lanes)) {
+  constexpr bool loops = floats || (L::fused_halves && L::masks);  // those of rows::even
+  constexpr bool fetches = loops && (A == affine::both || A == affine::gamma || (floats && Norm::shifted));
+  if constexpr (fetches) {
+    if (a.rows_together > 0 && a.cols >= virtual_lanes) {
       return write_short_rows<L, A, stores::fetched, rows::even>(norm, a, b);
     }
   }
-  const bool streams = floats ? Norm::shifted : L::fused_halves;
-  if (a.rows_together == 0 || streams) return write_rows<L, A, stores::streamed>(norm, a, b);
+  constexpr bool past = Norm::shifted && A != affine::none;
+  if (a.rows_together == 0 || past) return write_rows<L, A, stores::streamed>(norm, a, b);
   write_rows<L, A, stores::cached>(norm, a, b);
 }
 
