@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a user's program does on a CPU of any age: calls every operation, lets dispatch choose, then
-// tries every instruction set by force. Prints the chosen one and a hash of every operation's
+// What a user's program does on a CPU of any age: calls every operation, lets dispatch choose. With `forced` it then
+// tries every other instruction set by force. Prints the chosen one and a hash of every operation's
 // outputs. Run under qemu it dies of SIGILL where dispatch believes in an instruction too many.
 
 #include <cinttypes>
@@ -30,7 +30,7 @@ bool same(const std::vector<simdnorm::test::operation_hash>& a, const std::vecto
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
   simdnorm_isa active = -1;
   if (simdnorm_isa_active(&active) != SIMDNORM_OK) {
     std::fprintf(stderr, "no active instruction set: %s\n", simdnorm_isa_reason());
@@ -46,6 +46,7 @@ int main() {
     all += h.outputs;
   }
   if (all < outputs) return 1;
+  if (argc < 2 || std::strcmp(argv[1], "forced") != 0) return 0;
 
   simdnorm_isa_state states[SIMDNORM_ISA_COUNT];
   simdnorm_isa_list(states);
@@ -58,7 +59,7 @@ int main() {
       std::fprintf(stderr, "%s: forced with status %d\n", name, forced);
       return 1;
     }
-    if (state.available && !same(hashes(), chosen)) {
+    if (state.available && state.isa != active && !same(hashes(), chosen)) {
       std::fprintf(stderr, "%s: other bits than %s\n", name, simdnorm_isa_name(active));
       return 1;
     }
