@@ -24,6 +24,9 @@ struct block {
 // One long row over several threads: in turn, `sum_chunks` for blocks of columns that begin at multiples of
 // chunk_elements, `finish` once, and, unless that has set `written`, `write` for any blocks of columns.
 enum : size_t { chunk_elements = 4096, most_chunks = 512 };
+
+// Of rows of so many f32 and less a lane is a row (row/tiny_rows.hpp).
+enum : size_t { tiny_columns = 16 };
 struct row_split {
   enum { sum_chunks, finish, write } step;
   bool written;

@@ -166,8 +166,9 @@ TEST_P(half_test, the_rounded_float_in_every_regime) {
   for (const half_format& f : half_formats)
     for (const norm n : {norm::layer, norm::rms})
       for (const std::size_t cols : columns)
-        for (const std::size_t rows : {1, 2, 19}) {
-          if (rows * cols > 40000) continue;
+        for (const std::size_t rows : {1, 2, 19, 140}) {
+          // Of few columns more than one tile of f32.
+          if (rows == 140 ? cols > 17 : rows * cols > 40000) continue;
           const rows_of_halves p(f, rows, cols, cols + rows, static_cast<double>(cols % 3));
           for (const given parameters : all_given) {
             how h;
@@ -194,7 +195,7 @@ TEST_P(half_test, at_any_alignment_and_between_guard_pages) {
   for (const half_format& f : half_formats)
     for (const norm n : {norm::layer, norm::rms})
       for (const std::size_t cols : {1, 5, 16, 31, 48, 129, 640, 2000}) {
-        const rows_of_halves p(f, 5, cols, cols);
+        const rows_of_halves p(f, cols <= 16 ? 35 : 5, cols, cols);
         how h;
         h.parameters = given::halves;
         offset_arena plain;
@@ -232,6 +233,13 @@ TEST_P(half_test, padding_and_threads) {
       shuffle_executor threads(3);
       h.executor = &threads.c;
       ASSERT_EQ(difference(run(n, p, h, false, memory), expected), "") << f.name;
+
+      const rows_of_halves few_columns(f, 6000, 13, 4);
+      h.lengths = nullptr;
+      const outputs of_floats = run(n, few_columns, h, true, memory);
+      const std::size_t runs = threads.runs;
+      ASSERT_EQ(difference(run(n, few_columns, h, false, memory), of_floats), "") << f.name;
+      ASSERT_GT(threads.runs, runs);
     }
 }
 

@@ -78,12 +78,10 @@ struct lanes : four_doubles {
   }
 
   // Scalar loads and inserts: a gather of eight costs no less on Zen.
-  using rows = ptrdiff_t;
-  SIMDNORM_INLINE static rows rows_at(ptrdiff_t stride) { return stride; }
-  SIMDNORM_INLINE static f32 load_column(const float* p, rows s) {
+  SIMDNORM_INLINE static f32 load_column(const float* p, ptrdiff_t s) {
     return _mm256_setr_ps(p[0], p[s], p[2 * s], p[3 * s], p[4 * s], p[5 * s], p[6 * s], p[7 * s]);
   }
-  SIMDNORM_INLINE static void store_column(float* p, rows s, f32 v) {
+  SIMDNORM_INLINE static void store_column(float* p, ptrdiff_t s, f32 v) {
     __m128 half = _mm256_castps256_ps128(v);
     for (int i = 0; i < 2; ++i) {
       _mm_store_ss(p, half);
@@ -93,6 +91,25 @@ struct lanes : four_doubles {
       half = _mm256_extractf128_ps(v, 1);
       p += 4 * s;
     }
+  }
+  // Rows k and k + 4 are a register's halves; then 4 x 4 in each.
+  SIMDNORM_INLINE static void load_columns(const float* p, ptrdiff_t stride, f32* v) {
+    __m256 row[4];
+    repeat<4>([&](auto k) SIMDNORM_LAMBDA {
+      const float* const at = p + static_cast<ptrdiff_t>(k) * stride;
+      row[k] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(at)), _mm_loadu_ps(at + 4 * stride), 1);
+    });
+    turn(row);
+    repeat<4>([&](auto k) SIMDNORM_LAMBDA { v[k] = row[k]; });
+  }
+  SIMDNORM_INLINE static void store_columns(float* p, ptrdiff_t stride, const f32* v) {
+    __m256 row[4] = {v[0], v[1], v[2], v[3]};
+    turn(row);
+    repeat<4>([&](auto k) SIMDNORM_LAMBDA {
+      float* const at = p + static_cast<ptrdiff_t>(k) * stride;
+      _mm_storeu_ps(at, _mm256_castps256_ps128(row[k]));
+      _mm_storeu_ps(at + 4 * stride, _mm256_extractf128_ps(row[k], 1));
+    });
   }
   SIMDNORM_INLINE static void stream(float* p, f32 v) { _mm256_stream_ps(p, v); }
   SIMDNORM_INLINE static void fence() { _mm_sfence(); }
@@ -190,6 +207,17 @@ struct lanes : four_doubles {
   }
 
  private:
+  // Four rows of four elements become four columns, in each half.
+  SIMDNORM_INLINE static void turn(__m256 (&row)[4]) {
+    const __m256d low01 = _mm256_castps_pd(_mm256_unpacklo_ps(row[0], row[1]));
+    const __m256d high01 = _mm256_castps_pd(_mm256_unpackhi_ps(row[0], row[1]));
+    const __m256d low23 = _mm256_castps_pd(_mm256_unpacklo_ps(row[2], row[3]));
+    const __m256d high23 = _mm256_castps_pd(_mm256_unpackhi_ps(row[2], row[3]));
+    row[0] = _mm256_castpd_ps(_mm256_unpacklo_pd(low01, low23));
+    row[1] = _mm256_castpd_ps(_mm256_unpackhi_pd(low01, low23));
+    row[2] = _mm256_castpd_ps(_mm256_unpacklo_pd(high01, high23));
+    row[3] = _mm256_castpd_ps(_mm256_unpackhi_pd(high01, high23));
+  }
   // Registers, not xsimd's batches, which a call passes through memory.
   [[gnu::noinline]] static __m256 load_part(const float* p, size_t n) {
     if (n >= 4) {

@@ -81,13 +81,36 @@ struct lanes {
     _mm_mask_storeu_epi8(p, first(n), _mm512_cvtepi32_epi8(_mm512_castps_si512(v)));
   }
 
-  using rows = __m512i;
-  SIMDNORM_INLINE static rows rows_at(ptrdiff_t stride) {
-    return _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
-                              _mm512_set1_epi32(static_cast<int>(stride)));
+  SIMDNORM_INLINE static f32 load_column(const float* p, ptrdiff_t stride) {
+    return _mm512_i32gather_ps(each(stride), p, 4);
   }
-  SIMDNORM_INLINE static f32 load_column(const float* p, rows r) { return _mm512_i32gather_ps(r, p, 4); }
-  SIMDNORM_INLINE static void store_column(float* p, rows r, f32 v) { _mm512_i32scatter_ps(p, r, v, 4); }
+  SIMDNORM_INLINE static void store_column(float* p, ptrdiff_t stride, f32 v) {
+    _mm512_i32scatter_ps(p, each(stride), v, 4);
+  }
+  // Rows k, k + 4, k + 8 and k + 12 are a register's quarters; then 4 x 4 in each.
+  SIMDNORM_INLINE static void load_columns(const float* p, ptrdiff_t stride, f32* v) {
+    __m512 row[4];
+    repeat<4>([&](auto k) SIMDNORM_LAMBDA {
+      const float* const at = p + static_cast<ptrdiff_t>(k) * stride;
+      row[k] = _mm512_castps128_ps512(_mm_loadu_ps(at));
+      row[k] = _mm512_insertf32x4(row[k], _mm_loadu_ps(at + 4 * stride), 1);
+      row[k] = _mm512_insertf32x4(row[k], _mm_loadu_ps(at + 8 * stride), 2);
+      row[k] = _mm512_insertf32x4(row[k], _mm_loadu_ps(at + 12 * stride), 3);
+    });
+    turn(row);
+    repeat<4>([&](auto k) SIMDNORM_LAMBDA { v[k] = row[k]; });
+  }
+  SIMDNORM_INLINE static void store_columns(float* p, ptrdiff_t stride, const f32* v) {
+    __m512 row[4] = {v[0], v[1], v[2], v[3]};
+    turn(row);
+    repeat<4>([&](auto k) SIMDNORM_LAMBDA {
+      float* const at = p + static_cast<ptrdiff_t>(k) * stride;
+      _mm_storeu_ps(at, _mm512_castps512_ps128(row[k]));
+      _mm_storeu_ps(at + 4 * stride, _mm512_extractf32x4_ps(row[k], 1));
+      _mm_storeu_ps(at + 8 * stride, _mm512_extractf32x4_ps(row[k], 2));
+      _mm_storeu_ps(at + 12 * stride, _mm512_extractf32x4_ps(row[k], 3));
+    });
+  }
   SIMDNORM_INLINE static void stream(float* p, f32 v) { _mm512_stream_ps(p, v); }
   SIMDNORM_INLINE static void fence() { _mm_sfence(); }
   SIMDNORM_INLINE static void prefetch(const void* p) { _mm_prefetch(p, _MM_HINT_T1); }
@@ -213,6 +236,21 @@ struct lanes {
   }
 
  private:
+  SIMDNORM_INLINE static __m512i each(ptrdiff_t stride) {
+    return _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+                              _mm512_set1_epi32(static_cast<int>(stride)));
+  }
+  // Four rows of four elements become four columns, in each quarter.
+  SIMDNORM_INLINE static void turn(__m512 (&row)[4]) {
+    const __m512d low01 = _mm512_castps_pd(_mm512_unpacklo_ps(row[0], row[1]));
+    const __m512d high01 = _mm512_castps_pd(_mm512_unpackhi_ps(row[0], row[1]));
+    const __m512d low23 = _mm512_castps_pd(_mm512_unpacklo_ps(row[2], row[3]));
+    const __m512d high23 = _mm512_castps_pd(_mm512_unpackhi_ps(row[2], row[3]));
+    row[0] = _mm512_castpd_ps(_mm512_unpacklo_pd(low01, low23));
+    row[1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low01, low23));
+    row[2] = _mm512_castpd_ps(_mm512_unpacklo_pd(high01, high23));
+    row[3] = _mm512_castpd_ps(_mm512_unpackhi_pd(high01, high23));
+  }
   SIMDNORM_INLINE static __m256i halves(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
   SIMDNORM_INLINE static __m256i halves_n(const void* p, size_t n) { return _mm256_maskz_loadu_epi16(first(n), p); }
   SIMDNORM_INLINE static f32 widened_bf16(__m256i v) {

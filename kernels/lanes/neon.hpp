@@ -12,6 +12,7 @@
 
 #include "element.hpp"
 #include "inline.hpp"
+#include "repeat.hpp"
 
 namespace simdnorm::SIMDNORM_ISA {
 namespace {
@@ -85,19 +86,28 @@ struct lanes {
     store(p, v);
   }
 
-  using rows = ptrdiff_t;
-  SIMDNORM_INLINE static rows rows_at(ptrdiff_t stride) { return stride; }
-  SIMDNORM_INLINE static f32 load_column(const float* p, rows stride) {
+  SIMDNORM_INLINE static f32 load_column(const float* p, ptrdiff_t stride) {
     float32x4_t v = vld1q_dup_f32(p);
     v = vld1q_lane_f32(p + stride, v, 1);
     v = vld1q_lane_f32(p + 2 * stride, v, 2);
     return vld1q_lane_f32(p + 3 * stride, v, 3);
   }
-  SIMDNORM_INLINE static void store_column(float* p, rows stride, f32 v) {
+  SIMDNORM_INLINE static void store_column(float* p, ptrdiff_t stride, f32 v) {
     vst1q_lane_f32(p, v, 0);
     vst1q_lane_f32(p + stride, v, 1);
     vst1q_lane_f32(p + 2 * stride, v, 2);
     vst1q_lane_f32(p + 3 * stride, v, 3);
+  }
+  SIMDNORM_INLINE static void load_columns(const float* p, ptrdiff_t stride, f32* v) {
+    float32x4_t row[4];
+    repeat<4>([&](auto k) SIMDNORM_LAMBDA { row[k] = vld1q_f32(p + static_cast<ptrdiff_t>(k) * stride); });
+    turn(row);
+    repeat<4>([&](auto k) SIMDNORM_LAMBDA { v[k] = row[k]; });
+  }
+  SIMDNORM_INLINE static void store_columns(float* p, ptrdiff_t stride, const f32* v) {
+    float32x4_t row[4] = {v[0], v[1], v[2], v[3]};
+    turn(row);
+    repeat<4>([&](auto k) SIMDNORM_LAMBDA { vst1q_f32(p + static_cast<ptrdiff_t>(k) * stride, row[k]); });
   }
   // AArch64 has non-temporal pair stores, a hint that cores are free to ignore; plain stores do.
   SIMDNORM_INLINE static void stream(float* p, f32 v) { vst1q_f32(p, v); }
@@ -223,6 +233,17 @@ struct lanes {
   }
 
  private:
+  // Four rows of four elements become four columns.
+  SIMDNORM_INLINE static void turn(float32x4_t (&row)[4]) {
+    const float64x2_t even01 = vreinterpretq_f64_f32(vtrn1q_f32(row[0], row[1]));
+    const float64x2_t odd01 = vreinterpretq_f64_f32(vtrn2q_f32(row[0], row[1]));
+    const float64x2_t even23 = vreinterpretq_f64_f32(vtrn1q_f32(row[2], row[3]));
+    const float64x2_t odd23 = vreinterpretq_f64_f32(vtrn2q_f32(row[2], row[3]));
+    row[0] = vreinterpretq_f32_f64(vtrn1q_f64(even01, even23));
+    row[1] = vreinterpretq_f32_f64(vtrn1q_f64(odd01, odd23));
+    row[2] = vreinterpretq_f32_f64(vtrn2q_f64(even01, even23));
+    row[3] = vreinterpretq_f32_f64(vtrn2q_f64(odd01, odd23));
+  }
   SIMDNORM_INLINE static uint16x4_t halves_n(const uint16_t* p, size_t n) {
     uint16x4_t v = vdup_n_u16(0);
     if (n > 0) v = vld1_lane_u16(p, v, 0);

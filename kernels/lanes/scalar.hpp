@@ -19,7 +19,8 @@
 //   streams           whether stream and prefetch do anything
 //   stream(p, v)      a store past the caches; p is aligned to the register. fence: before whoever waits
 //                     for these stores is told that they are done. prefetch: the line of p into L2
-//   rows_at(stride)   where `width` rows lie; load_column(p, rows): an element of each of them, store_column
+//   load_column(p, stride)   an element of each of `width` rows, where a register has more than one; store_column.
+//                     load_columns(p, stride, v): four elements of each, v[k] the k-th ones; store_columns
 //   fma(a, b, c)      a * b + c, rounded once; fnma(a, b, c): c - a * b, rounded once
 //   u32               the bits of `width` floats: bits(v), floats(u); + - & | and shifts << >>, element by element
 //   octet_of(u)       places in tables of eight, u mod 8; look_up(table, octet): what stands there
@@ -131,10 +132,6 @@ struct lanes {
     store(p, v);
   }
 
-  using rows = ptrdiff_t;
-  SIMDNORM_INLINE static rows rows_at(ptrdiff_t stride) { return stride; }
-  SIMDNORM_INLINE static f32 load_column(const float* p, rows) { return *p; }
-  SIMDNORM_INLINE static void store_column(float* p, rows, f32 v) { *p = v; }
   SIMDNORM_INLINE static void stream(float* p, f32 v) { *p = v; }
   SIMDNORM_INLINE static void fence() {}
   SIMDNORM_INLINE static void prefetch(const void*) {}

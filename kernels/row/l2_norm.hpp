@@ -78,7 +78,7 @@ class l2_norm_body {
   }
 
   SIMDNORM_INLINE void column_sums(const f32 (&v)[tiny_columns], size_t n, batch& b) const {
-    sum_column_squares<L>(v, n, b.squares);
+    sum_of_column_squares<L>(v, n, b.squares);
   }
   SIMDNORM_INLINE auto column_outputs(const batch& b) const {
     return [scale = L::load(b.scale)](f32 x, size_t) SIMDNORM_LAMBDA { return f32(x * scale); };

@@ -183,26 +183,13 @@ class layer_norm_statistics {
   }
 
   SIMDNORM_INLINE void column_sums(const f32 (&v)[tiny_columns], size_t n, batch& b) const {
-    using wide = typename L::wide;
-    constexpr size_t parts = sizeof(wide) / sizeof(typename L::f64);
-    f32 lanes[tiny_columns];
-    for (size_t j = 0; j < n; ++j) lanes[j] = v[j];
-    const f32 shift = sum_of_lanes(lanes, n) * L::broadcast(share(n));
+    f32 shift, d[tiny_columns];
+    sum_of_columns<L>(v, n, shift);
+    shift = shift * L::broadcast(share(n));
     L::store(b.shift, shift);
-    typename L::f64 sum[parts][tiny_columns], squares[parts][tiny_columns];
-    for (size_t j = 0; j < n; ++j) {
-      const f32 d = v[j] - shift;
-      const wide s1 = L::widen(d);
-      const wide s2 = L::widen(d * d);
-      for (size_t p = 0; p < parts; ++p) {
-        sum[p][j] = s1.part[p];
-        squares[p][j] = s2.part[p];
-      }
-    }
-    for (size_t p = 0; p < parts; ++p) {
-      L::store64(b.sums + p * L::width64, sum_of_lanes(sum[p], n));
-      L::store64(b.squares + p * L::width64, sum_of_lanes(squares[p], n));
-    }
+    for (size_t j = 0; j < n; ++j) d[j] = v[j] - shift;
+    sum_of_columns<L>(d, n, b.sums);
+    sum_of_column_squares<L>(d, n, b.squares);
   }
   // Sums in doubles, shifted by the mean that the first pass found, mend a shift that was too far off:
   // 1 row in 200 of independent numbers.

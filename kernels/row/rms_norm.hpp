@@ -65,7 +65,7 @@ class rms_norm_statistics {
   SIMDNORM_INLINE void restore_parameters(batch& b, const row_split& split) const { b.rstd[0] = split.parameters[0]; }
 
   SIMDNORM_INLINE void column_sums(const f32 (&v)[tiny_columns], size_t n, batch& b) const {
-    sum_column_squares<L>(v, n, b.squares);
+    sum_of_column_squares<L>(v, n, b.squares);
   }
   template <class Row>
   SIMDNORM_INLINE bool mend(batch&, size_t, const Row&) const {

@@ -13,7 +13,7 @@ Loop = namedtuple("Loop", "function instructions")
 
 # Kernels whose loops go over every element of ordinary rows and columns. What is left out is for hostile rows
 # (row_sums64 has 32 lanes of doubles in two sums: more than 16 registers hold), or has its elements in an array
-# on the stack (write_tiny_rows: at most 7).
+# on the stack (write_tiny_rows: at most 16).
 KERNELS = ("sum_row_of", "write_row", "write_one_row", "write_short_rows", "write_long_rows", "split_row",
            "column_moments_f32", "affine_tiles", "column_extremes_f32", "channel_moments_f32", "whole_planes",
            "write_plain_row", "sum_added_row", "quantize", "sum_and_write_elements")
