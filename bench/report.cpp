@@ -75,7 +75,8 @@ std::string shape_of(const result& r) {
 }
 
 double working_set(const result& r) {
-  const std::size_t bytes = r.dtype == "bf16" || r.dtype == "f16" ? 2 : sizeof(float);
+  const bool halves = r.dtype == "bf16" || r.dtype == "f16";
+  const std::size_t bytes = halves ? 2 : r.dtype == "f64" ? sizeof(double) : sizeof(float);
   return 2.0 * static_cast<double>(r.rows * r.cols * bytes);
 }
 
