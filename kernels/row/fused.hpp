@@ -344,8 +344,16 @@ SIMDNORM_INLINE void write_joined_rows(const row_ways<L, typename Statistics::ba
     for (size_t k = 0; k < count; ++k) {
       if (k < next.count) {
         const Place& place = in->elements[k];
+        // Stores past the caches want whole registers. Stores of h and of y that cross lines, one of them or both,
+        // break up each other's: 1.5 to 2 times as long as sums and outputs apart (AVX-512; of half a line each it is
+        // nothing).
         const auto fits = [&]() SIMDNORM_LAMBDA {
-          return S != stores::streamed || reinterpret_cast<uintptr_t>(last.y[k]) % (L::width * sizeof(float)) == 0;
+          constexpr size_t bytes = L::width * sizeof(float);
+          constexpr bool lines = !Masked && bytes == 64;
+          uintptr_t at = 0;
+          if constexpr (lines || S == stores::streamed) at = reinterpret_cast<uintptr_t>(last.y[k]);
+          if constexpr (lines) at |= reinterpret_cast<uintptr_t>(place.to);
+          return at % bytes == 0;
         };
         if constexpr (L::fused) {
           if (joined && k < last.count && fits() && last.n[k] == next.n[k]) [[likely]] {
